@@ -1,0 +1,23 @@
+/* SHA-256 (libcrypto) and zlib streams in memory. */
+#ifndef LATHE_DIGEST_H
+#define LATHE_DIGEST_H
+
+#include "base/memory.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+enum { SHA256_BYTES = 32, SHA256_HEX = 65 };
+
+struct sha256;
+enum status sha256_new(struct sha256 **out, struct error *err);
+void sha256_update(struct sha256 *h, const void *src, size_t n);
+void sha256_finish(struct sha256 *h, uint8_t digest[SHA256_BYTES]); /* and starts anew */
+void sha256_free(struct sha256 *h);
+void sha256_hex(const uint8_t digest[SHA256_BYTES], char hex[SHA256_HEX]);
+
+/* zlib stream (RFC 1950), level 9, appended to *out. Bytes depend on src and the zlib version only. */
+enum status zlib_pack(struct buf *out, const void *src, size_t n, struct error *err);
+/* Appends the unpacked bytes; STATUS_FORMAT for a broken stream or trailing bytes, STATUS_RANGE beyond max_bytes. */
+enum status zlib_unpack(struct buf *out, const void *src, size_t n, size_t max_bytes, struct error *err);
+#endif
