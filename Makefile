@@ -1,0 +1,134 @@
+# lathe: `make` builds, `make demo` shows the main job, `make check` tests. `make help` lists the rest.
+#
+# One library (build/MODE/liblathe.a) from the rooms below, one program per tool, a folder per mode. Every .c of a room is built;
+# adding a file needs no line here.
+
+MODE    ?= release
+CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+ROOMS := base dtypes formats models plots core
+TOOLS := convert inspect quantize verify
+
+PKGS  := zlib libzip libcjson libpng libpcre2-8 libutf8proc libcrypto freetype2 fontconfig
+# Debian ships the serial OpenBLAS in a folder of its own, so that it can live beside the threaded one.
+BLAS_PC := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig) /usr/lib/openblas-serial/pkgconfig)
+PKG   := PKG_CONFIG_PATH=$(BLAS_PC):$$PKG_CONFIG_PATH pkg-config
+ifeq ($(filter deps help clean distclean uninstall fmt,$(MAKECMDGOALS)),)
+PKG_CFLAGS := $(shell $(PKG) --cflags $(PKGS) openblas 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG) --libs $(PKGS) openblas 2>/dev/null) -Wl,-rpath,$(shell $(PKG) --variable=libdir openblas 2>/dev/null)
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
+        -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-nonliteral
+ifneq ($(WERROR),)
+WARN += -Werror
+endif
+# No contraction and no fast-math: quantized bytes and reference logits must not depend on the compiler.
+STD   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-strict-aliasing -pthread
+OPT_release := -O2 -g
+OPT_debug   := -O0 -g3
+OPT_san     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT   := $(OPT_$(MODE))
+ifeq ($(OPT),)
+$(error MODE must be release, debug or san, not '$(MODE)')
+endif
+
+CC_NAME := $(notdir $(firstword $(CC)))
+B := build/$(MODE)$(if $(filter-out gcc cc,$(CC_NAME)),-$(CC_NAME))
+
+LIB_SRC  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
+TOOL_SRC := $(foreach t,$(TOOLS),$(wildcard $(t)/*.c)) $(wildcard lathe/*.c)
+LIB_OBJ  := $(LIB_SRC:%.c=$(B)/obj/%.o)
+TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/obj/%.o)
+BINS     := $(B)/bin/lathe $(TOOLS:%=$(B)/bin/lathe-%)
+TEST_SRC := $(wildcard tests/unit/test_*.c)
+TEST_BIN := $(TEST_SRC:tests/unit/%.c=$(B)/tests/%)
+TEST_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TEST_SRC),$(wildcard tests/unit/*.c)))
+
+CFLAGS_ALL = $(STD) $(OPT) $(WARN) -I. -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
+# Only the kernel files of one instruction set get its flags; they are chosen at run time.
+$(B)/obj/dtypes/%_avx2.o: ISA := -mavx2 -mf16c -mfma
+$(B)/obj/dtypes/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mf16c -mfma
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps demo check check-san interop bench install uninstall fmt clean distclean
+
+all: $(BINS) build/bin ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+
+deps: ## install the distribution's packages (as root), or print the line that does
+	@sh tests/deps.sh
+
+demo: ## install what is missing, build, and run convert, verify, quantize, verify, picture on an embedded model
+	@sh tests/deps.sh --if-missing
+	@$(MAKE) --no-print-directory -s all
+	@sh tests/demo.sh build/bin
+
+check: ## build and pass the tests (distribution packages only)
+	@sh tests/deps.sh --if-missing
+	@$(MAKE) --no-print-directory -s all $(B)/tests.stamp
+	@sh tests/check.sh $(B)
+
+check-san: ## the tests under address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory MODE=san check
+
+interop: ## compare with transformers, llama.cpp and gguf in an own Python environment
+	@sh tests/deps.sh --if-missing
+	@$(MAKE) --no-print-directory -s all
+	@sh tests/interop/run.sh build/bin
+
+bench: ## speed and memory beside cp and the field's converters
+	@$(MAKE) --no-print-directory -s all
+	@sh bench/run.sh build/bin
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	$(if $(wildcard docs/man/*.1),install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1)
+
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(BINS)))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(wildcard docs/man/*.1)))
+
+fmt: ## format the C sources
+	clang-format -i $(wildcard $(addsuffix /*.[ch],$(ROOMS) $(TOOLS) lathe tests/unit bench))
+
+clean: ## remove the build
+	rm -rf build
+
+build/bin: FORCE
+	@mkdir -p build && ln -sfn $(notdir $(B))/bin $@
+
+FORCE:
+
+$(B)/liblathe.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# lathe holds all four tools; lathe-NAME is the same front end with one of them.
+$(B)/bin/lathe: $(TOOL_OBJ) $(B)/liblathe.a
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+$(TOOLS:%=$(B)/bin/lathe-%): $(B)/bin/lathe
+	@ln -f $< $@
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(ISA) -c -o $@ $<
+
+$(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe.a
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+
+$(B)/tests.stamp: $(TEST_BIN)
+	@touch $@
+
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)

@@ -1,0 +1,129 @@
+/* Element and block types: one table for names, sizes, decoding and encoding.
+ *
+ *     const struct dtype_info *t = dtype_info(DTYPE_Q6_K);
+ *     uint64_t row_bytes;
+ *     if (!dtype_bytes(DTYPE_Q6_K, n_cols, &row_bytes)) ...        n_cols is no multiple of t->block_len
+ *     dtype_decode_f32(DTYPE_Q6_K, block_bytes, floats, n_cols);
+ *
+ * A row is n consecutive elements; a block never crosses a row. All types are little-endian in memory and in files.
+ * The encoder in this table *defines* the bytes of a file (equal to ggml's reference on x86-64); kernels reproduce it.
+ * Everything here is stateless and thread-safe.
+ */
+#ifndef LATHE_DTYPE_H
+#define LATHE_DTYPE_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum dtype {
+    DTYPE_F32,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_F64,
+    DTYPE_F8_E4M3, /* OCP E4M3FN: no infinity, 0x7F and 0xFF are NaN */
+    DTYPE_F8_E5M2,
+    DTYPE_F8_E8M0, /* the remaining safetensors types are listed and copied only */
+    DTYPE_F8_E4M3FNUZ,
+    DTYPE_F8_E5M2FNUZ,
+    DTYPE_F6_E2M3,
+    DTYPE_F6_E3M2,
+    DTYPE_F4,
+    DTYPE_C64,
+    DTYPE_C128, /* torch only */
+    DTYPE_I8,
+    DTYPE_I16,
+    DTYPE_I32,
+    DTYPE_I64,
+    DTYPE_U8,
+    DTYPE_U16,
+    DTYPE_U32,
+    DTYPE_U64,
+    DTYPE_BOOL,
+    /* ggml's block types, in the order of their ids */
+    DTYPE_Q4_0,
+    DTYPE_Q4_1,
+    DTYPE_Q5_0,
+    DTYPE_Q5_1,
+    DTYPE_Q8_0,
+    DTYPE_Q8_1,
+    DTYPE_Q2_K,
+    DTYPE_Q3_K,
+    DTYPE_Q4_K,
+    DTYPE_Q5_K,
+    DTYPE_Q6_K,
+    DTYPE_Q8_K,
+    DTYPE_IQ2_XXS,
+    DTYPE_IQ2_XS,
+    DTYPE_IQ3_XXS,
+    DTYPE_IQ1_S,
+    DTYPE_IQ4_NL,
+    DTYPE_IQ3_S,
+    DTYPE_IQ2_S,
+    DTYPE_IQ4_XS,
+    DTYPE_IQ1_M,
+    DTYPE_TQ1_0,
+    DTYPE_TQ2_0,
+    DTYPE_MXFP4,
+    DTYPE_NVFP4,
+    DTYPE_Q1_0,
+    DTYPE_Q2_0,
+    DTYPE_COUNT
+};
+
+struct dtype_info {
+    const char *name;      /* command lines and our own texts, lower case: "bf16", "q6_k" */
+    const char *st_name;   /* safetensors' name ("BF16", "F8_E4M3"), or NULL */
+    const char *ggml_name; /* ggml's name ("BF16", "Q6_K"), or NULL */
+    int ggml_id;           /* id in GGUF, or -1 */
+    uint32_t block_len;    /* elements of a block; 1 for plain types */
+    uint32_t block_bytes;  /* bytes of a block; sub-byte plain types have block_len > 1 (F4: 2 elements in 1 byte) */
+    bool is_float;         /* plain floating point: a matrix may be cast to it element by element */
+    void (*decode_f32)(const void *src, float *dst, int64_t n);   /* NULL: no decoder yet. n is a multiple of block_len */
+    void (*decode_f64)(const void *src, double *dst, int64_t n);  /* NULL where decode_f32 is exact: go through it */
+    void (*encode_f32)(const float *src, void *dst, int64_t n);   /* NULL: no encoder yet */
+};
+
+/* NULL for an id that is out of range */
+const struct dtype_info *dtype_info(enum dtype t);
+/* by ggml id, safetensors name (exact), or our command-line name (any case): DTYPE_COUNT if unknown */
+enum dtype dtype_from_ggml(int64_t ggml_id);
+enum dtype dtype_from_st_name(const char *name);
+enum dtype dtype_from_name(const char *name);
+
+/* Bytes of n elements; false if n < 0, n is no multiple of the block, or the size does not fit. */
+bool dtype_bytes(enum dtype t, int64_t n, uint64_t *bytes);
+
+/* n elements to float (double): through the selected kernels. STATUS_UNSUPPORTED if t has no decoder (text names the type). */
+enum status dtype_decode_f32(enum dtype t, const void *src, float *dst, int64_t n, struct error *err);
+enum status dtype_decode_f64(enum dtype t, const void *src, double *dst, int64_t n, struct error *err);
+/* n floats to t. Same result for every kernel set. STATUS_UNSUPPORTED if t has no encoder. */
+enum status dtype_encode_f32(enum dtype t, const float *src, void *dst, int64_t n, struct error *err);
+
+/* What casting changed beyond rounding. Counts add up over calls. */
+struct cast_audit {
+    uint64_t n;            /* elements seen */
+    uint64_t n_nan;        /* NaN in the source */
+    uint64_t n_inf;        /* infinite in the source */
+    uint64_t n_overflow;   /* finite in the source, infinite in the target */
+    uint64_t n_flushed;    /* nonzero in the source, zero in the target */
+    uint64_t n_subnormal;  /* nonzero and normal in the source, subnormal in the target: bits lost */
+    int64_t first_overflow; /* index of the first overflow, counted over all calls; -1 if none. Start from CAST_AUDIT_INIT. */
+};
+#define CAST_AUDIT_INIT {.first_overflow = -1}
+void cast_audit_add(struct cast_audit *sum, const struct cast_audit *part); /* part follows sum in element order */
+
+/* Source elements of type `from` to type `to`: byte copy when equal; plain floats with one rounding (F64 → BF16 does not pass
+ * through F32 rounding twice); into block types through float. audit may be NULL. dst and src must not overlap.
+ * scratch: at least n floats, needed when `to` is a block type or from is one (else may be NULL). */
+enum status dtype_cast(enum dtype to, void *dst, enum dtype from, const void *src, int64_t n, float *scratch,
+                       struct cast_audit *audit, struct error *err);
+
+/* Single values, round to nearest even. NaN: f16 0x7E00 | sign, bf16 high half | 0x40, as ggml writes them. */
+uint16_t f16_from_f32(float v);
+float f16_to_f32(uint16_t h);
+uint16_t bf16_from_f32(float v);
+float bf16_to_f32(uint16_t h);
+
+#endif

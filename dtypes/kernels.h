@@ -1,0 +1,27 @@
+/* The hot loops, one set per instruction set, chosen once at run time.
+ *
+ * Every set gives the same bits as `ref`; sets differ in speed only. Entries may be NULL in a set other than `ref`: the dispatcher fills
+ * them from `ref`. Only files named *_avx2.c and *_avx512.c are compiled for those instruction sets.
+ */
+#ifndef LATHE_KERNELS_H
+#define LATHE_KERNELS_H
+
+#include "base/status.h"
+#include "dtypes/dtype.h"
+
+struct kernels {
+    const char *name; /* "ref", "avx2" */
+    bool (*supported)(void);
+    /* decode and encode of a type, indexed by enum dtype; same contracts as in struct dtype_info */
+    void (*decode_f32[DTYPE_COUNT])(const void *src, float *dst, int64_t n);
+    void (*encode_f32[DTYPE_COUNT])(const float *src, void *dst, int64_t n);
+};
+
+/* The set in use: the best supported one until kernels_select names another. */
+const struct kernels *kernels_active(void);
+/* "auto", "ref", "avx2", ...; STATUS_USAGE for an unknown or unsupported name, listing the supported ones. Call before threads start. */
+enum status kernels_select(const char *name, struct error *err);
+/* Names of the supported sets, NULL at the end. */
+const char *const *kernels_names(void);
+
+#endif
