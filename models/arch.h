@@ -1,0 +1,107 @@
+/* A model family as data: configuration keys, tensor rules, and the forward pass in the order of the paper.
+ *
+ * Adding a family: one file arch_<family>.c with a `const struct arch`, one line in arch_list.c. Nothing else switches on a family.
+ */
+#ifndef LATHE_ARCH_H
+#define LATHE_ARCH_H
+
+#include "formats/checkpoint.h"
+#include "formats/gguf.h"
+#include "models/hparams.h"
+
+/* What a tensor is for. Names of roles are GGUF's (llama.cpp's) tensor names without "blk.N." and suffix. */
+enum role {
+    ROLE_TOKEN_EMBD,
+    ROLE_POSITION_EMBD,
+    ROLE_ATTN_NORM,
+    ROLE_ATTN_QKV,
+    ROLE_ATTN_Q,
+    ROLE_ATTN_K,
+    ROLE_ATTN_V,
+    ROLE_ATTN_OUTPUT,
+    ROLE_FFN_NORM,
+    ROLE_FFN_GATE,
+    ROLE_FFN_UP,
+    ROLE_FFN_DOWN,
+    ROLE_OUTPUT_NORM,
+    ROLE_OUTPUT,
+    ROLE_ROPE_FREQS,
+    ROLE_COUNT
+};
+enum part { PART_WEIGHT, PART_BIAS, PART_COUNT };
+const char *role_name(enum role r); /* "attn_q" */
+
+/* How convert turns a source tensor into the target's. The forward pass must not look at this: see struct dialect. */
+enum transform {
+    TRANSFORM_NONE,
+    TRANSFORM_TRANSPOSE,  /* (in, out) → (out, in) */
+    TRANSFORM_ROPE_ROWS,  /* rows of each head from halves to pairs: out[h*D + 2p + b] = in[h*D + b*(D/2) + p]; heads from rule->heads */
+    TRANSFORM_COUNT
+};
+
+enum presence {
+    PRESENCE_REQUIRED,
+    PRESENCE_OPTIONAL, /* used when there */
+    PRESENCE_DROPPED,  /* known, not a weight: passed over (buffers) */
+};
+struct tensor_rule {
+    const char *source; /* Hugging Face name after the family's prefix; {i} stands for the layer */
+    const char *target; /* GGUF name; {i} likewise; NULL for dropped ones */
+    enum role role;
+    enum part part;
+    const char *shape;  /* in the source's order, for hparams_eval: "H*D,E"; NULL: any (dropped) */
+    enum transform transform;
+    const char *heads;  /* number of heads for TRANSFORM_ROPE_ROWS: "H" or "K" */
+    enum presence presence;
+    bool (*when)(const struct hparams *hp); /* NULL: always; false: the rule does not exist for this config */
+};
+
+/* One configuration value in both spellings. */
+enum config_type { CONFIG_INT, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION };
+struct config_key {
+    const char *hf;    /* key in config.json, alternatives separated by '|': the first one present and not null wins; NULL: none */
+    const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key */
+    enum config_type type;
+    enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL */
+    size_t off;        /* offsetof(struct hparams, field): int64_t, double, bool, enum activation */
+    bool required;
+    double fallback;   /* value when absent and not required; NAN: left for `derive` */
+};
+/* A key of config.json that has no effect on conversion, with the reason. */
+struct config_ignored {
+    const char *key;
+    const char *why;
+};
+
+/* Facts about a layout that the forward pass reads, kept apart from the transforms on purpose. */
+struct dialect {
+    bool conv1d;                /* block matrices are (in, out) as in GPT-2's Conv1D, else (out, in) */
+    enum rope_style rope_style;
+};
+
+struct forward;
+struct arch {
+    const char *family;                /* "llama": lathe.family and our own texts */
+    const char *gguf_arch;             /* general.architecture */
+    const char *const *model_types;    /* config.json model_type values; NULL at the end */
+    const char *const *architectures;  /* config.json architectures values; NULL at the end */
+    const char *const *prefixes;       /* prefixes that source names may carry, "" included where they may be absent; NULL at the end */
+    const struct config_key *keys;     /* zeroed at the end */
+    const struct config_ignored *ignored; /* zeroed at the end */
+    const struct tensor_rule *rules;   /* zeroed at the end; in the order of the output */
+    bool tied_by_default;              /* when config.json does not say tie_word_embeddings */
+    bool uses_rope;
+    const char *detect_tensor;         /* a source name (with prefix {p}) that tells the family when the config is thin, or NULL */
+    struct dialect source, gguf;
+    /* fills what the keys left open and checks what belongs together; err->path is set by the caller */
+    enum status (*derive)(struct hparams *hp, struct error *err);
+    /* the forward pass: models/forward.h */
+    enum status (*embed)(struct forward *f, struct error *err);
+    enum status (*layer)(struct forward *f, int64_t layer, struct error *err);
+    enum status (*head)(struct forward *f, struct error *err); /* up to the last norm; logits come from forward_logits */
+};
+extern const struct arch *const arch_list[]; /* NULL at the end */
+const struct arch *arch_by_gguf(const char *gguf_arch);
+const struct arch *arch_by_config(const char *architecture, const char *model_type); /* either may be NULL */
+
+#endif

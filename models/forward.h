@@ -1,0 +1,92 @@
+/* The reference forward pass: one side of a comparison, layer by layer, each file read in its own layout.
+ *
+ *     struct forward *f;
+ *     TRY(forward_new(&f, model, workers, PRECISION_F32, 512, err));
+ *     TRY(forward_begin(f, ids, n, 0, err));                      embedding
+ *     for (int64_t i = 0; i < model->hp.n_layer; i++) TRY(forward_layer(f, i, err));
+ *     TRY(forward_finish(f, err));                                last norm
+ *     TRY(forward_logits(f, pos, n_pos, logits, err));            (n_pos, n_vocab) in the forward's precision
+ *     forward_free(f);
+ *
+ * Activations are matrices of float or double, (positions, width), row-major. Weights are read from the checkpoint as they are needed,
+ * decoded tile by tile: memory is activations + tiles, whatever the model's size. Tiles are fixed, so results do not depend on the
+ * number of threads. Sums of norms, softmax and RoPE tables are done in double in both precisions.
+ *
+ * Ops below are for arch_*.c: each does one step of the paper for all positions and, if a tap is set, reports its result.
+ */
+#ifndef LATHE_FORWARD_H
+#define LATHE_FORWARD_H
+
+#include "base/workers.h"
+#include "models/model.h"
+
+enum precision { PRECISION_F32, PRECISION_F64 };
+
+/* (rows, cols) numbers in the forward's precision */
+struct act {
+    int64_t rows, cols;
+    void *data;
+};
+/* Called after each named operation: "embd", "attn_norm", "q", "k", "v", "q_rope", "k_rope", "attn_probs", "attn_out", "attn_residual",
+ * "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out", "residual", "norm". layer -1 outside of layers. The data is valid during the call. */
+typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, const struct act *a, struct error *err);
+
+struct forward {
+    const struct model *model;
+    struct workers *workers;
+    enum precision precision;
+    int64_t n_max; /* positions it was made for */
+    int64_t n;     /* positions of the current window */
+    int64_t pos0;  /* position of the first one */
+    const int32_t *ids;
+    struct act x; /* residual stream, (n, n_embd) */
+    tap_fn *tap;  /* NULL: none */
+    void *tap_ctx;
+    /* keep attention probabilities of each layer for the tap "attn_probs": (n_head * n, n). Off: they are never materialised whole. */
+    bool want_probs;
+    struct forward_state *state; /* scratch, RoPE tables */
+};
+
+enum status forward_new(struct forward **out, const struct model *m, struct workers *w, enum precision p, int64_t n_max, struct error *err);
+void forward_free(struct forward *f);
+/* ids: n ≤ n_max token ids (kept until the window ends); STATUS_RANGE for an id outside the vocabulary or a position that the model does
+ * not have (learned positions). */
+enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err);
+enum status forward_layer(struct forward *f, int64_t layer, struct error *err);
+enum status forward_finish(struct forward *f, struct error *err);
+enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err);
+
+/* --- operations --- */
+
+/* Scratch matrix number `slot` (0 .. FORWARD_SLOTS-1) as (f->n, cols); its content is what was last written to it. */
+enum { FORWARD_SLOTS = 8 };
+enum status op_scratch(struct forward *f, int slot, int64_t cols, struct act *a, struct error *err);
+/* dst[t] = row ids[t] of the role's table */
+enum status op_embed(struct forward *f, struct act *dst, enum role table, struct error *err);
+/* dst[t] += row (pos0 + t) of the role's table */
+enum status op_add_positions(struct forward *f, struct act *dst, enum role table, struct error *err);
+/* dst = src / sqrt(mean(src^2) + eps) * w */
+enum status op_rms_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer, struct error *err);
+/* dst = (src - mean) / sqrt(var + eps) * w + b, variance over n */
+enum status op_layer_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer, struct error *err);
+/* dst (n, out) = src (n, in) · Wᵀ + bias (bias if the model has one). conv1d: the matrix is stored (in, out). */
+enum status op_linear(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer, bool conv1d, struct error *err);
+/* Rotates the first rope.dim elements of each of n_heads heads of head_dim elements, in place; a may be a column range of a wider matrix. */
+enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t head_dim, enum rope_style style, struct error *err);
+/* Columns of q, k, v inside (possibly the same, fused) matrices. */
+struct attention {
+    const struct act *q, *k, *v;
+    int64_t q_col0, k_col0, v_col0;
+    int64_t n_head, n_head_kv, head_dim;
+    double scale;   /* of q·k */
+    int64_t window; /* keys seen by a query, itself included; 0: all before it */
+};
+/* dst (n, n_head*head_dim) = softmax(causal(q kᵀ scale)) v; query head h uses kv head h / (n_head / n_head_kv) */
+enum status op_attention(struct forward *f, struct act *dst, const struct attention *p, int64_t layer, struct error *err);
+enum status op_activate(struct forward *f, struct act *a, enum activation kind, struct error *err);
+enum status op_multiply(struct forward *f, struct act *dst, const struct act *src, struct error *err); /* dst *= src */
+enum status op_add(struct forward *f, struct act *dst, const struct act *src, struct error *err);      /* dst += src */
+/* Reports a to the tap, if there is one. */
+enum status op_tap(struct forward *f, const char *tap, int64_t layer, const struct act *a, struct error *err);
+
+#endif

@@ -1,0 +1,62 @@
+/* A checkpoint that is known to be a model: family, hyperparameters, and every tensor bound to its role.
+ *
+ *     struct model *m;
+ *     struct warnings w = {0};
+ *     TRY(model_open(&m, "SmolLM2-135M/", &(struct model_options){0}, &w, err));
+ *     const struct weight *wq = model_weight(m, ROLE_ATTN_Q, 3, PART_WEIGHT);
+ *     model_close(m);
+ *
+ * After a successful open every required tensor is present, has the shape the configuration says, and no tensor is left unexplained:
+ * a tensor that no rule lists, a missing one, a shape that contradicts the config, an unknown model type, activation or RoPE type are
+ * errors that name the tensor or key with expected and found. Config keys that are neither used nor listed as ignored become warnings
+ * ("config-key-unused").
+ */
+#ifndef LATHE_MODEL_H
+#define LATHE_MODEL_H
+
+#include "base/warnings.h"
+#include "models/arch.h"
+
+struct weight {
+    const struct ckpt_tensor *t;
+    const struct tensor_rule *rule;
+    int64_t layer; /* -1: not in a layer */
+};
+struct model_options {
+    const char *config_path; /* config.json to use instead of the folder's own; NULL: the folder's */
+};
+struct model {
+    struct checkpoint *ckpt;
+    const struct arch *arch;
+    struct hparams hp;
+    bool is_gguf;            /* layout: arch->gguf or arch->source */
+    const struct dialect *dialect;
+    struct json *config;     /* config.json; NULL for GGUF */
+    const char *detected_by; /* how the family was recognised, for people */
+    const char *name;        /* general.name, config _name_or_path's last part, or the folder's name; may be NULL */
+    struct weight *weights;  /* all bound tensors, in rule order, layers ascending */
+    size_t n_weights;
+    size_t n_dropped;        /* source tensors passed over by PRESENCE_DROPPED rules */
+    bool tie_dropped;        /* the source stores the output matrix too and it equals the embedding: tied, ROLE_OUTPUT is not bound */
+    struct arena mem;
+    void *index;
+};
+enum status model_open(struct model **out, const char *path, const struct model_options *opt, struct warnings *warn,
+                       struct error *err);
+/* The same for an open checkpoint, which the model owns from then on (also on failure). */
+enum status model_bind(struct model **out, struct checkpoint *ckpt, const struct model_options *opt, struct warnings *warn,
+                       struct error *err);
+void model_close(struct model *m);
+/* NULL when the model has no such tensor. layer -1 for tensors outside of layers. ROLE_OUTPUT of a tied model is NULL. */
+const struct weight *model_weight(const struct model *m, enum role role, int64_t layer, enum part part);
+
+/* Puts the family's keys ("<arch>.embedding_length", ..., RoPE keys, lathe.family, lathe.tied_embeddings, lathe.rope.source, and what
+ * llama.cpp has no key for under "lathe.") into w, from hp. What the target runtime would ignore is warned about by name. */
+enum status model_put_hparams(const struct arch *arch, const struct hparams *hp, struct gguf_writer *w, struct warnings *warn,
+                              struct error *err);
+
+/* Family from the checkpoint without binding: for inspect. *arch is NULL (and STATUS_OK) when it is no known family. */
+enum status model_detect(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch, const char **why,
+                         struct error *err);
+
+#endif
