@@ -1,0 +1,31 @@
+#!/bin/sh
+# Installs the distribution's packages that lathe builds and tests with.
+# As root: apt-get. Otherwise: prints the line to run. --if-missing: does nothing when all are there.
+set -eu
+packages="build-essential pkg-config zlib1g-dev libzip-dev libcjson-dev libpng-dev libpcre2-dev libutf8proc-dev
+libopenblas-serial-dev libssl-dev libfreetype-dev libfontconfig-dev libcmocka-dev fonts-unifont jq"
+
+missing=
+for p in $packages; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
+done
+if [ -z "$missing" ]; then
+    [ "${1-}" = --if-missing ] || echo "deps: everything is installed"
+    exit 0
+fi
+line="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" != 0 ]; then
+    echo "deps: packages are missing; as root run:" >&2
+    echo "  $line" >&2
+    exit 2
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "deps: installing$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086
+if ! { apt-get update -qq && $line; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "deps: installation failed" >&2
+    exit 2
+fi
