@@ -4,7 +4,8 @@
  *     uint32_t version = cursor_u32(&c);
  *     if (c.failed) ...                          one check after a group of reads
  *
- * After a read that would pass the end, `failed` is set, the position stays, and every later read gives 0 or NULL.
+ * After a read that would pass the end, `failed` is set, the position stays, and every later read gives 0 or
+ * NULL.
  */
 #ifndef LATHE_CURSOR_H
 #define LATHE_CURSOR_H

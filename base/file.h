@@ -11,9 +11,11 @@
  *     st = outfile_commit(o, err);                         flush, rename; frees o in every case
  *     outfile_discard(o);                                  instead of commit; NULL is allowed
  *
- * Sources: regular files only (a FIFO, device or directory is refused and never hangs); the size is taken once, from the open file.
- * Outputs: written under a temporary name in the target's folder (`.NAME.partial.<pid>`), fsynced, renamed, folder fsynced.
- * A temporary file is removed on discard, and on INT, TERM, HUP, PIPE and XFSZ once signals_install was called.
+ * Sources: regular files only (a FIFO, device or directory is refused and never hangs); the size is taken
+ * once, from the open file. Outputs: written under a temporary name in the target's folder
+ * (`.NAME.partial.<pid>-<count>`), fsynced, renamed, folder fsynced. A symbolic link under the target's name
+ * is replaced itself, never written through. A temporary file is removed on discard, and on INT, TERM, HUP,
+ * PIPE and XFSZ once signals_install was called.
  */
 #ifndef LATHE_FILE_H
 #define LATHE_FILE_H
@@ -33,10 +35,12 @@ struct file {
     int64_t mtime_ns, ctime_ns;
 };
 enum status file_open(struct file *f, const char *path, struct error *err);
-/* Opens `name`, which a file chose, inside folder `dir`, which the user chose: a bare name only, not "", ".", "..", no '/', no NUL.
- * Anything else is STATUS_FORMAT. Symbolic links are followed (model hubs store snapshots as links). */
+/* Opens `name`, which a file chose, inside folder `dir`, which the user chose: a bare name only, not "", ".",
+ * "..", no '/', no NUL. Anything else is STATUS_FORMAT. Symbolic links are followed (model hubs store
+ * snapshots as links). */
 enum status file_open_in(struct file *f, const char *dir, const char *name, struct error *err);
-/* Exactly n bytes from offset off. STATUS_RANGE (nothing read) when off + n > size_bytes; STATUS_IO when the file has shrunk. Thread-safe. */
+/* Exactly n bytes from offset off. STATUS_RANGE (nothing read) when off + n > size_bytes; STATUS_IO when the
+ * file has shrunk. Thread-safe. */
 enum status file_read_at(const struct file *f, uint64_t off, void *dst, size_t n, struct error *err);
 /* STATUS_IO when size, mtime or ctime differ from those at opening. */
 enum status file_check_unchanged(const struct file *f, struct error *err);
@@ -60,19 +64,23 @@ enum outfile_flag {
 struct outfile;
 /* size_bytes > 0: the final size; space is reserved, so that "no space" comes before the work. 0: not known.
  * STATUS_EXISTS as above; STATUS_NOTFOUND names a missing folder. */
-enum status outfile_create(struct outfile **out, const char *path, unsigned flags, uint64_t size_bytes, struct error *err);
-/* Refuses (STATUS_EXISTS) when committing would replace the very file `source` is, also by hard or symbolic link. */
+enum status outfile_create(struct outfile **out, const char *path, unsigned flags, uint64_t size_bytes,
+                           struct error *err);
+/* Refuses (STATUS_EXISTS) when committing would replace the very file `source` is, also by hard or symbolic
+ * link. */
 enum status outfile_forbid_source(const struct outfile *o, const struct file *source, struct error *err);
 /* Writes all n bytes; starts their write-back early. Thread-safe for disjoint ranges. */
 enum status outfile_write_at(struct outfile *o, uint64_t off, const void *src, size_t n, struct error *err);
-/* Flush, compare with size_bytes if that was given, rename, flush the folder. Frees o; on failure nothing is left behind. */
+/* Flush, rename, flush the folder. Frees o; on failure nothing is left behind. With size_bytes given, every
+ * byte of it must have been written, padding too (STATUS_MISMATCH). */
 enum status outfile_commit(struct outfile *o, struct error *err);
 void outfile_discard(struct outfile *o);
 
 /* create, write, commit of a small file */
 enum status file_write_whole(const char *path, unsigned flags, const void *src, size_t n, struct error *err);
 
-/* From now on INT, TERM, HUP, PIPE, XFSZ remove temporary files and end the process with 128 + n. Call once, from main. */
+/* From now on INT, TERM, HUP, PIPE, XFSZ remove temporary files and end the process with 128 + n. Call once,
+ * from main. */
 void signals_install(void);
 
 #endif

@@ -1,5 +1,6 @@
-/* JSON in and out. Reading is cJSON behind one lexical pass that refuses what cJSON would let through: invalid UTF-8, wrong
- * number forms, depth beyond JSON_DEPTH_MAX, duplicate keys in an object, text after the end, \u0000.
+/* JSON in and out. Reading is cJSON behind one lexical pass that refuses what cJSON would let through:
+ * invalid UTF-8, wrong number forms, depth beyond JSON_DEPTH_MAX, duplicate keys in an object, text after the
+ * end, \u0000.
  *
  *     struct json *doc;
  *     TRY(json_parse(&doc, text, n, "config.json", err));
@@ -8,8 +9,8 @@
  *     TRY(json_int(v, &d, err));
  *     json_free(doc);
  *
- * Values live as long as their document. Objects and arrays are linked lists: walk them once with json_first / json_next;
- * json_get is linear and meant for small objects.
+ * Values live as long as their document. Objects and arrays are linked lists: walk them once with json_first
+ * / json_next; json_get is linear and meant for small objects.
  */
 #ifndef LATHE_JSON_H
 #define LATHE_JSON_H
@@ -27,7 +28,8 @@ enum jtype { JTYPE_NULL, JTYPE_BOOL, JTYPE_NUMBER, JTYPE_STRING, JTYPE_ARRAY, JT
 struct json;
 struct jvalue; /* opaque: a node of the document */
 
-/* text need not be terminated; it is copied where needed. `path` names the document in errors (with line and column). */
+/* text need not be terminated; it is copied where needed. `path` names the document in errors (with line and
+ * column). */
 enum status json_parse(struct json **out, const char *text, size_t n, const char *path, struct error *err);
 /* file_read_all + json_parse */
 enum status json_load(struct json **out, const char *path, uint64_t max_bytes, struct error *err);
@@ -47,15 +49,18 @@ size_t json_count(const struct jvalue *v);
 bool json_is(const struct jvalue *v, enum jtype t); /* false for NULL */
 bool json_is_true(const struct jvalue *v);
 const char *json_string(const struct jvalue *v); /* NULL unless a string */
-/* The exact integer; STATUS_FORMAT for anything else (fractions, beyond ±2^53), naming the document and key. */
+/* The exact integer; STATUS_FORMAT for anything else (fractions, beyond ±2^53), naming the document and key.
+ */
 enum status json_int(const struct json *doc, const struct jvalue *v, int64_t *out, struct error *err);
 enum status json_double(const struct json *doc, const struct jvalue *v, double *out, struct error *err);
-/* Source text of the value of a top-level member, byte for byte as it stood in the document; false if absent. */
+/* Source text of the value of a top-level member, byte for byte as it stood in the document; false if absent.
+ */
 bool json_raw_member(const struct json *doc, const char *key, const char **start, size_t *n);
 /* Compact text of a value appended to b (numbers with the fewest digits that read back equal). */
 void json_print(const struct jvalue *v, struct buf *b);
 
-/* Writing: commas and escaping are handled; numbers in %.17g without loss (NaN and Inf become null). key is NULL in arrays. */
+/* Writing: commas and escaping are handled; numbers in %.17g without loss (NaN and Inf become null). key is
+ * NULL in arrays. */
 struct jwriter {
     struct buf *out;
     unsigned depth;
@@ -65,7 +70,8 @@ void jw_begin_object(struct jwriter *w, const char *key);
 void jw_end_object(struct jwriter *w);
 void jw_begin_array(struct jwriter *w, const char *key);
 void jw_end_array(struct jwriter *w);
-void jw_string(struct jwriter *w, const char *key, const char *value); /* invalid UTF-8 becomes U+FFFD; NULL becomes null */
+void jw_string(struct jwriter *w, const char *key,
+               const char *value); /* invalid UTF-8 becomes U+FFFD; NULL becomes null */
 void jw_int(struct jwriter *w, const char *key, int64_t value);
 void jw_uint(struct jwriter *w, const char *key, uint64_t value);
 void jw_double(struct jwriter *w, const char *key, double value);

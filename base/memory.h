@@ -22,10 +22,12 @@ bool size_add(uint64_t a, uint64_t b, uint64_t *out);
 /* *out = a rounded up to a multiple of align (a power of two); false when it does not fit. */
 bool size_align(uint64_t a, uint64_t align, uint64_t *out);
 
-/* Zeroed memory for n objects of `size` bytes, into *out; free() releases it. n = 0 gives a pointer that may be freed. */
+/* Zeroed memory for n objects of `size` bytes, into *out; free() releases it. n = 0 gives a pointer that may
+ * be freed. */
 enum status mem_alloc(void **out, uint64_t n, size_t size, struct error *err);
 
-/* Bytes that grow. Start from {0}. After a failed append `failed` is set and later appends do nothing: check once at the end. */
+/* Bytes that grow. Start from {0}. After a failed append `failed` is set and later appends do nothing: check
+ * once at the end. */
 struct buf {
     char *data; /* terminated by a 0 byte that `len` does not count, once anything was appended */
     size_t len, cap;
@@ -34,11 +36,14 @@ struct buf {
 void buf_append(struct buf *b, const void *src, size_t n);
 void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends n zero bytes and returns where they begin, to be filled in; NULL when memory ran out. */
+char *buf_extend(struct buf *b, size_t n);
 /* STATUS_NOMEM if an append failed. */
 enum status buf_check(const struct buf *b, struct error *err);
 void buf_clear(struct buf *b);
 
-/* Memory that is given back all at once. Start from {0}. Pieces are zeroed and aligned to 16 bytes. NULL when memory ran out. */
+/* Memory that is given back all at once. Start from {0}. Pieces are zeroed and aligned to 16 bytes. NULL when
+ * memory ran out. */
 struct arena {
     struct arena_block *last;
 };
@@ -48,13 +53,14 @@ char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void arena_clear(struct arena *a);
 
-/* String → index map for names that a file chose (seeded hash, so that no file can make it slow). Start from {0}.
- * Keys are not copied: they must outlive the map. */
+/* String → index map for names that a file chose (seeded hash, so that no file can make it slow). Start from
+ * {0}. Keys are not copied: they must outlive the map. */
 struct strmap {
     struct strmap_slot *slots;
     size_t cap, count;
 };
-/* Adds key → value. *existing (may be NULL) gets the old value and STATUS_EXISTS is returned (err filled) if the key is present. */
+/* Adds key → value. *existing (may be NULL) gets the old value and STATUS_EXISTS is returned (err filled) if
+ * the key is present. */
 enum status strmap_add(struct strmap *m, const char *key, size_t value, size_t *existing, struct error *err);
 /* true and *value when present */
 bool strmap_find(const struct strmap *m, const char *key, size_t *value);

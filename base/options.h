@@ -5,11 +5,13 @@
  *         {"output", 'o', "OUT", OPTION_STRING, &o.output, "file or folder to write"},
  *         {"receipt", 0, "none|lean|full", OPTION_CHOICE, &o.receipt, "how much of the source to record"},
  *         {0}};
- *     struct tool tool = {.name = "lathe-convert", .usage = "SRC -o OUT", .summary = "...", .examples = "...", .specs = specs};
- *     int done = tool_parse(&tool, argc, argv, err);       help, version: printed; misuse: an error
+ *     struct tool tool = {.name = "lathe-convert", .usage = "SRC -o OUT", .summary = "...", .examples =
+ * "...", .specs = specs}; int done = tool_parse(&tool, argc, argv, err);       help, version: printed;
+ * misuse: an error
  *
- * Order of options and positionals is free, "--" ends options, "--name=value" and "--name value" both work; no abbreviations.
- * Every tool has --help, --version, --json, --threads N, --quiet, --progress, --color auto|always|never, --explain CODE besides its own.
+ * Order of options and positionals is free, "--" ends options, "--name=value" and "--name value" both work;
+ * no abbreviations. Every tool has --help, --version, --json, --threads N, --quiet, --progress, --color
+ * auto|always|never, --explain CODE besides its own.
  */
 #ifndef LATHE_OPTIONS_H
 #define LATHE_OPTIONS_H
@@ -44,9 +46,9 @@ struct option_spec {
 };
 struct tool {
     const char *name, *usage, *summary;
-    const char *examples;           /* lines shown first in help */
+    const char *examples;            /* lines shown first in help */
     const struct option_spec *specs; /* ends with a zeroed entry */
-    int n_min, n_max;               /* positionals wanted; n_max < 0: no bound */
+    int n_min, n_max;                /* positionals wanted; n_max < 0: no bound */
     /* results */
     const char **args; /* positionals, pointing into argv */
     int n_args;
@@ -56,12 +58,14 @@ struct tool {
     struct arena mem;
 };
 enum tool_parsed { TOOL_RUN, TOOL_DONE, TOOL_MISUSE };
-/* TOOL_DONE: help or version was printed to stdout, exit 0. TOOL_MISUSE: err is set (a typo comes with a suggestion); for a bare call
- * (no argument at all) short help goes to stderr and err->text is empty. */
+/* TOOL_DONE: help or version was printed to stdout, exit 0. TOOL_MISUSE: err is set (a typo comes with a
+ * suggestion); for a bare call (no argument at all) short help goes to stderr and err->text is empty. */
 enum tool_parsed tool_parse(struct tool *t, int argc, char **argv, struct error *err);
-/* Prints the error line (or, with --json, a JSON document with status, file, tensor, text, hint on stdout as well) and returns 2. */
+/* Prints the error line (or, with --json, a JSON document with status, file, tensor, text, hint on stdout as
+ * well) and returns 2. */
 int tool_fail(const struct tool *t, const struct error *err);
-/* Writes the text to stdout and flushes. Returns `code`, or 2 with a message when stdout cannot take it (full disk, closed pipe). */
+/* Writes the text to stdout and flushes. Returns `code`, or 2 with a message when stdout cannot take it (full
+ * disk, closed pipe). */
 int tool_finish(const struct tool *t, const struct buf *text, int code);
 void tool_clear(struct tool *t);
 /* true when colours may be used on stdout: --color, NO_COLOR, TERM=dumb, isatty */

@@ -1,5 +1,6 @@
-/* A progress line on stderr: bytes done of total, rate, time left; at most ten updates a second, erased at the end.
- * Shown only when stderr is a terminal or when it was asked for; a {0} struct shows nothing. Thread-safe. */
+/* A progress line on stderr: bytes done of total, rate, time left; at most ten updates a second, erased at
+ * the end. Shown only when stderr is a terminal or when it was asked for; a {0} struct shows nothing.
+ * Thread-safe. */
 #ifndef LATHE_PROGRESS_H
 #define LATHE_PROGRESS_H
 
@@ -17,8 +18,8 @@ void progress_begin(struct progress *p, bool force, bool quiet, const char *labe
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
 
-int64_t clock_ns(void);            /* monotonic */
-uint64_t memory_peak_bytes(void);  /* peak resident size of this process */
+int64_t clock_ns(void);           /* monotonic */
+uint64_t memory_peak_bytes(void); /* peak resident size of this process */
 /* "1.23 GiB", "96 MiB", "512 B" into dst; returns dst */
 char *format_bytes(char dst[32], uint64_t bytes);
 #endif

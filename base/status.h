@@ -7,9 +7,9 @@
  *         ...
  *     }
  *
- * A function that can fail returns `enum status`; when that is not STATUS_OK it has filled *err (err is never NULL).
- * Library code never prints, exits, or asserts on file content: tools print `tool: path: tensor 'x': text`.
- * A struct error is plain memory without ownership; it may be copied. Not shared between threads.
+ * A function that can fail returns `enum status`; when that is not STATUS_OK it has filled *err (err is never
+ * NULL). Library code never prints, exits, or asserts on file content: tools print `tool: path: tensor 'x':
+ * text`. A struct error is plain memory without ownership; it may be copied. Not shared between threads.
  */
 #ifndef LATHE_STATUS_H
 #define LATHE_STATUS_H
@@ -44,11 +44,13 @@ enum status error_set(struct error *err, enum status s, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* As error_set, naming the file and (if not NULL) the tensor. */
-enum status error_at(struct error *err, enum status s, const char *path, const char *tensor, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+enum status error_at(struct error *err, enum status s, const char *path, const char *tensor, const char *fmt,
+                     ...) __attribute__((format(printf, 5, 6)));
 
-/* As error_at for a failed system call: text becomes "fmt: strerror(errno)". Returns STATUS_IO (STATUS_NOTFOUND for ENOENT). */
-enum status error_errno(struct error *err, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* As error_at for a failed system call: text becomes "fmt: strerror(errno)". Returns STATUS_IO
+ * (STATUS_NOTFOUND for ENOENT). */
+enum status error_errno(struct error *err, const char *path, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* STATUS_NOMEM for n bytes that could not be had. */
 enum status error_nomem(struct error *err, size_t n);
@@ -56,22 +58,27 @@ enum status error_nomem(struct error *err, size_t n);
 /* Add the hint to an error that is already set. Returns err->status. */
 enum status error_hint(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The one line of `tool: path: tensor 'x': text`, control bytes and invalid UTF-8 escaped as \xNN, into dst (always terminated). */
+/* The one line of `tool: path: tensor 'x': text`, control bytes and invalid UTF-8 escaped as \xNN, into dst
+ * (always terminated). */
 void error_format(const struct error *err, const char *tool, char *dst, size_t dst_size);
+
+/* text with control characters and invalid UTF-8 as \xNN, cut where dst ends: for names from files that are
+ * shown to a person. */
+void text_escape(const char *text, char *dst, size_t dst_size);
 
 /* Short lower-case word for a status: "format", "io", ... */
 const char *status_name(enum status s);
 
-#define TRY(expr)                                                                                                              \
-    do {                                                                                                                       \
-        enum status try_status_ = (expr);                                                                                      \
-        if (try_status_ != STATUS_OK) return try_status_;                                                                      \
+#define TRY(expr)                                                                                            \
+    do {                                                                                                     \
+        enum status try_status_ = (expr);                                                                    \
+        if (try_status_ != STATUS_OK) return try_status_;                                                    \
     } while (0)
 
 /* Inside a function with a variable `st` and a label `out`. */
-#define TRY_OUT(expr)                                                                                                          \
-    do {                                                                                                                       \
-        if ((st = (expr)) != STATUS_OK) goto out;                                                                              \
+#define TRY_OUT(expr)                                                                                        \
+    do {                                                                                                     \
+        if ((st = (expr)) != STATUS_OK) goto out;                                                            \
     } while (0)
 
 #endif

@@ -1,0 +1,384 @@
+/* Outputs of file.h: temporary name, reservation, write-back, flush, rename; and their removal when a signal
+ * ends the process. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { WRITEBACK_BYTES = 8 * 1024 * 1024, TEMP_TRIES = 100 };
+
+/* A temporary name that the signal handler may have to remove. Entries are only ever added in front and never
+ * freed, so that the handler can walk the list at any moment; a process makes few outputs. */
+struct temp_name {
+    struct temp_name *next;
+    int dir_fd;
+    atomic_bool live;
+    char name[NAME_MAX + 1];
+};
+static _Atomic(struct temp_name *) temp_names;
+static atomic_bool stopping;
+
+struct outfile {
+    int fd, dir_fd;
+    char *path, *dir;
+    const char *name; /* last component; points into path */
+    struct temp_name *temp;
+    unsigned flags;
+    uint64_t size_bytes;
+    _Atomic uint64_t end, written, not_synced;
+};
+
+static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
+enum { N_FATAL = sizeof fatal_signals / sizeof fatal_signals[0] };
+
+static void fatal_set(sigset_t *set)
+{
+    sigemptyset(set);
+    for (int i = 0; i < N_FATAL; i++) sigaddset(set, fatal_signals[i]);
+}
+
+/* Only async-signal-safe calls and lock-free atomics here. */
+static void on_signal(int number)
+{
+    atomic_store(&stopping, true);
+    for (struct temp_name *t = atomic_load(&temp_names); t; t = t->next) {
+        if (atomic_load(&t->live)) unlinkat(t->dir_fd, t->name, 0);
+    }
+    _exit(128 + number);
+}
+
+void signals_install(void)
+{
+    struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    fatal_set(&action.sa_mask);
+    for (int i = 0; i < N_FATAL; i++) {
+        /* One that was ignored at the start stays so (nohup). */
+        if (sigaction(fatal_signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
+            sigaction(fatal_signals[i], &action, NULL);
+        }
+    }
+}
+
+/* STATUS_IO for a write that found no room, with the figures a person needs. */
+static enum status no_space(const struct outfile *o, struct error *err, uint64_t need_bytes)
+{
+    struct statvfs vfs;
+    const char *why = errno == EDQUOT ? "disk quota exceeded" : "no space left on the device";
+    if (fstatvfs(o->dir_fd, &vfs) != 0) {
+        return error_at(err, STATUS_IO, o->path, NULL, "%s: %llu bytes needed", why,
+                        (unsigned long long)need_bytes);
+    }
+    return error_at(err, STATUS_IO, o->path, NULL, "%s: %llu bytes needed, %llu free", why,
+                    (unsigned long long)need_bytes, (unsigned long long)vfs.f_bavail * vfs.f_frsize);
+}
+
+static bool is_no_space(int code)
+{
+    return code == ENOSPC || code == EDQUOT;
+}
+
+/* Splits the path and opens its folder. */
+static enum status open_folder(struct outfile *o, const char *path, struct error *err)
+{
+    o->path = strdup(path);
+    o->dir = strdup(path);
+    if (!o->path || !o->dir) return error_nomem(err, strlen(path) + 1);
+    o->name = path_base(o->path);
+    size_t dir_len = (size_t)(o->name - o->path);
+    while (dir_len > 1 && path[dir_len - 1] == '/') dir_len--;
+    o->dir[dir_len] = 0;
+    if (!o->name[0] || strcmp(o->name, ".") == 0 || strcmp(o->name, "..") == 0) {
+        return error_at(err, STATUS_USAGE, path, NULL,
+                        "expected the name of a file to write, found that of a folder");
+    }
+    o->dir_fd = open(dir_len ? o->dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (o->dir_fd < 0 && errno == ENOENT) {
+        return error_at(err, STATUS_NOTFOUND, path, NULL, "the folder '%s' does not exist", o->dir);
+    }
+    if (o->dir_fd < 0) return error_errno(err, path, "cannot open the folder '%s'", dir_len ? o->dir : ".");
+    return STATUS_OK;
+}
+
+/* Links such as /dev/stdout are no place to rename a file over, although they may lead to a regular one. */
+static bool is_system_folder(const char *dir)
+{
+    char *real = realpath(dir[0] ? dir : ".", NULL);
+    bool yes =
+        real && (strcmp(real, "/dev") == 0 || strcmp(real, "/proc") == 0 || strncmp(real, "/proc/", 6) == 0);
+    free(real);
+    return yes;
+}
+
+/* What stands under the target name now, as the flags allow. */
+static enum status check_target(const struct outfile *o, struct error *err)
+{
+    struct stat st;
+    if (fstatat(o->dir_fd, o->name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT) return STATUS_OK;
+        return error_errno(err, o->path, "cannot examine");
+    }
+    if (!(o->flags & OUTFILE_REPLACE)) return error_at(err, STATUS_EXISTS, o->path, NULL, "exists already");
+    if (S_ISLNK(st.st_mode)) {
+        if (is_system_folder(o->dir)) {
+            return error_at(err, STATUS_EXISTS, o->path, NULL,
+                            "is a system's link; an output must be a regular file");
+        }
+        /* A link that leads nowhere may go; one to a folder or a device was not meant. */
+        if (fstatat(o->dir_fd, o->name, &st, 0) != 0) return STATUS_OK;
+    }
+    if (S_ISREG(st.st_mode)) return STATUS_OK;
+    return error_at(err, STATUS_EXISTS, o->path, NULL, "is %s; only a regular file can be replaced",
+                    S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
+}
+
+/* `.NAME.partial.PID-COUNT`, NAME cut (not inside a UTF-8 character) so that the whole stays a legal name. */
+static void temp_fill(char dst[NAME_MAX + 1], const char *name)
+{
+    static atomic_uint counter;
+    char suffix[64];
+    int n = snprintf(suffix, sizeof suffix, ".partial.%ld-%u", (long)getpid(), atomic_fetch_add(&counter, 1));
+    size_t room = (size_t)(NAME_MAX - 1 - n), len = strlen(name);
+    if (len > room) {
+        len = room;
+        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80) len--;
+    }
+    snprintf(dst, NAME_MAX + 1, ".%.*s%s", (int)len, name, suffix);
+}
+
+static void temp_publish(struct temp_name *t)
+{
+    struct temp_name *head = atomic_load(&temp_names);
+    atomic_store(&t->live, true);
+    do t->next = head;
+    while (!atomic_compare_exchange_weak(&temp_names, &head, t));
+}
+
+/* Creates the temporary file. Signals wait meanwhile on this thread; a handler on another one either sees the
+ * published entry, or has set `stopping` before we look at it. */
+static enum status temp_create(struct outfile *o, struct error *err)
+{
+    struct temp_name *t = calloc(1, sizeof *t);
+    if (!t) return error_nomem(err, sizeof *t);
+    t->dir_fd = o->dir_fd;
+    sigset_t fatal, old;
+    fatal_set(&fatal);
+    pthread_sigmask(SIG_BLOCK, &fatal, &old);
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        temp_fill(t->name, o->name);
+        o->fd = openat(o->dir_fd, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (o->fd >= 0 || errno != EEXIST) break;
+    }
+    enum status st = STATUS_OK;
+    if (o->fd < 0) {
+        st = is_no_space(errno) ? no_space(o, err, o->size_bytes)
+                                : error_errno(err, o->path, "cannot create a file in its folder");
+        free(t);
+    } else {
+        o->temp = t;
+        temp_publish(t);
+        if (atomic_load(&stopping)) {
+            unlinkat(o->dir_fd, t->name, 0);
+            st = error_at(err, STATUS_IO, o->path, NULL, "interrupted");
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return st;
+}
+
+/* The plain system call: posix_fallocate would write zeros where the file system cannot reserve. */
+static enum status reserve(struct outfile *o, struct error *err)
+{
+    if (o->size_bytes == 0) return STATUS_OK;
+    if (o->size_bytes > INT64_MAX) {
+        return error_at(err, STATUS_RANGE, o->path, NULL, "%llu bytes: more than a file can hold",
+                        (unsigned long long)o->size_bytes);
+    }
+    int code;
+    do code = fallocate(o->fd, 0, 0, (off_t)o->size_bytes) == 0 ? 0 : errno;
+    while (code == EINTR);
+    if (code == 0) return STATUS_OK;
+    errno = code;
+    if (is_no_space(code)) return no_space(o, err, o->size_bytes);
+    if (code != EOPNOTSUPP && code != EINVAL && code != ENOSYS && code != ENODEV) {
+        return error_errno(err, o->path, "cannot reserve %llu bytes", (unsigned long long)o->size_bytes);
+    }
+    struct statvfs vfs;
+    if (fstatvfs(o->fd, &vfs) == 0 && vfs.f_frsize > 0 && vfs.f_bavail < o->size_bytes / vfs.f_frsize) {
+        errno = ENOSPC;
+        return no_space(o, err, o->size_bytes);
+    }
+    return STATUS_OK;
+}
+
+enum status outfile_create(struct outfile **out, const char *path, unsigned flags, uint64_t size_bytes,
+                           struct error *err)
+{
+    *out = NULL;
+    struct outfile *o = calloc(1, sizeof *o);
+    if (!o) return error_nomem(err, sizeof *o);
+    o->fd = o->dir_fd = -1;
+    o->flags = flags;
+    o->size_bytes = size_bytes;
+    enum status st;
+    TRY_OUT(open_folder(o, path, err));
+    TRY_OUT(check_target(o, err));
+    TRY_OUT(temp_create(o, err));
+    TRY_OUT(reserve(o, err));
+    *out = o;
+    return STATUS_OK;
+out:
+    outfile_discard(o);
+    return st;
+}
+
+enum status outfile_forbid_source(const struct outfile *o, const struct file *source, struct error *err)
+{
+    struct stat st;
+    if (fstatat(o->dir_fd, o->name, &st, 0) != 0 || st.st_dev != source->dev || st.st_ino != source->ino) {
+        return STATUS_OK;
+    }
+    return error_at(err, STATUS_EXISTS, o->path, NULL,
+                    "is the same file as the source '%s', which is never replaced", source->path);
+}
+
+static void raise_to(_Atomic uint64_t *max, uint64_t v)
+{
+    uint64_t seen = atomic_load(max);
+    while (seen < v && !atomic_compare_exchange_weak(max, &seen, v)) {
+    }
+}
+
+enum status outfile_write_at(struct outfile *o, uint64_t off, const void *src, size_t n, struct error *err)
+{
+    uint64_t end;
+    if (!size_add(off, n, &end) || end > INT64_MAX || (o->size_bytes > 0 && end > o->size_bytes)) {
+        return error_at(err, STATUS_RANGE, o->path, NULL,
+                        "%zu bytes at offset %llu lie beyond the planned %llu", n, (unsigned long long)off,
+                        (unsigned long long)o->size_bytes);
+    }
+    const char *p = src;
+    for (size_t left = n; left > 0;) {
+        ssize_t put = pwrite(o->fd, p, left, (off_t)(end - left));
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0 && is_no_space(errno)) return no_space(o, err, o->size_bytes ? o->size_bytes : end);
+        if (put < 0)
+            return error_errno(err, o->path, "cannot write at offset %llu", (unsigned long long)(end - left));
+        if (put == 0)
+            return error_at(err, STATUS_IO, o->path, NULL, "the system wrote nothing and gave no reason");
+        p += put;
+        left -= (size_t)put;
+    }
+    raise_to(&o->end, end);
+    atomic_fetch_add(&o->written, n);
+    /* Write-back begins now, so that the flush at the end has little left. The whole file is named: what is
+     * clean or already on its way costs nothing. */
+    if (atomic_fetch_add(&o->not_synced, n) + n >= WRITEBACK_BYTES) {
+        atomic_store(&o->not_synced, 0);
+        sync_file_range(o->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_complete(struct outfile *o, struct error *err)
+{
+    uint64_t end = atomic_load(&o->end), written = atomic_load(&o->written);
+    if (o->size_bytes == 0 || (end == o->size_bytes && written >= o->size_bytes)) return STATUS_OK;
+    return error_at(err, STATUS_MISMATCH, o->path, NULL,
+                    "expected %llu bytes to be written, found %llu, up to offset %llu",
+                    (unsigned long long)o->size_bytes, (unsigned long long)written, (unsigned long long)end);
+}
+
+static enum status flush_and_close(struct outfile *o, struct error *err)
+{
+    /* A flush that failed is final: the kernel has dropped the pages, and a second call would succeed without
+     * them. */
+    if (fsync(o->fd) != 0) {
+        if (is_no_space(errno)) return no_space(o, err, atomic_load(&o->end));
+        return error_errno(err, o->path, "cannot flush to the device");
+    }
+    int fd = o->fd;
+    o->fd = -1;
+    if (close(fd) != 0 && errno != EINTR) return error_errno(err, o->path, "cannot close");
+    return STATUS_OK;
+}
+
+/* Rename that never replaces, also where the file system has no such call. */
+static int rename_new(int dir_fd, const char *temp, const char *name)
+{
+    struct stat st;
+    if (renameat2(dir_fd, temp, dir_fd, name, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+    if (linkat(dir_fd, temp, dir_fd, name, 0) == 0) {
+        unlinkat(dir_fd, temp, 0);
+        return 0;
+    }
+    if (errno == EEXIST) return -1;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return renameat(dir_fd, temp, dir_fd, name);
+}
+
+static enum status rename_to_target(struct outfile *o, struct error *err)
+{
+    bool replace = o->flags & OUTFILE_REPLACE;
+    int failed = replace ? renameat(o->dir_fd, o->temp->name, o->dir_fd, o->name)
+                         : rename_new(o->dir_fd, o->temp->name, o->name);
+    if (failed && errno == EEXIST) {
+        return error_at(err, STATUS_EXISTS, o->path, NULL, "was created by somebody else in the meantime");
+    }
+    if (failed) return error_errno(err, o->path, "cannot rename the finished file");
+    atomic_store(&o->temp->live, false);
+    o->temp = NULL;
+    /* Some file systems cannot flush a folder; there is nothing else to try then. */
+    if (fsync(o->dir_fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP) return STATUS_OK;
+    error_errno(err, o->path, "cannot flush its folder");
+    if (!replace) unlinkat(o->dir_fd, o->name, 0);
+    return STATUS_IO;
+}
+
+enum status outfile_commit(struct outfile *o, struct error *err)
+{
+    enum status st;
+    TRY_OUT(check_complete(o, err));
+    TRY_OUT(flush_and_close(o, err));
+    TRY_OUT(rename_to_target(o, err));
+out:
+    outfile_discard(o);
+    return st;
+}
+
+void outfile_discard(struct outfile *o)
+{
+    if (!o) return;
+    if (o->temp) {
+        unlinkat(o->dir_fd, o->temp->name, 0);
+        atomic_store(&o->temp->live, false);
+    }
+    if (o->fd >= 0) close(o->fd);
+    if (o->dir_fd >= 0) close(o->dir_fd);
+    free(o->path);
+    free(o->dir);
+    free(o);
+}
+
+enum status file_write_whole(const char *path, unsigned flags, const void *src, size_t n, struct error *err)
+{
+    struct outfile *o;
+    TRY(outfile_create(&o, path, flags, n, err));
+    enum status st = outfile_write_at(o, 0, src, n, err);
+    if (st == STATUS_OK) return outfile_commit(o, err);
+    outfile_discard(o);
+    return st;
+}
