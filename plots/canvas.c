@@ -1,0 +1,80 @@
+#include "plots/canvas.h"
+
+#include "plots/font.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t ink_rgb[INK_COUNT - N_LEVELS][3] = {
+    [INK_NAN - N_LEVELS] = {255, 0, 255},    [INK_MASKED - N_LEVELS] = {160, 160, 160}, [INK_PAPER - N_LEVELS] = {255, 255, 255},
+    [INK_TEXT - N_LEVELS] = {16, 16, 16},    [INK_LINE - N_LEVELS] = {96, 96, 96},      [INK_FAINT - N_LEVELS] = {216, 216, 216},
+};
+
+enum status canvas_init(struct canvas *c, int width, int height, enum colormap map, struct error *err)
+{
+    *c = (struct canvas){.width = width, .height = height, .map = map};
+    if (width < 1 || width > 32767 || height < 1 || height > 32767)
+        return error_set(err, STATUS_RANGE, "a picture of %d x %d pixels is outside 1 to 32767", width, height);
+    void *p;
+    TRY(mem_alloc(&p, (uint64_t)width * (uint64_t)height, 1, err));
+    c->pixels = p;
+    memset(c->pixels, INK_PAPER, (size_t)width * (size_t)height);
+    return STATUS_OK;
+}
+
+void canvas_clear(struct canvas *c)
+{
+    free(c->pixels);
+    c->pixels = NULL;
+}
+
+void canvas_rect(struct canvas *c, int x, int y, int w, int h, int index)
+{
+    int x1 = x + w < c->width ? x + w : c->width;
+    int y1 = y + h < c->height ? y + h : c->height;
+    if (x < 0) x = 0;
+    if (y < 0) y = 0;
+    if (x1 <= x) return;
+    for (int row = y; row < y1; row++) memset(c->pixels + (size_t)row * (size_t)c->width + x, index, (size_t)(x1 - x));
+}
+
+void canvas_frame(struct canvas *c, int x, int y, int w, int h, int index)
+{
+    canvas_rect(c, x - 1, y - 1, w + 2, 1, index);
+    canvas_rect(c, x - 1, y + h, w + 2, 1, index);
+    canvas_rect(c, x - 1, y - 1, 1, h + 2, index);
+    canvas_rect(c, x + w, y - 1, 1, h + 2, index);
+}
+
+struct pen {
+    struct canvas *c;
+    int x, y, index;
+};
+
+static void put_glyph(void *ctx, const struct glyph *g)
+{
+    struct pen *p = ctx;
+    for (int r = 0; r < GLYPH_H; r++)
+        for (int i = 0; i < GLYPH_W_MAX; i++)
+            if (g->rows[r][i]) canvas_rect(p->c, p->x + i, p->y + r, 1, 1, p->index);
+    p->x += g->advance;
+}
+
+void canvas_text(struct canvas *c, int x, int y, int index, const char *utf8)
+{
+    struct pen p = {c, x, y, index};
+    font_each_glyph(utf8, put_glyph, &p);
+}
+
+void canvas_text_right(struct canvas *c, int x, int y, int index, const char *utf8)
+{
+    canvas_text(c, x - font_text_width(utf8), y, index, utf8);
+}
+
+void canvas_color(const struct canvas *c, int index, uint8_t rgb[3])
+{
+    if (index < N_LEVELS)
+        colormap_color(c->map, index, rgb);
+    else
+        memcpy(rgb, ink_rgb[(index < INK_COUNT ? index : INK_TEXT) - N_LEVELS], 3);
+}
