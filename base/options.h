@@ -5,9 +5,8 @@
  *         {"output", 'o', "OUT", OPTION_STRING, &o.output, "file or folder to write"},
  *         {"receipt", 0, "none|lean|full", OPTION_CHOICE, &o.receipt, "how much of the source to record"},
  *         {0}};
- *     struct tool tool = {.name = "lathe-convert", .usage = "SRC -o OUT", .summary = "...", .examples =
- * "...", .specs = specs}; int done = tool_parse(&tool, argc, argv, err);       help, version: printed;
- * misuse: an error
+ *     struct tool tool = {.name = "lathe-convert", .usage = "SRC -o OUT", .specs = specs, ...};
+ *     enum tool_parsed p = tool_parse(&tool, argc, argv, err);     help, version: printed; misuse: an error
  *
  * Order of options and positionals is free, "--" ends options, "--name=value" and "--name value" both work;
  * no abbreviations. Every tool has --help, --version, --json, --threads N, --quiet, --progress, --color

@@ -2,9 +2,10 @@
  * --strict.
  *
  *     struct warnings w = {0};
- *     warnings_add(&w, "tokenizer-pre-unknown", "pre_tokenizer is none that llama.cpp knows, nearest is %s",
- * name); TRY(warnings_check(&w, err)); for (size_t i = 0; i < w.count; i++) ... w.items[i].code,
- * w.items[i].text warnings_clear(&w);
+ *     warnings_add(&w, "tokenizer-pre-unknown", "nearest that llama.cpp knows is %s", name);
+ *     TRY(warnings_check(&w, err));
+ *     for (size_t i = 0; i < w.count; i++) ... w.items[i].code, w.items[i].text
+ *     warnings_clear(&w);
  *
  * Codes are stable kebab-case words that scripts and --explain rely on; texts may change. Texts may quote
  * what a file says: whoever prints them escapes control bytes. The list owns everything in it; order is the

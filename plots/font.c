@@ -1,5 +1,6 @@
 #include "plots/font.h"
 
+#include "base/utf8.h"
 #include "plots/font_system.h"
 
 #include <stdio.h>
@@ -51,24 +52,6 @@ bool font_glyph(uint32_t code_point, struct glyph *g)
     return font_system_glyph(code_point, g) || builtin_glyph(code_point, g);
 }
 
-uint32_t utf8_next(const char *s, int *len)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    int n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
-    *len = 1;
-    if (n == 0) return 0xFFFD;
-    if (n == 1) return p[0];
-    uint32_t v = p[0] & (0x7Fu >> n);
-    for (int i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0xFFFD;
-        v = v << 6 | (p[i] & 0x3Fu);
-    }
-    if (v < least[n] || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)) return 0xFFFD;
-    *len = n;
-    return v;
-}
-
 /* A character that no font has is spelled out: a box would hide which one it was. */
 static void emit_spelled(uint32_t code_point, void (*emit)(void *ctx, const struct glyph *g), void *ctx)
 {
@@ -82,8 +65,10 @@ static void emit_spelled(uint32_t code_point, void (*emit)(void *ctx, const stru
 void font_each_glyph(const char *utf8, void (*emit)(void *ctx, const struct glyph *g), void *ctx)
 {
     struct glyph g;
-    for (int len; *utf8; utf8 += len) {
-        uint32_t code_point = utf8_next(utf8, &len);
+    for (size_t left = strlen(utf8), len; left > 0; utf8 += len, left -= len) {
+        uint32_t code_point = 0xFFFD;
+        len = utf8_decode(utf8, left, &code_point);
+        if (len == 0) len = 1; /* an invalid byte shows as U+FFFD */
         if (code_point >= 32 && font_glyph(code_point, &g))
             emit(ctx, &g);
         else

@@ -16,8 +16,6 @@ struct glyph {
 bool font_glyph(uint32_t code_point, struct glyph *g);
 /* Width of a text in pixels, as canvas_text draws it. */
 int font_text_width(const char *utf8);
-/* The next code point of a UTF-8 text and its length in bytes; an invalid byte gives U+FFFD and 1. */
-uint32_t utf8_next(const char *s, int *len);
 /* Calls emit for each glyph of the text, with fall-back to \uXXXX spelled in ASCII for what no font has. */
 void font_each_glyph(const char *utf8, void (*emit)(void *ctx, const struct glyph *g), void *ctx);
 
