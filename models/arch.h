@@ -43,33 +43,45 @@ enum presence {
     PRESENCE_REQUIRED,
     PRESENCE_OPTIONAL, /* used when there */
     PRESENCE_DROPPED,  /* known, not a weight: passed over (buffers) */
+    PRESENCE_LEFT_OUT, /* weights of another task's head: passed over with the warning "task-head-dropped" */
 };
 struct tensor_rule {
-    const char *source; /* Hugging Face name after the family's prefix; {i} stands for the layer */
-    const char *target; /* GGUF name; {i} likewise; NULL for dropped ones */
+    /* Hugging Face name; {p} stands for the family's prefix, {i} for the layer; NULL: GGUF only. Rules of layers stand together. */
+    const char *source;
+    const char *target; /* GGUF name; {i} likewise; NULL: not in a GGUF */
     enum role role;
     enum part part;
-    const char *shape;  /* in the source's order, for hparams_eval: "H*D,E"; NULL: any (dropped) */
+    /* In the source's order, for hparams_eval: "H*D,E"; "?" is any size (of something dropped), "" a scalar. A tensor of another
+     * shape than a dropped rule's is not that buffer. TRANSFORM_TRANSPOSE: the target's shape is the reverse. */
+    const char *shape;
     enum transform transform;
     const char *heads;  /* number of heads for TRANSFORM_ROPE_ROWS: "H" or "K" */
     enum presence presence;
-    bool (*when)(const struct hparams *hp); /* NULL: always; false: the rule does not exist for this config */
+    /* NULL: always; false: the rule does not exist for this config. GGUF has no such switches: there the rule holds when the tensor
+     * of layer 0 is present, and then for every layer. */
+    bool (*when)(const struct hparams *hp);
 };
 
 /* One configuration value in both spellings. */
 enum config_type { CONFIG_INT, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION };
 struct config_key {
     const char *hf;    /* key in config.json, alternatives separated by '|': the first one present and not null wins; NULL: none */
-    const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key */
+    const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key. Two rows for one field must agree. */
     enum config_type type;
-    enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL */
+    enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL; KV_STRING for an activation, written only when it is not `fallback` */
     size_t off;        /* offsetof(struct hparams, field): int64_t, double, bool, enum activation */
-    bool required;
-    double fallback;   /* value when absent and not required; NAN: left for `derive` */
+    bool required;     /* a GGUF without it is refused; so is a config.json if `fallback` is NAN */
+    double fallback;   /* value when absent; NAN: left for `derive` (integers stay 0) */
 };
-/* A key of config.json that has no effect on conversion, with the reason. */
-struct config_ignored {
+/* A key of config.json that changes the arithmetic in a way that nothing here follows: any other value than this is refused. */
+struct config_fixed {
     const char *key;
+    const char *value; /* compact JSON text; null and absence always pass; NULL: nothing else does */
+    const char *why;   /* end of the sentence "expected <value>, found <value>: " */
+};
+/* A key of config.json (or of a GGUF, after "<arch>.") that has no effect on conversion, with the reason. */
+struct config_ignored {
+    const char *key; /* one '*' at its start or end stands for any text */
     const char *why;
 };
 
@@ -85,13 +97,14 @@ struct arch {
     const char *gguf_arch;             /* general.architecture */
     const char *const *model_types;    /* config.json model_type values; NULL at the end */
     const char *const *architectures;  /* config.json architectures values; NULL at the end */
-    const char *const *prefixes;       /* prefixes that source names may carry, "" included where they may be absent; NULL at the end */
+    const char *const *prefixes;       /* what {p} may stand for, the usual one first; NULL at the end */
     const struct config_key *keys;     /* zeroed at the end */
-    const struct config_ignored *ignored; /* zeroed at the end */
+    const struct config_fixed *fixed;     /* zeroed at the end */
+    const struct config_ignored *ignored; /* zeroed at the end; on top of those that every family ignores */
     const struct tensor_rule *rules;   /* zeroed at the end; in the order of the output */
     bool tied_by_default;              /* when config.json does not say tie_word_embeddings */
     bool uses_rope;
-    const char *detect_tensor;         /* a source name (with prefix {p}) that tells the family when the config is thin, or NULL */
+    const char *const *detect_tensors; /* source names ({p}: prefix) that together tell the family when the config does not; NULL at the end */
     struct dialect source, gguf;
     /* fills what the keys left open and checks what belongs together; err->path is set by the caller */
     enum status (*derive)(struct hparams *hp, struct error *err);
@@ -101,7 +114,10 @@ struct arch {
     enum status (*head)(struct forward *f, struct error *err); /* up to the last norm; logits come from forward_logits */
 };
 extern const struct arch *const arch_list[]; /* NULL at the end */
+/* The first family with that name; NULL if there is none (for the three below, too). */
 const struct arch *arch_by_gguf(const char *gguf_arch);
-const struct arch *arch_by_config(const char *architecture, const char *model_type); /* either may be NULL */
+const struct arch *arch_by_family(const char *family);
+const struct arch *arch_by_architecture(const char *architecture);
+const struct arch *arch_by_model_type(const char *model_type);
 
 #endif

@@ -34,7 +34,8 @@ struct hparams {
     int64_t bos_id, eos_id; /* -1: the config does not say */
 };
 
-/* Value of a product or sum of the letters above and integers, as "3*E", "H*D", "E+2*D". -1 when it overflows or a letter is unknown. */
+/* Value of sums of products and quotients of the letters above and integers, as "3*E", "H*D", "E+2*D", "D/2". -1 when it overflows,
+ * does not divide, or is not understood. */
 int64_t hparams_eval(const struct hparams *hp, const char *expr);
 const char *activation_name(enum activation a); /* Hugging Face's name */
 /* any of Hugging Face's spellings; ACTIVATION_COUNT if unknown */

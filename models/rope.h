@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum rope_type { ROPE_NONE, ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LONGROPE, ROPE_LLAMA3, ROPE_TYPE_COUNT };
@@ -32,6 +33,9 @@ struct rope {
 /* Hugging Face's type word ("default", "linear", ...) */
 const char *rope_type_name(enum rope_type t);
 enum rope_type rope_type_from_name(const char *name); /* ROPE_TYPE_COUNT if unknown */
+bool rope_type_supported(enum rope_type t);
+/* STATUS_UNSUPPORTED naming a type that has no frequencies yet; STATUS_RANGE for dim, theta or factor out of bounds. */
+enum status rope_check(const struct rope *r, struct error *err);
 /* inv_freq: dim/2 values; *attn_factor. n_positions: highest position in the call + 1 (types that depend on the length). */
 enum status rope_frequencies(const struct rope *r, int64_t n_positions, double *inv_freq, double *attn_factor, struct error *err);
 

@@ -1,0 +1,64 @@
+#include "models/arch.h"
+
+#include <string.h>
+
+/* One line per family, here and in the array. */
+extern const struct arch arch_gpt2;
+extern const struct arch arch_llama;
+
+const struct arch *const arch_list[] = {
+    &arch_gpt2,
+    &arch_llama,
+    NULL,
+};
+
+static const char *const role_names[ROLE_COUNT] = {
+    [ROLE_TOKEN_EMBD] = "token_embd",   [ROLE_POSITION_EMBD] = "position_embd",
+    [ROLE_ATTN_NORM] = "attn_norm",     [ROLE_ATTN_QKV] = "attn_qkv",
+    [ROLE_ATTN_Q] = "attn_q",           [ROLE_ATTN_K] = "attn_k",
+    [ROLE_ATTN_V] = "attn_v",           [ROLE_ATTN_OUTPUT] = "attn_output",
+    [ROLE_FFN_NORM] = "ffn_norm",       [ROLE_FFN_GATE] = "ffn_gate",
+    [ROLE_FFN_UP] = "ffn_up",           [ROLE_FFN_DOWN] = "ffn_down",
+    [ROLE_OUTPUT_NORM] = "output_norm", [ROLE_OUTPUT] = "output",
+    [ROLE_ROPE_FREQS] = "rope_freqs",
+};
+
+const char *role_name(enum role r)
+{
+    return (unsigned)r < ROLE_COUNT ? role_names[r] : "?";
+}
+
+static bool in_list(const char *const *list, const char *word)
+{
+    for (; *list; list++)
+        if (strcmp(*list, word) == 0) return true;
+    return false;
+}
+
+const struct arch *arch_by_gguf(const char *gguf_arch)
+{
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (strcmp((*a)->gguf_arch, gguf_arch) == 0) return *a;
+    return NULL;
+}
+
+const struct arch *arch_by_family(const char *family)
+{
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (strcmp((*a)->family, family) == 0) return *a;
+    return NULL;
+}
+
+const struct arch *arch_by_architecture(const char *architecture)
+{
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (in_list((*a)->architectures, architecture)) return *a;
+    return NULL;
+}
+
+const struct arch *arch_by_model_type(const char *model_type)
+{
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (in_list((*a)->model_types, model_type)) return *a;
+    return NULL;
+}

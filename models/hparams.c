@@ -1,0 +1,103 @@
+#include "models/hparams.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static int64_t letter_value(const struct hparams *hp, char c)
+{
+    switch (c) {
+    case 'V':
+        return hp->n_vocab;
+    case 'P':
+        return hp->n_ctx;
+    case 'L':
+        return hp->n_layer;
+    case 'E':
+        return hp->n_embd;
+    case 'F':
+        return hp->n_ff;
+    case 'H':
+        return hp->n_head;
+    case 'K':
+        return hp->n_head_kv;
+    case 'D':
+        return hp->head_dim;
+    default:
+        return -1;
+    }
+}
+
+/* A letter or a decimal number at *s, which moves past it. -1 for anything else. */
+static int64_t eval_factor(const struct hparams *hp, const char **s)
+{
+    const char *p = *s;
+    if (!isdigit((unsigned char)*p)) {
+        *s = *p ? p + 1 : p;
+        return letter_value(hp, *p);
+    }
+    int64_t v = 0;
+    for (; isdigit((unsigned char)*p); p++)
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p - '0', &v)) return -1;
+    *s = p;
+    return v;
+}
+
+static int64_t eval_product(const struct hparams *hp, const char **s)
+{
+    int64_t v = eval_factor(hp, s);
+    while (v >= 0 && (**s == '*' || **s == '/')) {
+        char op = *(*s)++;
+        int64_t w = eval_factor(hp, s);
+        if (w < 0) return -1;
+        if (op == '*') {
+            if (__builtin_mul_overflow(v, w, &v)) return -1;
+        } else {
+            if (w == 0 || v % w != 0) return -1;
+            v /= w;
+        }
+    }
+    return v;
+}
+
+int64_t hparams_eval(const struct hparams *hp, const char *expr)
+{
+    const char *s = expr;
+    int64_t v = eval_product(hp, &s);
+    while (v >= 0 && *s == '+') {
+        s++;
+        int64_t w = eval_product(hp, &s);
+        if (w < 0 || __builtin_add_overflow(v, w, &v)) return -1;
+    }
+    return *s ? -1 : v;
+}
+
+static const struct {
+    const char *name;
+    enum activation kind;
+} activation_names[] = {
+    /* the first name of a kind is the one that is written */
+    {"silu", ACTIVATION_SILU},
+    {"swish", ACTIVATION_SILU},
+    {"gelu_new", ACTIVATION_GELU_TANH},
+    {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+    {"gelu_fast", ACTIVATION_GELU_TANH},
+    {"gelu", ACTIVATION_GELU_ERF},
+    {"gelu_python", ACTIVATION_GELU_ERF},
+    {"quick_gelu", ACTIVATION_GELU_QUICK},
+    {"relu", ACTIVATION_RELU},
+};
+enum { N_ACTIVATION_NAMES = sizeof activation_names / sizeof *activation_names };
+
+const char *activation_name(enum activation a)
+{
+    for (int i = 0; i < N_ACTIVATION_NAMES; i++)
+        if (activation_names[i].kind == a) return activation_names[i].name;
+    return "?";
+}
+
+enum activation activation_from_name(const char *name)
+{
+    for (int i = 0; i < N_ACTIVATION_NAMES; i++)
+        if (strcmp(activation_names[i].name, name) == 0) return activation_names[i].kind;
+    return ACTIVATION_COUNT;
+}
