@@ -95,8 +95,8 @@ static enum status stats_piece(void *ctx, uint64_t unit, int worker, struct erro
     return st;
 }
 
-enum status scan_stats(const struct ckpt_tensor *t, struct workers *w, struct tensor_stats *out, struct progress *progress,
-                       struct error *err)
+enum status scan_stats(const struct ckpt_tensor *t, struct workers *w, struct tensor_stats *out,
+                       struct progress *progress, struct error *err)
 {
     memset(out, 0, sizeof *out);
     uint64_t n_pieces = ((uint64_t)t->t->n_elements + PIECE - 1) / PIECE;
@@ -114,7 +114,8 @@ enum status scan_stats(const struct ckpt_tensor *t, struct workers *w, struct te
 
 /* --- digest --- */
 
-enum status scan_sha256(const struct ckpt_tensor *t, uint8_t digest[SHA256_BYTES], struct progress *progress, struct error *err)
+enum status scan_sha256(const struct ckpt_tensor *t, uint8_t digest[SHA256_BYTES], struct progress *progress,
+                        struct error *err)
 {
     struct sha256 *h;
     TRY(sha256_new(&h, err));
@@ -154,10 +155,13 @@ static double cell_add(enum reduction r, double acc, double v)
 {
     if (isnan(acc) || !isfinite(v)) return NAN;
     switch (r) {
-    case REDUCE_MEAN: return acc + fabs(v);
-    case REDUCE_RMS: return acc + v * v;
+    case REDUCE_MEAN:
+        return acc + fabs(v);
+    case REDUCE_RMS:
+        return acc + v * v;
     case REDUCE_EXTREME:
-    case REDUCE_COUNT: break;
+    case REDUCE_COUNT:
+        break;
     }
     return fabs(v) > fabs(acc) ? v : acc;
 }
@@ -193,7 +197,8 @@ static enum status cells_row(void *ctx, uint64_t unit, int worker, struct error 
         }
     }
     for (int64_t k = 0; k < c->cols; k++) {
-        int64_t n_cols = c->n_cols - k * c->col_step < c->col_step ? c->n_cols - k * c->col_step : c->col_step;
+        int64_t n_cols =
+            c->n_cols - k * c->col_step < c->col_step ? c->n_cols - k * c->col_step : c->col_step;
         cells[k] = cell_finish(job->reduction, cells[k], n_rows * n_cols);
     }
 out:
@@ -202,8 +207,8 @@ out:
     return st;
 }
 
-enum status scan_cells(const struct ckpt_tensor *t, struct workers *w, enum reduction r, int64_t max_cells, struct cells *out,
-                       struct error *err)
+enum status scan_cells(const struct ckpt_tensor *t, struct workers *w, enum reduction r, int64_t max_cells,
+                       struct cells *out, struct error *err)
 {
     int64_t n_rows = tensor_rows(t->t), n_cols = tensor_cols(t->t);
     *out = (struct cells){.n_rows = n_rows, .n_cols = n_cols};

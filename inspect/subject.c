@@ -19,7 +19,9 @@ static enum status load_config(struct subject *s, struct error *err)
     if (ckpt_gguf(s->ckpt)) return STATUS_OK;
     struct arena a = {0};
     const char *path = path_join(&a, s->ckpt->dir, "config.json");
-    enum status st = !path ? error_nomem(err, 0) : file_exists(path) ? json_load(&s->config, path, CONFIG_BYTES_MAX, err) : STATUS_OK;
+    enum status st = !path               ? error_nomem(err, 0)
+                     : file_exists(path) ? json_load(&s->config, path, CONFIG_BYTES_MAX, err)
+                                         : STATUS_OK;
     arena_clear(&a);
     return st;
 }

@@ -10,14 +10,14 @@
 struct subject {
     const char *path; /* as the user gave it */
     struct checkpoint *ckpt;
-    struct json *config;     /* config.json beside a checkpoint that is no GGUF; NULL if there is none */
-    const struct arch *arch; /* NULL: no known family */
-    const char *why;         /* how the family was recognised */
-    struct model *model;     /* NULL if the checkpoint is not a complete model of its family */
+    struct json *config;      /* config.json beside a checkpoint that is no GGUF; NULL if there is none */
+    const struct arch *arch;  /* NULL: no known family */
+    const char *why;          /* how the family was recognised */
+    struct model *model;      /* NULL if the checkpoint is not a complete model of its family */
     struct error model_error; /* then: why; text empty if no family was recognised */
     struct warnings warnings;
-    uint64_t size_bytes;     /* of the files */
-    uint64_t weight_bytes;   /* of the tensors */
+    uint64_t size_bytes;   /* of the files */
+    uint64_t weight_bytes; /* of the tensors */
     int64_t n_elements;
 };
 enum status subject_open(struct subject *s, const char *path, struct error *err);

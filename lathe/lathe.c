@@ -75,7 +75,8 @@ int main(int argc, char **argv)
     }
     tool = find_tool(help ? argv[2] : argv[1]);
     if (!tool) {
-        fprintf(stderr, "lathe: unknown tool '%s'; tools are convert, inspect, quantize, verify\n", help ? argv[2] : argv[1]);
+        fprintf(stderr, "lathe: unknown tool '%s'; tools are convert, inspect, quantize, verify\n",
+                help ? argv[2] : argv[1]);
         return 2;
     }
     if (help) {

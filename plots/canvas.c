@@ -6,15 +6,17 @@
 #include <string.h>
 
 static const uint8_t ink_rgb[INK_COUNT - N_LEVELS][3] = {
-    [INK_NAN - N_LEVELS] = {255, 0, 255},    [INK_MASKED - N_LEVELS] = {160, 160, 160}, [INK_PAPER - N_LEVELS] = {255, 255, 255},
-    [INK_TEXT - N_LEVELS] = {16, 16, 16},    [INK_LINE - N_LEVELS] = {96, 96, 96},      [INK_FAINT - N_LEVELS] = {216, 216, 216},
+    [INK_NAN - N_LEVELS] = {255, 0, 255},     [INK_MASKED - N_LEVELS] = {160, 160, 160},
+    [INK_PAPER - N_LEVELS] = {255, 255, 255}, [INK_TEXT - N_LEVELS] = {16, 16, 16},
+    [INK_LINE - N_LEVELS] = {96, 96, 96},     [INK_FAINT - N_LEVELS] = {216, 216, 216},
 };
 
 enum status canvas_init(struct canvas *c, int width, int height, enum colormap map, struct error *err)
 {
     *c = (struct canvas){.width = width, .height = height, .map = map};
     if (width < 1 || width > 32767 || height < 1 || height > 32767)
-        return error_set(err, STATUS_RANGE, "a picture of %d x %d pixels is outside 1 to 32767", width, height);
+        return error_set(err, STATUS_RANGE, "a picture of %d x %d pixels is outside 1 to 32767", width,
+                         height);
     void *p;
     TRY(mem_alloc(&p, (uint64_t)width * (uint64_t)height, 1, err));
     c->pixels = p;
@@ -35,7 +37,8 @@ void canvas_rect(struct canvas *c, int x, int y, int w, int h, int index)
     if (x < 0) x = 0;
     if (y < 0) y = 0;
     if (x1 <= x) return;
-    for (int row = y; row < y1; row++) memset(c->pixels + (size_t)row * (size_t)c->width + x, index, (size_t)(x1 - x));
+    for (int row = y; row < y1; row++)
+        memset(c->pixels + (size_t)row * (size_t)c->width + x, index, (size_t)(x1 - x));
 }
 
 void canvas_frame(struct canvas *c, int x, int y, int w, int h, int index)

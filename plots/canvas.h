@@ -37,7 +37,8 @@ struct canvas {
 enum status canvas_init(struct canvas *c, int width, int height, enum colormap map, struct error *err);
 void canvas_clear(struct canvas *c);
 void canvas_rect(struct canvas *c, int x, int y, int w, int h, int index);
-void canvas_frame(struct canvas *c, int x, int y, int w, int h, int index); /* one pixel outside of the rectangle */
+void canvas_frame(struct canvas *c, int x, int y, int w, int h,
+                  int index); /* one pixel outside of the rectangle */
 void canvas_text(struct canvas *c, int x, int y, int index, const char *utf8);
 /* right-aligned so that it ends before x */
 void canvas_text_right(struct canvas *c, int x, int y, int index, const char *utf8);

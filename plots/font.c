@@ -43,7 +43,8 @@ static bool builtin_glyph(uint32_t code_point, struct glyph *g)
     g->advance = 8;
     for (int col = 0; col < 5; col++)
         for (int row = 0; row < 8; row++)
-            if (dots[code_point - 32][col] >> row & 1) g->rows[2 * row][col + 1] = g->rows[2 * row + 1][col + 1] = 1;
+            if (dots[code_point - 32][col] >> row & 1)
+                g->rows[2 * row][col + 1] = g->rows[2 * row + 1][col + 1] = 1;
     return true;
 }
 

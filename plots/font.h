@@ -9,8 +9,8 @@
 enum { GLYPH_W_MAX = 32, GLYPH_H = 16 };
 
 struct glyph {
-    int advance;                           /* pixels to the next one */
-    uint8_t rows[GLYPH_H][GLYPH_W_MAX];    /* 1: ink */
+    int advance;                        /* pixels to the next one */
+    uint8_t rows[GLYPH_H][GLYPH_W_MAX]; /* 1: ink */
 };
 /* false when the font has no such character (then g is untouched) */
 bool font_glyph(uint32_t code_point, struct glyph *g);

@@ -19,7 +19,8 @@ static void find_font(const char *family, char *path, size_t path_size)
     FcResult result;
     FcPattern *got = FcFontMatch(NULL, want, &result);
     FcChar8 *file = NULL;
-    if (got && FcPatternGetString(got, FC_FILE, 0, &file) == FcResultMatch && strlen((char *)file) < path_size)
+    if (got && FcPatternGetString(got, FC_FILE, 0, &file) == FcResultMatch &&
+        strlen((char *)file) < path_size)
         strcpy(path, (char *)file);
     if (got) FcPatternDestroy(got);
     FcPatternDestroy(want);

@@ -7,7 +7,18 @@
 #include <string.h>
 
 /* Pixels around the cells. */
-enum { PAD = 12, LEFT = 72, TOP = 64, BAR_GAP = 24, BAR_W = 20, BAR_TICKS = 5, BAR_LABEL_W = 104, AXIS_H = 44, LINE_H = 18, WANTED_PX = 720 };
+enum {
+    PAD = 12,
+    LEFT = 72,
+    TOP = 64,
+    BAR_GAP = 24,
+    BAR_W = 20,
+    BAR_TICKS = 5,
+    BAR_LABEL_W = 104,
+    AXIS_H = 44,
+    LINE_H = 18,
+    WANTED_PX = 720
+};
 enum { CELLS_MAX = 4096, BAR_H_MIN = 120 };
 
 static int cell_pixels(const struct heatmap *h)
@@ -27,7 +38,8 @@ static void draw_cells(struct canvas *c, const struct heatmap *h, const struct h
 {
     for (int64_t r = 0; r < h->rows; r++)
         for (int64_t k = 0; k < h->cols; k++)
-            canvas_rect(c, at->x0 + (int)k * at->cell_px, at->y0 + (int)r * at->cell_px, at->cell_px, at->cell_px, cell_index(h, r, k));
+            canvas_rect(c, at->x0 + (int)k * at->cell_px, at->y0 + (int)r * at->cell_px, at->cell_px,
+                        at->cell_px, cell_index(h, r, k));
     canvas_frame(c, at->x0, at->y0, (int)h->cols * at->cell_px, (int)h->rows * at->cell_px, INK_LINE);
 }
 
@@ -85,12 +97,13 @@ static void draw_bar(struct canvas *c, const struct heatmap *h, int x, int y, in
     canvas_text(c, x, y + height + 10, INK_TEXT, h->unit);
 }
 
-enum status heatmap_draw(struct canvas *c, const struct heatmap *h, struct heatmap_place *place, struct error *err)
+enum status heatmap_draw(struct canvas *c, const struct heatmap *h, struct heatmap_place *place,
+                         struct error *err)
 {
     memset(c, 0, sizeof *c);
     if (h->rows < 1 || h->cols < 1 || h->rows > CELLS_MAX || h->cols > CELLS_MAX)
-        return error_set(err, STATUS_RANGE, "a heatmap of %lld x %lld cells is outside 1 to %d", (long long)h->rows, (long long)h->cols,
-                         CELLS_MAX);
+        return error_set(err, STATUS_RANGE, "a heatmap of %lld x %lld cells is outside 1 to %d",
+                         (long long)h->rows, (long long)h->cols, CELLS_MAX);
     struct heatmap_place at = {.x0 = LEFT, .y0 = TOP + LINE_H, .cell_px = cell_pixels(h)};
     int width = (int)h->cols * at.cell_px, height = (int)h->rows * at.cell_px;
     int bar_h = height < BAR_H_MIN ? BAR_H_MIN : height;
@@ -98,7 +111,8 @@ enum status heatmap_draw(struct canvas *c, const struct heatmap *h, struct heatm
     if (font_text_width(h->subtitle) > text_w) text_w = font_text_width(h->subtitle);
     int n_captions = 0;
     for (; n_captions < 3 && h->caption[n_captions]; n_captions++)
-        if (font_text_width(h->caption[n_captions]) > text_w) text_w = font_text_width(h->caption[n_captions]);
+        if (font_text_width(h->caption[n_captions]) > text_w)
+            text_w = font_text_width(h->caption[n_captions]);
 
     int total_w = LEFT + width + BAR_GAP + BAR_W + BAR_LABEL_W + PAD;
     if (text_w + 2 * PAD > total_w) total_w = text_w + 2 * PAD;
@@ -110,7 +124,8 @@ enum status heatmap_draw(struct canvas *c, const struct heatmap *h, struct heatm
     draw_cells(c, h, &at);
     draw_axes(c, h, &at);
     draw_bar(c, h, LEFT + width + BAR_GAP, at.y0, bar_h);
-    for (int i = 0; i < n_captions; i++) canvas_text(c, PAD, at.y0 + bar_h + AXIS_H + i * LINE_H, INK_TEXT, h->caption[i]);
+    for (int i = 0; i < n_captions; i++)
+        canvas_text(c, PAD, at.y0 + bar_h + AXIS_H + i * LINE_H, INK_TEXT, h->caption[i]);
     if (place) *place = at;
     return STATUS_OK;
 }

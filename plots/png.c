@@ -56,15 +56,19 @@ static void set_notes(png_structp png, png_infop info, const struct png_note *no
             const char *in;
             char *out;
         } key = {notes[i].key}, text = {notes[i].text};
-        png_text t = {.compression = PNG_ITXT_COMPRESSION_NONE, .key = key.out, .text = text.out, .itxt_length = strlen(text.in)};
+        png_text t = {.compression = PNG_ITXT_COMPRESSION_NONE,
+                      .key = key.out,
+                      .text = text.out,
+                      .itxt_length = strlen(text.in)};
         png_set_text(png, info, &t, 1);
     }
 }
 
-static void write_picture(png_structp png, png_infop info, const struct canvas *c, const struct png_note *notes, int n_notes)
+static void write_picture(png_structp png, png_infop info, const struct canvas *c,
+                          const struct png_note *notes, int n_notes)
 {
-    png_set_IHDR(png, info, (png_uint_32)c->width, (png_uint_32)c->height, 8, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)c->width, (png_uint_32)c->height, 8, PNG_COLOR_TYPE_PALETTE,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
     png_set_compression_level(png, 9);
     set_palette(png, info, c);
@@ -74,7 +78,8 @@ static void write_picture(png_structp png, png_infop info, const struct canvas *
     png_write_end(png, info);
 }
 
-enum status png_encode(struct buf *out, const struct canvas *c, const struct png_note *notes, int n_notes, struct error *err)
+enum status png_encode(struct buf *out, const struct canvas *c, const struct png_note *notes, int n_notes,
+                       struct error *err)
 {
     struct png_sink sink = {.out = out, .err = err};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &sink, on_error, on_warning);
@@ -93,7 +98,8 @@ enum status png_encode(struct buf *out, const struct canvas *c, const struct png
     return buf_check(out, err);
 }
 
-enum status png_write(const char *path, const struct canvas *c, const struct png_note *notes, int n_notes, struct error *err)
+enum status png_write(const char *path, const struct canvas *c, const struct png_note *notes, int n_notes,
+                      struct error *err)
 {
     struct buf bytes = {0};
     enum status st = png_encode(&bytes, c, notes, n_notes, err);

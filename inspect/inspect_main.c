@@ -1,0 +1,156 @@
+#include "inspect/inspect.h"
+
+#include "base/options.h"
+#include "inspect/listing.h"
+#include "inspect/picture.h"
+#include "inspect/summary.h"
+
+#include <string.h>
+
+struct inspect_options {
+    bool tensors, metadata, config, all, stats, hash;
+    const char *heatmap, *output;
+    int reduction;
+};
+
+static enum status check_options(const struct tool *t, const struct inspect_options *o, struct error *err)
+{
+    if (o->heatmap && !o->output) return error_set(err, STATUS_USAGE, "--heatmap needs -o FILE.png");
+    if (o->output && !o->heatmap)
+        return error_set(err, STATUS_USAGE, "-o names a picture: it needs --heatmap TENSOR");
+    if (o->heatmap && t->n_args != 1)
+        return error_set(err, STATUS_USAGE, "--heatmap takes one checkpoint, found %d", t->n_args);
+    return STATUS_OK;
+}
+
+static uint64_t bytes_to_read(const struct subject *s, const struct inspect_options *o)
+{
+    return s->weight_bytes * ((o->stats ? 1u : 0u) + (o->hash ? 1u : 0u));
+}
+
+static enum status report_text(const struct subject *s, const struct inspect_options *o,
+                               const struct listing *list, struct buf *out, struct error *err)
+{
+    bool lists = o->tensors || o->stats || o->hash || o->metadata || o->config;
+    if (!lists) summary_text(s, out);
+    if (o->config) listing_config_text(s, out);
+    if (o->metadata) listing_metadata_text(s, list, out);
+    if (o->tensors || o->stats || o->hash) TRY(listing_tensors_text(s, list, out, err));
+    return STATUS_OK;
+}
+
+static enum status report_json(const struct subject *s, const struct inspect_options *o,
+                               const struct listing *list, struct jwriter *w, struct error *err)
+{
+    jw_begin_object(w, NULL);
+    summary_json(s, w);
+    if (o->metadata) listing_metadata_json(s, list, w);
+    if (o->tensors || o->stats || o->hash) TRY(listing_tensors_json(s, list, w, err));
+    jw_end_object(w);
+    return STATUS_OK;
+}
+
+static enum status inspect_one(const struct tool *t, const struct inspect_options *o, const char *path,
+                               struct workers *workers, struct buf *out, struct jwriter *w, struct error *err)
+{
+    struct subject s;
+    TRY(subject_open(&s, path, err));
+    enum status st;
+    if (o->heatmap) {
+        struct buf line = {0};
+        struct picture p = {o->heatmap, o->output, (enum reduction)o->reduction, workers};
+        st = picture_heatmap(&s, &p, &line, err);
+        if (st == STATUS_OK && t->json) {
+            jw_begin_object(w, NULL);
+            jw_string(w, "output", o->output);
+            jw_end_object(w);
+        } else if (st == STATUS_OK && !t->quiet) {
+            buf_append(out, line.data, line.len);
+        }
+        buf_clear(&line);
+    } else {
+        struct progress progress = {0};
+        if (o->stats || o->hash)
+            progress_begin(&progress, t->progress, t->quiet, "reading", bytes_to_read(&s, o));
+        struct listing list = {o->stats, o->hash, o->all, workers, &progress};
+        st = t->json ? report_json(&s, o, &list, w, err) : report_text(&s, o, &list, out, err);
+        progress_end(&progress);
+    }
+    subject_close(&s);
+    return st;
+}
+
+static enum status inspect_all(const struct tool *t, const struct inspect_options *o, struct buf *out,
+                               struct error *err)
+{
+    struct workers *workers;
+    TRY(check_options(t, o, err));
+    TRY(workers_new(&workers, (int)t->threads, err));
+    struct jwriter w = {.out = out, .pretty = true};
+    enum status st = STATUS_OK;
+    bool many = t->n_args > 1;
+    if (t->json && many) {
+        jw_begin_object(&w, NULL);
+        jw_begin_array(&w, "files");
+    }
+    for (int i = 0; st == STATUS_OK && i < t->n_args; i++) {
+        if (many && !t->json && i > 0) buf_puts(out, "\n");
+        st = inspect_one(t, o, t->args[i], workers, out, &w, err);
+    }
+    if (t->json && many) {
+        jw_end_array(&w);
+        jw_end_object(&w);
+    }
+    if (t->json) buf_puts(out, "\n");
+    workers_free(workers);
+    return st == STATUS_OK ? buf_check(out, err) : st;
+}
+
+int inspect_main(int argc, char **argv)
+{
+    struct inspect_options o = {0};
+    const struct option_spec specs[] = {
+        {"tensors", 0, NULL, OPTION_FLAG, &o.tensors, "every tensor: name, type, shape, bytes",
+         "What to show (default: one screen)"},
+        {"metadata", 0, NULL, OPTION_FLAG, &o.metadata, "metadata keys with their types and values", NULL},
+        {"config", 0, NULL, OPTION_FLAG, &o.config,
+         "the configuration: config.json, or the architecture's keys", NULL},
+        {"all", 0, NULL, OPTION_FLAG, &o.all, "layers line by line, arrays and strings whole", NULL},
+        {"stats", 0, NULL, OPTION_FLAG, &o.stats,
+         "per tensor: min, max, mean, std, zeros, NaN, Inf (reads the weights)", NULL},
+        {"hash", 0, NULL, OPTION_FLAG, &o.hash,
+         "per tensor: SHA-256 of its bytes in row-major order (reads the weights)", NULL},
+        {"heatmap", 0, "TENSOR", OPTION_STRING, &o.heatmap, "draw a tensor's weights into the PNG file of -o",
+         "Pictures"},
+        {"output", 'o', "FILE", OPTION_STRING, &o.output, "the picture to write; replaced if it exists",
+         NULL},
+        {"reduce", 0, "extreme|mean|rms", OPTION_CHOICE, &o.reduction,
+         "what one cell of a large matrix shows: value of largest magnitude, mean magnitude, root mean "
+         "square",
+         NULL},
+        {0},
+    };
+    struct tool tool = {
+        .name = "lathe-inspect",
+        .usage = "FILE|DIR ...",
+        .summary = "Shows what is inside a checkpoint: safetensors, PyTorch or GGUF, recognised by content.",
+        .examples = "  lathe-inspect model.gguf\n"
+                    "  lathe-inspect SmolLM2-135M/ --tensors --stats\n"
+                    "  lathe-inspect model.gguf --heatmap blk.0.attn_q.weight -o q.png\n",
+        .specs = specs,
+        .n_min = 1,
+        .n_max = -1,
+    };
+    struct error err = {0};
+    struct buf out = {0};
+    int code = 0;
+    enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
+    if (parsed == TOOL_RUN)
+        code = inspect_all(&tool, &o, &out, &err) == STATUS_OK ? tool_finish(&tool, &out, 0)
+                                                               : tool_fail(&tool, &err);
+    else if (parsed == TOOL_MISUSE)
+        code = err.text[0] ? tool_fail(&tool, &err) : 2;
+    buf_clear(&out);
+    tool_clear(&tool);
+    return code;
+}

@@ -1,0 +1,27 @@
+/* Lists: tensors (with statistics and digests on request), metadata, configuration. */
+#ifndef LATHE_LISTING_H
+#define LATHE_LISTING_H
+
+#include "base/json.h"
+#include "core/scan.h"
+#include "inspect/subject.h"
+
+struct listing {
+    bool stats, hash;
+    bool all; /* every layer on a line of its own, arrays whole */
+    struct workers *workers;
+    struct progress *progress;
+};
+/* Tensors in file order; without stats, hash and all, layers of equal type and shape share a line: blk.{0..29}.attn_q.weight ×30. */
+enum status listing_tensors_text(const struct subject *s, const struct listing *o, struct buf *out,
+                                 struct error *err);
+/* "tensors": array of {name, dtype, shape, size_bytes[, stats{}][, sha256]} */
+enum status listing_tensors_json(const struct subject *s, const struct listing *o, struct jwriter *w,
+                                 struct error *err);
+/* Metadata keys of GGUF and safetensors in file order: key, type, value (arrays cut after a few elements unless `all`). */
+void listing_metadata_text(const struct subject *s, const struct listing *o, struct buf *out);
+void listing_metadata_json(const struct subject *s, const struct listing *o, struct jwriter *w);
+/* config.json as it stands; for GGUF the architecture's keys. */
+void listing_config_text(const struct subject *s, struct buf *out);
+
+#endif
