@@ -49,18 +49,20 @@ size_t json_count(const struct jvalue *v);
 bool json_is(const struct jvalue *v, enum jtype t); /* false for NULL */
 bool json_is_true(const struct jvalue *v);
 const char *json_string(const struct jvalue *v); /* NULL unless a string */
-/* The exact integer; STATUS_FORMAT for anything else (fractions, beyond ±2^53), naming the document and key.
- */
+/* The exact integer, read from its digits; STATUS_FORMAT for anything else (1.0, 1e3, -0, beyond ±2^53, no
+ * number), naming the document and key. */
 enum status json_int(const struct json *doc, const struct jvalue *v, int64_t *out, struct error *err);
 enum status json_double(const struct json *doc, const struct jvalue *v, double *out, struct error *err);
 /* Source text of the value of a top-level member, byte for byte as it stood in the document; false if absent.
  */
 bool json_raw_member(const struct json *doc, const char *key, const char **start, size_t *n);
-/* Compact text of a value appended to b (numbers with the fewest digits that read back equal). */
+/* Compact text of a value appended to b: integers as they stood, other numbers with the fewest digits that
+ * read back equal. */
 void json_print(const struct jvalue *v, struct buf *b);
 
-/* Writing: commas and escaping are handled; numbers in %.17g without loss (NaN and Inf become null). key is
- * NULL in arrays. */
+/* Writing: commas and escaping are handled; numbers with the fewest digits that read back equal (NaN and Inf
+ * become null). key is NULL in arrays. Control characters, DEL and C1 included, are escaped: the text may go
+ * to a terminal. */
 struct jwriter {
     struct buf *out;
     unsigned depth;
