@@ -18,7 +18,7 @@ PKGS  := zlib libzip libcjson libpng libpcre2-8 libutf8proc libcrypto freetype2 
 # Debian ships the serial OpenBLAS in a folder of its own, so that it can live beside the threaded one.
 BLAS_PC := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig) /usr/lib/openblas-serial/pkgconfig)
 PKG   := PKG_CONFIG_PATH=$(BLAS_PC):$$PKG_CONFIG_PATH pkg-config
-ifeq ($(filter deps help clean distclean uninstall fmt,$(MAKECMDGOALS)),)
+ifeq ($(filter deps help clean uninstall fmt man,$(MAKECMDGOALS)),)
 PKG_CFLAGS := $(shell $(PKG) --cflags $(PKGS) openblas 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG) --libs $(PKGS) openblas 2>/dev/null) -Wl,-rpath,$(shell $(PKG) --variable=libdir openblas 2>/dev/null)
 endif
@@ -46,6 +46,7 @@ TOOL_SRC := $(foreach t,$(TOOLS),$(wildcard $(t)/*.c)) $(wildcard lathe/*.c)
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/obj/%.o)
 BINS     := $(B)/bin/lathe $(TOOLS:%=$(B)/bin/lathe-%)
+PAGES    := $(wildcard docs/lathe-*.md)
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 TEST_BIN := $(TEST_SRC:tests/unit/%.c=$(B)/tests/%)
 TEST_LIB := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TEST_SRC),$(wildcard tests/unit/*.c)))
@@ -56,7 +57,7 @@ $(B)/obj/dtypes/%_avx2.o: ISA := -mavx2 -mf16c -mfma
 $(B)/obj/dtypes/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mf16c -mfma
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps demo check check-san interop bench install uninstall fmt clean distclean
+.PHONY: all help deps demo check check-san interop bench install uninstall man fmt clean
 
 all: $(BINS) build/bin ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
 
@@ -88,14 +89,19 @@ bench: ## speed and memory beside cp and the field's converters
 	@$(MAKE) --no-print-directory -s all
 	@sh bench/run.sh build/bin
 
-install: all ## install into $(DESTDIR)$(PREFIX)
+install: all man ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
-	$(if $(wildcard docs/man/*.1),install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1)
+	@[ ! -d build/man ] || install -v -m 644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(BINS)))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(wildcard docs/man/*.1)))
+	rm -f $(PAGES:docs/%.md=$(DESTDIR)$(PREFIX)/share/man/man1/%.1)
+
+man: ## build the manual pages from docs/lathe-*.md (where go-md2man is installed)
+	@command -v go-md2man >/dev/null || { echo "man: no go-md2man, manual pages are left out"; exit 0; }; \
+	mkdir -p build/man; for p in $(PAGES:docs/%.md=%); do \
+	    go-md2man -in docs/$$p.md -out build/man/$$p.1 && sed -i 's/\\fC//g' build/man/$$p.1 || exit 1; done
 
 fmt: ## format the C sources
 	clang-format -i $(wildcard $(addsuffix /*.[ch],$(ROOMS) $(TOOLS) lathe tests/unit bench))

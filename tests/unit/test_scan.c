@@ -1,0 +1,169 @@
+/* Statistics, digests and reductions of known numbers, and their independence of the number of threads. */
+#include "core/scan.h"
+#include "formats/gguf.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { ROWS = 1500, COLS = 700 };
+static char dir[] = "/tmp/lathe-scan-XXXXXX";
+static char path[64];
+
+/* 0, 1, 2, ... modulo 1000 minus 500: mean and deviation have closed forms. */
+static float element(int64_t i)
+{
+    return (float)(i % 1000 - 500);
+}
+
+static void write_file(float *values, int64_t rows, int64_t cols)
+{
+    struct error err;
+    struct gguf_writer w = {0};
+    gguf_put_string(&w, "general.architecture", "none");
+    assert_int_equal(gguf_add_tensor(&w, "x", DTYPE_F32, 2, (int64_t[]){rows, cols}, &err), STATUS_OK);
+    assert_int_equal(gguf_layout(&w, &err), STATUS_OK);
+    struct outfile *o;
+    assert_int_equal(outfile_create(&o, path, OUTFILE_REPLACE, w.size_bytes, &err), STATUS_OK);
+    assert_int_equal(outfile_write_at(o, 0, w.header.data, w.header.len, &err), STATUS_OK);
+    char zeros[64] = {0};
+    size_t n = w.tensors[0].size_bytes, pad = w.tensors[0].padded_bytes - n;
+    assert_int_equal(outfile_write_at(o, w.tensors[0].off_file, values, n, &err), STATUS_OK);
+    assert_int_equal(outfile_write_at(o, w.tensors[0].off_file + n, zeros, pad, &err), STATUS_OK);
+    assert_int_equal(outfile_commit(o, &err), STATUS_OK);
+    gguf_writer_clear(&w);
+}
+
+static int make_file(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/x.gguf", dir);
+    float *v = malloc((size_t)ROWS * COLS * sizeof *v);
+    for (int64_t i = 0; i < (int64_t)ROWS * COLS; i++) v[i] = element(i);
+    v[0] = NAN;
+    v[1] = INFINITY;
+    write_file(v, ROWS, COLS);
+    free(v);
+    return 0;
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(dir);
+}
+
+static void statistics_have_closed_forms(void **state)
+{
+    (void)state;
+    struct error err;
+    struct checkpoint *c;
+    assert_int_equal(ckpt_open(&c, path, &err), STATUS_OK);
+    const struct ckpt_tensor *t = ckpt_find(c, "x");
+    struct tensor_stats first;
+    for (int threads = 1; threads <= 3; threads++) {
+        struct workers *w;
+        struct tensor_stats s;
+        assert_int_equal(workers_new(&w, threads, &err), STATUS_OK);
+        assert_int_equal(scan_stats(t, w, &s, NULL, &err), STATUS_OK);
+        workers_free(w);
+        /* 1 050 000 elements: 1050 whole runs of -500 … 499, of which the first run lost -500 and -499 to NaN and infinity. */
+        double n = (double)ROWS * COLS - 2;
+        double sum = 1050 * -500.0 + 500 + 499;
+        double squares = 1050 * (2 * (499.0 * 500 * 999 / 6) + 500.0 * 500) - 500.0 * 500 - 499.0 * 499;
+        assert_int_equal(s.n, (int64_t)ROWS * COLS);
+        assert_int_equal(s.n_nan, 1);
+        assert_int_equal(s.n_inf, 1);
+        assert_int_equal(s.n_zero, 1050);
+        assert_true(s.min == -500 && s.max == 499 && s.abs_max == 500);
+        assert_true(fabs(s.mean - sum / n) < 1e-9);
+        assert_true(fabs(s.std - sqrt(squares / n - sum / n * sum / n)) < 1e-9);
+        if (threads == 1) first = s;
+        assert_memory_equal(&first, &s, sizeof s);
+    }
+    ckpt_close(c);
+}
+
+static double reduce_by_hand(enum reduction r, int64_t row0, int64_t row1, int64_t col0, int64_t col1)
+{
+    double best = 0, sum = 0, squares = 0, n = 0;
+    for (int64_t i = row0; i < row1; i++)
+        for (int64_t k = col0; k < col1; k++) {
+            double v = (double)element(i * COLS + k);
+            if (i == 0 && k < 2) return NAN;
+            if (fabs(v) > fabs(best)) best = v;
+            sum += fabs(v);
+            squares += v * v;
+            n++;
+        }
+    return r == REDUCE_EXTREME ? best : r == REDUCE_MEAN ? sum / n : sqrt(squares / n);
+}
+
+static void cells_equal_reduction_by_hand(void **state)
+{
+    (void)state;
+    struct error err;
+    struct checkpoint *c;
+    struct workers *w;
+    assert_int_equal(workers_new(&w, 2, &err), STATUS_OK);
+    assert_int_equal(ckpt_open(&c, path, &err), STATUS_OK);
+    for (int r = 0; r < REDUCE_COUNT; r++) {
+        struct cells cells;
+        assert_int_equal(scan_cells(ckpt_find(c, "x"), w, (enum reduction)r, 64, &cells, &err), STATUS_OK);
+        assert_int_equal(cells.row_step, 24); /* ceil(1500 / 64) */
+        assert_int_equal(cells.col_step, 11);
+        assert_int_equal(cells.rows, 63);
+        assert_int_equal(cells.cols, 64);
+        assert_int_equal(cells.n_not_finite, 2);
+        for (int64_t i = 0; i < cells.rows; i++)
+            for (int64_t k = 0; k < cells.cols; k++) {
+                int64_t row1 = (i + 1) * 24 < ROWS ? (i + 1) * 24 : ROWS,
+                        col1 = (k + 1) * 11 < COLS ? (k + 1) * 11 : COLS;
+                double expected = reduce_by_hand((enum reduction)r, i * 24, row1, k * 11, col1);
+                double found = cells.values[i * cells.cols + k];
+                assert_true(isnan(expected) ? isnan(found) : fabs(found - expected) < 1e-9);
+            }
+        free(cells.values);
+    }
+    ckpt_close(c);
+    workers_free(w);
+}
+
+static void digest_of_bytes(void **state)
+{
+    (void)state;
+    struct error err;
+    struct checkpoint *c;
+    uint8_t found[SHA256_BYTES], expected[SHA256_BYTES];
+    assert_int_equal(ckpt_open(&c, path, &err), STATUS_OK);
+    const struct ckpt_tensor *t = ckpt_find(c, "x");
+    assert_int_equal(scan_sha256(t, found, NULL, &err), STATUS_OK);
+    char *all = malloc(t->t->size_bytes);
+    assert_int_equal(ckpt_read(t, 0, all, t->t->size_bytes, &err), STATUS_OK);
+    struct sha256 *h;
+    assert_int_equal(sha256_new(&h, &err), STATUS_OK);
+    sha256_update(h, all, t->t->size_bytes);
+    sha256_finish(h, expected);
+    sha256_free(h);
+    assert_memory_equal(found, expected, SHA256_BYTES);
+    free(all);
+    ckpt_close(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(statistics_have_closed_forms),
+        cmocka_unit_test(cells_equal_reduction_by_hand),
+        cmocka_unit_test(digest_of_bytes),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
