@@ -1,0 +1,79 @@
+# lathe-inspect on the embedded models and on what is no model.
+. tests/cli/lib.sh
+llama=$DATA/tiny-llama
+gpt2=$DATA/tiny-gpt2
+
+status "summary of a folder" 0 "$BIN/lathe-inspect" "$llama"
+contains "summary names the family" "$DIR/out" "llama (safetensors"
+contains "summary tells the context" "$DIR/out" "context     256; rope default"
+contains "summary tells tying" "$DIR/out" "embeddings  tied"
+equal "nothing on stderr" "" "$(cat "$DIR/err")"
+
+status "summary of a torch file" 0 "$BIN/lathe-inspect" "$gpt2"
+contains "torch file is recognised" "$DIR/out" "gpt2 (torch-zip"
+
+status "json of one" 0 "$BIN/lathe-inspect" "$llama" --tensors --json
+check "json is one document" jq -e . "$DIR/out"
+equal "json container" safetensors "$(jq -r .container "$DIR/out")"
+equal "json family" llama "$(jq -r .family "$DIR/out")"
+equal "json dtype" BF16 "$(jq -r '.tensors[] | select(.name == "model.embed_tokens.weight") | .dtype' "$DIR/out")"
+equal "json shape" "512 256" "$(jq -r '.tensors[] | select(.name == "model.embed_tokens.weight") | .shape | join(" ")' "$DIR/out")"
+equal "json size" 262144 "$(jq -r '.tensors[] | select(.name == "model.embed_tokens.weight") | .size_bytes' "$DIR/out")"
+status "json of two" 0 "$BIN/lathe-inspect" "$llama" "$gpt2" --json
+equal "json of two is an array" 2 "$(jq '.files | length' "$DIR/out")"
+
+# The digest of a safetensors tensor is that of a byte range of the file, which other tools can cut out.
+st=$llama/model.safetensors
+header=$(od -An -tu8 -N8 "$st" | tr -d ' ')
+range=$(tail -c +9 "$st" | head -c "$header" | jq -r '."model.norm.weight".data_offsets | "\(.[0]) \(.[1])"')
+first=${range% *}
+last=${range#* }
+expected=$(tail -c +$((9 + header + first)) "$st" | head -c $((last - first)) | sha256sum | cut -d' ' -f1)
+status "hash" 0 "$BIN/lathe-inspect" "$llama" --hash --json
+equal "hash equals sha256sum of the range" "$expected" "$(jq -r '.tensors[] | select(.name == "model.norm.weight") | .sha256' "$DIR/out")"
+status "stats" 0 "$BIN/lathe-inspect" "$llama" --stats --json
+check "stats are there and finite" jq -e '[.tensors[].stats | (.std >= 0) and (.nan == 0) and (.min <= .mean) and (.mean <= .max)] | all' "$DIR/out"
+cp "$DIR/out" "$DIR/stats2"
+status "stats with one thread" 0 "$BIN/lathe-inspect" "$llama" --stats --json --threads 1
+check "stats do not depend on threads" cmp "$DIR/out" "$DIR/stats2"
+
+status "heatmap" 0 "$BIN/lathe-inspect" "$llama" --heatmap model.embed_tokens.weight -o "$DIR/x.png"
+equal "heatmap is a PNG" "89504e470d0a1a0a" "$(od -An -tx1 -N8 "$DIR/x.png" | tr -d ' ')"
+cp "$DIR/x.png" "$DIR/y.png"
+status "heatmap again replaces" 0 "$BIN/lathe-inspect" "$llama" --heatmap model.embed_tokens.weight -o "$DIR/x.png" --threads 1
+check "heatmap bytes are equal" cmp "$DIR/x.png" "$DIR/y.png"
+status "heatmap of no tensor" 2 "$BIN/lathe-inspect" "$llama" --heatmap embed_tokens -o "$DIR/z.png"
+contains "error names the tensor" "$DIR/err" "tensor 'embed_tokens': no such tensor"
+check "no picture is left" test ! -e "$DIR/z.png"
+status "heatmap without -o" 2 "$BIN/lathe-inspect" "$llama" --heatmap model.embed_tokens.weight
+
+status "missing file" 2 "$BIN/lathe-inspect" "$DIR/nothing.gguf"
+contains "missing file is named" "$DIR/err" "lathe-inspect: $DIR/nothing.gguf: "
+equal "one error line" 1 "$(wc -l <"$DIR/err" | tr -d ' ')"
+: >"$DIR/empty"
+status "empty file" 2 "$BIN/lathe-inspect" "$DIR/empty"
+echo "no checkpoint" >"$DIR/text"
+status "text file" 2 "$BIN/lathe-inspect" "$DIR/text"
+mkfifo "$DIR/fifo"
+status "fifo does not hang" 2 timeout 5 "$BIN/lathe-inspect" "$DIR/fifo"
+mkdir "$DIR/folder"
+status "empty folder" 2 "$BIN/lathe-inspect" "$DIR/folder"
+status "bare call" 2 "$BIN/lathe-inspect"
+status "unknown option" 2 "$BIN/lathe-inspect" --tensor "$llama"
+contains "typo gets a suggestion" "$DIR/err" "did you mean '--tensors'?"
+status "help" 0 "$BIN/lathe-inspect" --help
+contains "help on stdout" "$DIR/out" "--heatmap"
+status "version" 0 "$BIN/lathe-inspect" --version
+status "by the front end" 0 "$BIN/lathe" inspect "$llama"
+status "full disk on stdout" 2 sh -c '"$1" "$2" >/dev/full' sh "$BIN/lathe-inspect" "$llama"
+"$BIN/lathe-inspect" "$llama" --color always >"$DIR/out" 2>&1 | cat
+check "no escape bytes in pipes" sh -c '! grep -q "$(printf "\033")" "$1"' sh "$DIR/out"
+
+# Every option of --help stands in the manual page.
+for tool in convert inspect quantize verify; do
+    "$BIN/lathe-$tool" --help >"$DIR/help"
+    for option in $(grep -oE '^ +(-[a-z], )?--[a-z-]+' "$DIR/help" | grep -oE -- '--[a-z-]+' | sort -u); do
+        if grep -qF -- "**$option**" "docs/lathe-$tool.md"; then ok "lathe-$tool page has $option"; else fail "lathe-$tool page has $option"; fi
+    done
+done
+finish
