@@ -81,7 +81,7 @@ struct dtype_info {
     uint32_t block_bytes;  /* bytes of a block; sub-byte plain types have block_len > 1 (F4: 2 elements in 1 byte) */
     bool is_float;         /* plain floating point: a matrix may be cast to it element by element */
     void (*decode_f32)(const void *src, float *dst, int64_t n);   /* NULL: no decoder yet. n is a multiple of block_len */
-    void (*decode_f64)(const void *src, double *dst, int64_t n);  /* NULL where decode_f32 is exact: go through it */
+    void (*decode_f64)(const void *src, double *dst, int64_t n);  /* NULL where decode_f32 gives the value: go through it */
     void (*encode_f32)(const float *src, void *dst, int64_t n);   /* NULL: no encoder yet */
 };
 
@@ -114,11 +114,12 @@ struct cast_audit {
 #define CAST_AUDIT_INIT {.first_overflow = -1}
 void cast_audit_add(struct cast_audit *sum, const struct cast_audit *part); /* part follows sum in element order */
 
-/* Source elements of type `from` to type `to`: byte copy when equal; plain floats with one rounding (F64 → BF16 does not pass
- * through F32 rounding twice); into block types through float. audit may be NULL. dst and src must not overlap.
- * scratch: at least n floats, needed when `to` is a block type or from is one (else may be NULL). */
-enum status dtype_cast(enum dtype to, void *dst, enum dtype from, const void *src, int64_t n, float *scratch,
-                       struct cast_audit *audit, struct error *err);
+/* n elements of type `from` to type `to`: byte copy when equal; plain floats with one rounding (F64 → BF16 does not pass through F32
+ * rounding twice); into and out of block types through float. audit may be NULL; for a block type n_overflow counts finite elements that come
+ * back infinite or NaN, n_flushed nonzero elements of blocks that come back as all zeros. dst and src must not overlap and may lie at
+ * any byte address. STATUS_UNSUPPORTED if `from` has no decoder or `to` no encoder; STATUS_RANGE if n does not make whole blocks. */
+enum status dtype_cast(enum dtype to, void *dst, enum dtype from, const void *src, int64_t n, struct cast_audit *audit,
+                       struct error *err);
 
 /* Single values, round to nearest even. NaN: f16 0x7E00 | sign, bf16 high half | 0x40, as ggml writes them. */
 uint16_t f16_from_f32(float v);

@@ -1,0 +1,121 @@
+/* Inside of dtypes/: the reference decoders and encoders that the type table and the kernel sets refer to, and the arithmetic they share.
+ *
+ * All arithmetic is binary32, one rounding per operation, in the order written; the Makefile turns contraction off. Names and contracts
+ * are those of struct dtype_info: n is a multiple of the type's block_len; src and dst may lie at any byte address.
+ */
+#ifndef LATHE_CODEC_H
+#define LATHE_CODEC_H
+
+#include "dtypes/blocks.h"
+#include "dtypes/dtype.h"
+#include "dtypes/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blocks are read as little-endian memory");
+_Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "IEEE sizes");
+
+static inline uint32_t f32_bits(float v)
+{
+    uint32_t w;
+    memcpy(&w, &v, sizeof w);
+    return w;
+}
+
+static inline float f32_from_bits(uint32_t w)
+{
+    float v;
+    memcpy(&v, &w, sizeof v);
+    return v;
+}
+
+static inline uint16_t u16_load(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint32_t u32_load(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline float half_load(struct half h)
+{
+    return f16_to_f32(u16_load(h.le));
+}
+
+static inline struct half half_store(float v)
+{
+    uint16_t bits = f16_from_f32(v);
+    struct half h;
+    memcpy(h.le, &bits, sizeof bits);
+    return h;
+}
+
+/* Conversion by truncation as x86's cvttss2si does it: NaN and values beyond int32 give INT32_MIN, where C leaves them undefined. */
+static inline int32_t i32_from_f32(float v)
+{
+    return v >= -0x1p31f && v < 0x1p31f ? (int32_t)v : INT32_MIN;
+}
+
+/* Round half to even by adding 1.5 * 2^23 and taking the low mantissa bits. Beyond |v| = 4194303 (and for NaN) the result is meaningless
+ * but deterministic, and ends up in file bytes: it must not be replaced by lrintf there. */
+static inline int32_t i32_nearest(float v)
+{
+    uint32_t w = f32_bits(v + 12582912.0f);
+    return (int32_t)(w & 0x7FFFFF) - 0x400000;
+}
+
+static inline int32_t i32_clamp(int32_t v, int32_t lo, int32_t hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+typedef void decode_f32_fn(const void *src, float *dst, int64_t n);
+typedef void decode_f64_fn(const void *src, double *dst, int64_t n);
+typedef void encode_f32_fn(const float *src, void *dst, int64_t n);
+
+/* decode_plain.c */
+decode_f32_fn decode_f32, decode_f16, decode_bf16, decode_f64, decode_f8_e4m3, decode_f8_e5m2;
+decode_f32_fn decode_i8, decode_i16, decode_i32, decode_i64, decode_u8, decode_u16, decode_u32, decode_u64,
+    decode_bool;
+decode_f64_fn decode_f64_f64, decode_i32_f64, decode_i64_f64, decode_u32_f64, decode_u64_f64;
+/* decode_simple.c */
+decode_f32_fn decode_q4_0, decode_q4_1, decode_q5_0, decode_q5_1, decode_q8_0, decode_q1_0, decode_q2_0;
+decode_f32_fn decode_iq4_nl, decode_mxfp4, decode_nvfp4;
+/* decode_k.c */
+decode_f32_fn decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k, decode_iq4_xs;
+/* decode_ternary.c */
+decode_f32_fn decode_tq1_0, decode_tq2_0;
+/* quant_plain.c, quant_simple.c, quant_k.c */
+encode_f32_fn encode_f32, encode_f16, encode_bf16, encode_f64;
+encode_f32_fn encode_q8_0, encode_q4_0;
+encode_f32_fn encode_q6_k;
+
+/* Kernel sets other than `ref`, and what asks the processor for them (kernels.c). */
+extern const struct kernels kernels_avx2;
+bool kernels_avx2_supported(void);
+
+/* The levels of IQ4_NL and IQ4_XS. */
+extern const int8_t iq4_levels[16];
+
+/* convert_half.c: doubles with a single rounding */
+uint16_t f16_from_f64(double v);
+uint16_t bf16_from_f64(double v);
+float f8_e4m3_to_f32(uint8_t b);
+float f8_e5m2_to_f32(uint8_t b);
+
+/* dtype_audit.c: add to *a what casting n values v of type `from` changed; dst holds the result. */
+void audit_f32(struct cast_audit *a, enum dtype to, enum dtype from, const float *v, const void *dst,
+               int64_t n);
+void audit_f64(struct cast_audit *a, enum dtype to, enum dtype from, const double *v, const void *dst,
+               int64_t n);
+/* true only if t is a 16-bit float type and none of the n elements is infinite or NaN: a shortcut for copies */
+bool audit_all_finite(enum dtype t, const void *src, int64_t n);
+
+#endif

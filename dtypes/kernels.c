@@ -1,0 +1,94 @@
+/* Choice of the kernel set. */
+#include "dtypes/codec.h"
+
+#include <pthread.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static bool always(void)
+{
+    return true;
+}
+
+/* Its entries are the table's own functions. */
+static const struct kernels kernels_ref = {.name = "ref", .supported = always};
+
+#if defined(__x86_64__)
+/* Asked here, because code in a file compiled for AVX2 may not run before the answer. FMA is asked for since the compiler may use it there. */
+bool kernels_avx2_supported(void)
+{
+    unsigned a, b, c, d;
+    bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+/* In rising order of preference; the last supported one is used. */
+static const struct kernels *const sets[] = {
+    &kernels_ref,
+#if defined(__x86_64__)
+    &kernels_avx2,
+#endif
+};
+enum { N_SETS = sizeof sets / sizeof sets[0] };
+
+static struct kernels active;
+static const char *names[N_SETS + 1];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* `set` with its gaps filled from the table. */
+static void activate(const struct kernels *set)
+{
+    struct kernels k = *set;
+    for (int t = 0; t < DTYPE_COUNT; t++) {
+        const struct dtype_info *info = dtype_info((enum dtype)t);
+        if (!k.decode_f32[t]) k.decode_f32[t] = info->decode_f32;
+        if (!k.encode_f32[t]) k.encode_f32[t] = info->encode_f32;
+    }
+    active = k;
+}
+
+static void init(void)
+{
+    int n = 0;
+    for (int i = 0; i < N_SETS; i++)
+        if (sets[i]->supported()) names[n++] = sets[i]->name;
+    for (int i = N_SETS - 1; i >= 0; i--)
+        if (sets[i]->supported()) {
+            activate(sets[i]);
+            return;
+        }
+}
+
+const struct kernels *kernels_active(void)
+{
+    pthread_once(&once, init);
+    return &active;
+}
+
+const char *const *kernels_names(void)
+{
+    pthread_once(&once, init);
+    return names;
+}
+
+enum status kernels_select(const char *name, struct error *err)
+{
+    pthread_once(&once, init);
+    if (strcmp(name, "auto") == 0) {
+        init();
+        return STATUS_OK;
+    }
+    for (int i = 0; i < N_SETS; i++)
+        if (strcmp(sets[i]->name, name) == 0 && sets[i]->supported()) {
+            activate(sets[i]);
+            return STATUS_OK;
+        }
+    char list[128] = "auto";
+    for (int i = 0; names[i]; i++) {
+        strncat(list, ", ", sizeof list - strlen(list) - 1);
+        strncat(list, names[i], sizeof list - strlen(list) - 1);
+    }
+    return error_set(err, STATUS_USAGE, "kernels '%.40s': expected one of %s", name, list);
+}
