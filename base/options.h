@@ -52,8 +52,9 @@ struct tool {
     const char **args; /* positionals, pointing into argv */
     int n_args;
     bool json, quiet, progress;
-    int64_t threads; /* 0: all cores */
-    int color;       /* 0 auto, 1 always, 2 never */
+    int64_t threads;     /* 0: all cores */
+    int color;           /* 0 auto, 1 always, 2 never */
+    const char *explain; /* --explain CODE: then no positional is wanted; NULL if absent */
     struct arena mem;
 };
 enum tool_parsed { TOOL_RUN, TOOL_DONE, TOOL_MISUSE };
