@@ -50,7 +50,10 @@ struct end_record {
 };
 
 /* A 32-bit (16-bit) field is either the true value or all ones when a 64-bit record has it. */
-static bool agrees(uint64_t narrow, uint64_t all_ones, uint64_t wide) { return narrow == wide || narrow == all_ones; }
+static bool agrees(uint64_t narrow, uint64_t all_ones, uint64_t wide)
+{
+    return narrow == wide || narrow == all_ones;
+}
 
 /* The 64-bit end record, if its locator lies right before the end record at off_end. *off_tail: where the directory must end. */
 static enum status read_end64(struct reader *r, uint64_t off_end, struct end_record *end, uint64_t *off_tail,
@@ -73,7 +76,8 @@ static enum status read_end64(struct reader *r, uint64_t off_end, struct end_rec
                               le_get64(b + 32), le_get64(b + 40), le_get64(b + 48)};
     if (!agrees(end->disk, UINT16_MAX, wide.disk) || !agrees(end->dir_disk, UINT16_MAX, wide.dir_disk) ||
         !agrees(end->n_here, UINT16_MAX, wide.n_here) || !agrees(end->n_total, UINT16_MAX, wide.n_total) ||
-        !agrees(end->dir_bytes, UINT32_MAX, wide.dir_bytes) || !agrees(end->off_dir, UINT32_MAX, wide.off_dir))
+        !agrees(end->dir_bytes, UINT32_MAX, wide.dir_bytes) ||
+        !agrees(end->off_dir, UINT32_MAX, wide.off_dir))
         return fail(r, err, "its two end records contradict each other");
     *end = wide;
     *off_tail = off;
@@ -88,15 +92,19 @@ static enum status find_directory(struct reader *r, struct error *err)
     uint64_t off_end = r->f->size_bytes - END_BYTES;
     TRY(file_read_at(r->f, off_end, b, END_BYTES, err));
     if (le_get32(b) != END_MAGIC || le_get16(b + 20) != 0)
-        return fail(r, err, "expected the end record as the last %d bytes (the file is cut short, or something follows it)",
-                    END_BYTES);
+        return fail(
+            r, err,
+            "expected the end record as the last %d bytes (the file is cut short, or something follows it)",
+            END_BYTES);
     struct end_record end = {le_get16(b + 4),  le_get16(b + 6),  le_get16(b + 8),
                              le_get16(b + 10), le_get32(b + 12), le_get32(b + 16)};
     TRY(read_end64(r, off_end, &end, &off_tail, err));
-    if (end.disk != 0 || end.dir_disk != 0 || end.n_here != end.n_total) return fail(r, err, "parts on several disks");
+    if (end.disk != 0 || end.dir_disk != 0 || end.n_here != end.n_total)
+        return fail(r, err, "parts on several disks");
     if (!size_add(end.off_dir, end.dir_bytes, &end_dir) || end_dir != off_tail)
         return fail(r, err, "expected its directory to end at offset %llu, found offset %llu and %llu bytes",
-                    (unsigned long long)off_tail, (unsigned long long)end.off_dir, (unsigned long long)end.dir_bytes);
+                    (unsigned long long)off_tail, (unsigned long long)end.off_dir,
+                    (unsigned long long)end.dir_bytes);
     if (end.n_total > end.dir_bytes / CENTRAL_BYTES)
         return fail(r, err, "%llu entries are announced, too many for a directory of %llu bytes",
                     (unsigned long long)end.n_total, (unsigned long long)end.dir_bytes);
@@ -136,14 +144,15 @@ static bool name_is_safe(const char *s, size_t n)
     for (size_t i = 0; i < n;) {
         const char *slash = memchr(s + i, '/', n - i);
         size_t len = slash ? (size_t)(slash - (s + i)) : n - i;
-        if ((len == 0 && i < n) || (len == 1 && s[i] == '.') || (len == 2 && s[i] == '.' && s[i + 1] == '.')) return false;
+        if ((len == 0 && i < n) || (len == 1 && s[i] == '.') || (len == 2 && s[i] == '.' && s[i + 1] == '.'))
+            return false;
         i += len + 1;
     }
     return true;
 }
 
-static enum status read_central(const struct reader *r, struct cursor *c, struct zip_entry *e, struct arena *mem,
-                                struct error *err)
+static enum status read_central(const struct reader *r, struct cursor *c, struct zip_entry *e,
+                                struct arena *mem, struct error *err)
 {
     const unsigned char *b = cursor_take(c, CENTRAL_BYTES);
     if (!b || le_get32(b) != CENTRAL_MAGIC) return fail(r, err, "its directory is damaged");
@@ -151,7 +160,8 @@ static enum status read_central(const struct reader *r, struct cursor *c, struct
     const char *name = (const char *)cursor_take(c, n_name);
     const unsigned char *extra = cursor_take(c, n_extra);
     if (!cursor_take(c, n_comment)) return fail(r, err, "its directory is damaged");
-    if (!name_is_safe(name, n_name)) return fail(r, err, "an entry has the name '%.*s'", n_name < 64 ? n_name : 64, name);
+    if (!name_is_safe(name, n_name))
+        return fail(r, err, "an entry has the name '%.*s'", n_name < 64 ? n_name : 64, name);
     *e = (struct zip_entry){.flags = le_get16(b + 8),
                             .method = le_get16(b + 10),
                             .crc = le_get32(b + 16),
@@ -161,10 +171,12 @@ static enum status read_central(const struct reader *r, struct cursor *c, struct
     e->name = arena_strndup(mem, name, n_name);
     if (!e->name) return error_nomem(err, n_name);
     unsigned allowed = FLAG_DESCRIPTOR | FLAG_UTF8 | (e->method == ZIP_DEFLATED ? FLAG_LEVEL : 0);
-    if (e->flags & ~allowed) return fail(r, err, "entry '%s' has the flags 0x%x", e->name, (unsigned)e->flags);
+    if (e->flags & ~allowed)
+        return fail(r, err, "entry '%s' has the flags 0x%x", e->name, (unsigned)e->flags);
     if (le_get16(b + 34) != 0) return fail(r, err, "entry '%s' is on another disk", e->name);
     uint64_t *const values[] = {&e->size_bytes, &e->packed_bytes, &e->off_record};
-    if (!apply_zip64(extra, n_extra, values, 3)) return fail(r, err, "entry '%s' has a damaged extra field", e->name);
+    if (!apply_zip64(extra, n_extra, values, 3))
+        return fail(r, err, "entry '%s' has a damaged extra field", e->name);
     if (e->method == ZIP_STORED && e->packed_bytes != e->size_bytes)
         return fail(r, err, "entry '%s' is stored, but its two sizes are %llu and %llu", e->name,
                     (unsigned long long)e->packed_bytes, (unsigned long long)e->size_bytes);
@@ -189,7 +201,8 @@ static enum status read_directory(const struct reader *r, struct zip_directory *
 
 /* ---- 1: the local records ---- */
 
-static enum status disagree(const struct reader *r, const struct zip_entry *e, const char *what, struct error *err)
+static enum status disagree(const struct reader *r, const struct zip_entry *e, const char *what,
+                            struct error *err)
 {
     return fail(r, err, "entry '%s': directory and local record differ in %s", e->name, what);
 }
@@ -222,7 +235,8 @@ static enum status check_local_sums(const struct reader *r, const struct zip_ent
     return same_sums(e, crc, packed, size) ? STATUS_OK : disagree(r, e, "CRC or sizes", err);
 }
 
-static enum status read_local(const struct reader *r, struct zip_entry *e, unsigned char *b, struct error *err)
+static enum status read_local(const struct reader *r, struct zip_entry *e, unsigned char *b,
+                              struct error *err)
 {
     size_t n_name = strlen(e->name), n = LOCAL_BYTES + n_name;
     uint64_t end;
@@ -232,7 +246,8 @@ static enum status read_local(const struct reader *r, struct zip_entry *e, unsig
     if (le_get32(b) != LOCAL_MAGIC) return fail(r, err, "entry '%s' has no local record", e->name);
     if (le_get16(b + 6) != e->flags) return disagree(r, e, "flags", err);
     if (le_get16(b + 8) != e->method) return disagree(r, e, "method", err);
-    if (le_get16(b + 26) != n_name || memcmp(b + LOCAL_BYTES, e->name, n_name) != 0) return disagree(r, e, "name", err);
+    if (le_get16(b + 26) != n_name || memcmp(b + LOCAL_BYTES, e->name, n_name) != 0)
+        return disagree(r, e, "name", err);
     e->off_data = e->off_record + n + le_get16(b + 28);
     if (!size_add(e->off_data, e->packed_bytes, &end) || end > r->off_dir)
         return fail(r, err, "entry '%s' of %llu bytes reaches beyond the archive", e->name,
@@ -241,7 +256,8 @@ static enum status read_local(const struct reader *r, struct zip_entry *e, unsig
 }
 
 /* The bytes between an entry's data and the next record are its descriptor and nothing else. */
-static enum status check_gap(const struct reader *r, const struct zip_entry *e, uint64_t next, struct error *err)
+static enum status check_gap(const struct reader *r, const struct zip_entry *e, uint64_t next,
+                             struct error *err)
 {
     uint64_t end = e->off_data + e->packed_bytes;
     unsigned char b[24];
@@ -249,12 +265,14 @@ static enum status check_gap(const struct reader *r, const struct zip_entry *e, 
     size_t gap = next - end <= sizeof b ? (size_t)(next - end) : sizeof b + 1;
     if (!(e->flags & FLAG_DESCRIPTOR) && gap == 0) return STATUS_OK;
     if (!(e->flags & FLAG_DESCRIPTOR) || (gap != 12 && gap != 16 && gap != 20 && gap != 24))
-        return fail(r, err, "%llu bytes after entry '%s' belong to no record", (unsigned long long)(next - end), e->name);
+        return fail(r, err, "%llu bytes after entry '%s' belong to no record",
+                    (unsigned long long)(next - end), e->name);
     TRY(file_read_at(r->f, end, b, gap, err));
     bool magic = gap == 16 || gap == 24, wide = gap >= 20;
     const unsigned char *p = magic ? b + 4 : b;
     if ((magic && le_get32(b) != DESCRIPTOR_MAGIC) ||
-        !same_sums(e, le_get32(p), wide ? le_get64(p + 4) : le_get32(p + 4), wide ? le_get64(p + 12) : le_get32(p + 8)))
+        !same_sums(e, le_get32(p), wide ? le_get64(p + 4) : le_get32(p + 4),
+                   wide ? le_get64(p + 12) : le_get32(p + 8)))
         return disagree(r, e, "its descriptor", err);
     return STATUS_OK;
 }
@@ -274,13 +292,15 @@ static enum status check_records(const struct reader *r, struct zip_directory *d
     }
     qsort(order, d->n_entries, sizeof *order, by_record);
     uint64_t first = d->n_entries ? order[0]->off_record : r->off_dir;
-    if (first != 0) return fail(r, err, "its first %llu bytes belong to no record", (unsigned long long)first);
+    if (first != 0)
+        return fail(r, err, "its first %llu bytes belong to no record", (unsigned long long)first);
     for (size_t i = 0; i < d->n_entries; i++)
         TRY(check_gap(r, order[i], i + 1 < d->n_entries ? order[i + 1]->off_record : r->off_dir, err));
     return STATUS_OK;
 }
 
-enum status zip_directory_read(struct zip_directory *d, const struct file *f, struct arena *mem, struct error *err)
+enum status zip_directory_read(struct zip_directory *d, const struct file *f, struct arena *mem,
+                               struct error *err)
 {
     struct reader r = {.f = f};
     void *bytes = NULL, *order = NULL, *scratch = NULL;

@@ -42,7 +42,8 @@ struct zip_directory {
     struct strmap by_name;
 };
 /* Entries and names are allocated in *mem. Costs one small read per record. */
-enum status zip_directory_read(struct zip_directory *d, const struct file *f, struct arena *mem, struct error *err);
+enum status zip_directory_read(struct zip_directory *d, const struct file *f, struct arena *mem,
+                               struct error *err);
 void zip_directory_clear(struct zip_directory *d);
 
 #endif
