@@ -1,4 +1,4 @@
-/* SHA-256 (libcrypto) and zlib streams in memory. */
+/* SHA-256 (libcrypto), CRC-32, and zlib streams in memory. */
 #ifndef LATHE_DIGEST_H
 #define LATHE_DIGEST_H
 
@@ -21,4 +21,8 @@ enum status zlib_pack(struct buf *out, const void *src, size_t n, struct error *
 /* Appends the unpacked bytes; STATUS_FORMAT for a broken stream or trailing bytes, STATUS_RANGE beyond
  * max_bytes. */
 enum status zlib_unpack(struct buf *out, const void *src, size_t n, size_t max_bytes, struct error *err);
+
+/* CRC-32 as in zip. Start with 0; crc32_join gives that of a followed by b from their separate ones. */
+uint32_t crc32_update(uint32_t crc, const void *src, size_t n);
+uint32_t crc32_join(uint32_t crc_a, uint32_t crc_b, uint64_t n_b);
 #endif

@@ -68,3 +68,13 @@ enum status zlib_unpack(struct buf *out, const void *src, size_t n, size_t max_b
                      : z.msg             ? z.msg
                                          : "bytes after its end");
 }
+
+uint32_t crc32_update(uint32_t crc, const void *src, size_t n)
+{
+    return (uint32_t)crc32_z(crc, src, n);
+}
+
+uint32_t crc32_join(uint32_t crc_a, uint32_t crc_b, uint64_t n_b)
+{
+    return (uint32_t)crc32_combine(crc_a, crc_b, (z_off_t)n_b);
+}

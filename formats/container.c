@@ -6,11 +6,15 @@
 #include <string.h>
 
 extern const struct container_format safetensors_format;
+extern const struct container_format torch_zip_format;
+extern const struct container_format torch_legacy_format;
 extern const struct container_format gguf_format;
 
 /* No two probes accept the same bytes, so the order is of no consequence. */
 static const struct container_format *const formats[] = {
     &safetensors_format,
+    &torch_zip_format,
+    &torch_legacy_format,
     &gguf_format,
 };
 enum { FORMAT_COUNT = sizeof formats / sizeof formats[0], HEAD_MAX = 64 };

@@ -1,0 +1,554 @@
+/* PyTorch files in zip form (torch.save since 1.6; pytorch_model.bin, consolidated.*.pth, ...).
+ *
+ *   1. TOP/data.pkl      a pickle: the saved value, with storages by number (pickle.h)
+ *   2. TOP/data/NUMBER   bytes of one storage; tensors are views of it: offset, shape, strides
+ *   3. TOP/byteorder     "little" or "big"; absent in older files: little
+ *   4. TOP/version, ...  of no consequence here; records that no storage names are passed over
+ *
+ * The archive is proved by zip_directory.h, then opened with libzip too: both must list the same. Records that are small or compressed come
+ * from libzip; stored ones, as torch writes them, are read in place. A storage's record must have exactly the size that the pickle gives it,
+ * and each view must lie inside.
+ *
+ * CRCs. Checked before use: of data.pkl, byteorder, compressed records, and storages that no single tensor fills or of at most
+ * CHECK_FIRST_BYTES. A larger storage that one tensor fills in row-major order is not read twice: the CRC of what is read is
+ * collected piece by piece, in whatever order, and the read that completes it fails if it is wrong. A tensor that was read whole without an
+ * error is thus the one that was saved; for a part of a large tensor that is not known.
+ *
+ * Compressed storages (torch never writes them) are unpacked one at a time, up to UNPACK_MAX_BYTES.
+ */
+#include "base/digest.h"
+#include "formats/container.h"
+#include "formats/strided.h"
+#include "formats/torch_state.h"
+#include "formats/zip_directory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zip.h>
+
+enum {
+    PICKLE_MAX_BYTES = 32 << 20,
+    CHECK_FIRST_BYTES = 1 << 20,
+    UNPACK_FREE_BYTES = 64 << 20, /* may come from any number of compressed bytes */
+    UNPACK_MAX_BYTES = 256 << 20,
+    UNPACK_RATIO = 64, /* beyond UNPACK_FREE_BYTES: weights do not compress like that, bombs do */
+    BLOCK_BYTES = 4 << 20,
+    PIECES_MAX = 64,
+};
+
+struct piece {
+    uint64_t begin, end;
+    uint32_t crc;
+};
+enum crc_state { CRC_UNKNOWN, CRC_GOOD, CRC_BAD };
+struct storage {
+    const struct zip_entry *entry;
+    bool by_pieces;
+    enum crc_state state;
+    struct piece *pieces; /* disjoint, ascending; PIECES_MAX; allocated when the first comes */
+    int n_pieces;
+};
+struct torch_zip {
+    struct zip_directory dir;
+    zip_t *zip;
+    const char *top;
+    bool big_endian;
+    struct storage *storages;
+    size_t n_storages;
+    pthread_mutex_t lock; /* for all that follows, libzip, and the storages' CRC states */
+    const struct zip_entry *unpacked_of;
+    unsigned char *unpacked;
+    const struct tensor *block_of;
+    struct strided_block block;
+    unsigned char *block_bytes;
+};
+
+/* ---- records ---- */
+
+/* libzip's own reading of the archive must agree with ours. */
+static enum status compare_readings(const struct container *c, const struct torch_zip *z, struct error *err)
+{
+    zip_int64_t n = zip_get_num_entries(z->zip, 0);
+    bool same = n >= 0 && (uint64_t)n == z->dir.n_entries;
+    for (size_t i = 0; same && i < z->dir.n_entries; i++) {
+        const struct zip_entry *e = &z->dir.entries[i];
+        zip_stat_t s;
+        same = zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &s) == 0 && strcmp(s.name, e->name) == 0 &&
+               s.size == e->size_bytes && s.comp_size == e->packed_bytes && s.comp_method == e->method &&
+               s.crc == e->crc && s.encryption_method == ZIP_EM_NONE;
+    }
+    if (same) return STATUS_OK;
+    return error_at(err, STATUS_FORMAT, c->file.path, NULL,
+                    "zip archive: its entries can be read in two ways");
+}
+
+static enum status open_libzip(const struct container *c, struct torch_zip *z, struct error *err)
+{
+    zip_error_t ze;
+    int fd = dup(c->file.fd);
+    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (!f) {
+        enum status st = error_errno(err, c->file.path, "cannot open it twice");
+        if (fd >= 0) close(fd);
+        return st;
+    }
+    zip_error_init(&ze);
+    zip_source_t *source = zip_source_filep_create(f, 0, -1, &ze);
+    if (!source) fclose(f);
+    z->zip = source ? zip_open_from_source(source, ZIP_RDONLY, &ze) : NULL;
+    if (source && !z->zip) zip_source_free(source);
+    enum status st = STATUS_OK;
+    if (!z->zip)
+        st = error_at(err, STATUS_FORMAT, c->file.path, NULL, "zip archive: %s", zip_error_strerror(&ze));
+    zip_error_fini(&ze);
+    TRY(st);
+    return compare_readings(c, z, err);
+}
+
+/* Record TOP/rest; NULL if there is none. */
+static const struct zip_entry *find_record(const struct torch_zip *z, const char *rest)
+{
+    char name[256];
+    size_t i;
+    int n = snprintf(name, sizeof name, "%s/%s", z->top, rest);
+    if (n < 0 || (size_t)n >= sizeof name) return NULL;
+    return strmap_find(&z->dir.by_name, name, &i) ? &z->dir.entries[i] : NULL;
+}
+
+static enum status record_error(const struct container *c, const struct zip_entry *e, struct error *err,
+                                const char *what)
+{
+    return error_at(err, STATUS_FORMAT, c->file.path, NULL, "record '%s': %s", e->name, what);
+}
+
+static enum status check_method(const struct container *c, const struct zip_entry *e, uint64_t max_bytes,
+                                struct error *err)
+{
+    if (e->method != ZIP_STORED && e->method != ZIP_DEFLATED)
+        return error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
+                        "record '%s': expected it stored or deflated, found compression method %u", e->name,
+                        (unsigned)e->method);
+    if (e->size_bytes > max_bytes)
+        return error_at(err, STATUS_RANGE, c->file.path, NULL, "record '%s' has %llu bytes, more than %llu",
+                        e->name, (unsigned long long)e->size_bytes, (unsigned long long)max_bytes);
+    return STATUS_OK;
+}
+
+/* The whole record into dst (e->size_bytes) through libzip, which checks the CRC when it reaches the end. */
+static enum status unpack_into(const struct container *c, struct torch_zip *z, const struct zip_entry *e,
+                               unsigned char *dst, struct error *err)
+{
+    zip_file_t *f = zip_fopen_index(z->zip, (zip_uint64_t)(e - z->dir.entries), 0);
+    if (!f) return record_error(c, e, err, zip_strerror(z->zip));
+    uint64_t done = 0;
+    zip_int64_t got = 0;
+    unsigned char beyond;
+    while (done < e->size_bytes && (got = zip_fread(f, dst + done, e->size_bytes - done)) > 0)
+        done += (uint64_t)got;
+    enum status st = STATUS_OK;
+    if (done == e->size_bytes) got = zip_fread(f, &beyond, 1);
+    if (got < 0)
+        st = record_error(c, e, err, zip_file_strerror(f));
+    else if (done < e->size_bytes || got > 0)
+        st = record_error(c, e, err, "its unpacked size is not the announced one");
+    zip_fclose(f);
+    return st;
+}
+
+static enum status unpack(const struct container *c, struct torch_zip *z, const struct zip_entry *e,
+                          uint64_t max_bytes, unsigned char **out, struct error *err)
+{
+    void *bytes;
+    *out = NULL;
+    TRY(check_method(c, e, max_bytes, err));
+    TRY(mem_alloc(&bytes, e->size_bytes + 1, 1, err));
+    enum status st = unpack_into(c, z, e, bytes, err);
+    if (st == STATUS_OK)
+        *out = bytes;
+    else
+        free(bytes);
+    return st;
+}
+
+/* ---- opening ---- */
+
+static enum status find_top(const struct container *c, struct torch_zip *z, struct arena *mem,
+                            struct error *err)
+{
+    for (size_t i = 0; i < z->dir.n_entries; i++) {
+        const char *name = z->dir.entries[i].name, *slash = strchr(name, '/');
+        if (!slash || (z->top && (strlen(z->top) != (size_t)(slash - name) ||
+                                  strncmp(name, z->top, strlen(z->top)) != 0)))
+            return error_at(
+                err, STATUS_FORMAT, c->file.path, NULL,
+                "not a PyTorch file: expected all records of the archive in one folder, found '%.100s'",
+                name);
+        if (!z->top) z->top = arena_strndup(mem, name, (size_t)(slash - name));
+        if (!z->top) return error_nomem(err, strlen(name));
+        if (strcmp(slash, "/constants.pkl") == 0 || strncmp(slash, "/code/", 6) == 0)
+            return error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
+                            "a TorchScript program: expected a state dict saved with torch.save");
+    }
+    return STATUS_OK;
+}
+
+static enum status read_byteorder(const struct container *c, struct torch_zip *z, struct error *err)
+{
+    const struct zip_entry *e = find_record(z, "byteorder");
+    unsigned char *text;
+    if (!e) return STATUS_OK;
+    TRY(unpack(c, z, e, 16, &text, err));
+    z->big_endian = e->size_bytes == 3 && memcmp(text, "big", 3) == 0;
+    bool little = e->size_bytes == 6 && memcmp(text, "little", 6) == 0;
+    free(text);
+    if (z->big_endian || little) return STATUS_OK;
+    return record_error(c, e, err, "expected 'little' or 'big'");
+}
+
+/* A compressed storage must fit memory, and be no bomb. */
+static enum status check_packed(const struct container *c, const struct zip_entry *e, struct error *err)
+{
+    if (e->method == ZIP_STORED || e->size_bytes <= UNPACK_FREE_BYTES) return STATUS_OK;
+    if (e->size_bytes <= UNPACK_MAX_BYTES && e->size_bytes / UNPACK_RATIO <= e->packed_bytes)
+        return STATUS_OK;
+    error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
+             "record '%s' is compressed and unpacks to %llu bytes, more than is unpacked in memory", e->name,
+             (unsigned long long)e->size_bytes);
+    return error_hint(err, "load it with torch.load and save it again: torch.save does not compress");
+}
+
+static enum status set_storage(const struct container *c, struct torch_zip *z, const struct pickle_storage *s,
+                               struct error *err)
+{
+    char rest[128];
+    uint64_t elem = s->dtype == DTYPE_COUNT ? 1 : dtype_info(s->dtype)->block_bytes, bytes;
+    snprintf(rest, sizeof rest, "data/%s", s->key);
+    const struct zip_entry *e = find_record(z, rest);
+    if (!e)
+        return error_at(err, STATUS_FORMAT, c->file.path, NULL, "record '%s/%s' is missing", z->top, rest);
+    TRY(check_method(c, e, UINT64_MAX, err));
+    if (!size_mul(s->n_elements, elem, &bytes) || bytes != e->size_bytes)
+        return error_at(err, STATUS_FORMAT, c->file.path, NULL,
+                        "record '%s' has %llu bytes, expected %llu elements of %llu", e->name,
+                        (unsigned long long)e->size_bytes, (unsigned long long)s->n_elements,
+                        (unsigned long long)elem);
+    z->storages[s->index].entry = e;
+    return check_packed(c, e, err);
+}
+
+static enum status set_tensor(const struct container *c, struct torch_zip *z, const struct torch_named *named,
+                              struct tensor *t, struct error *err)
+{
+    const struct pickle_tensor *p = named->tensor;
+    struct storage *s = &z->storages[p->storage->index];
+    uint64_t elem = dtype_info(p->dtype)->block_bytes, size = s->entry->size_bytes, end;
+    t->name = named->name;
+    t->dtype = p->dtype;
+    t->n_dims = p->n_dims;
+    memcpy(t->shape, p->shape, sizeof t->shape);
+    memcpy(t->stride, p->stride, sizeof t->stride);
+    TRY(tensor_set_size(t, c->file.path, err));
+    if (!strided_extent(t, &end) ||
+        (end > 0 && (!size_add(end, (uint64_t)p->offset, &end) || end > size / elem)))
+        return error_at(err, STATUS_FORMAT, c->file.path, t->name,
+                        "its view reaches beyond its storage of %llu elements",
+                        (unsigned long long)(size / elem));
+    t->storage_id = p->storage->index + 1;
+    t->off_file = s->entry->off_data + (end > 0 ? (uint64_t)p->offset * elem : 0);
+    t->contiguous = strided_is_contiguous(t);
+    t->swapped = z->big_endian && elem > 1;
+    if (t->contiguous && !t->swapped && t->size_bytes == size && size > CHECK_FIRST_BYTES &&
+        s->entry->method == ZIP_STORED)
+        s->by_pieces = true;
+    return STATUS_OK;
+}
+
+static enum status list_tensors(struct container *c, struct torch_zip *z, const struct pickle *p,
+                                size_t n_bytes, struct error *err)
+{
+    struct torch_named *named;
+    size_t n;
+    z->n_storages = p->n_storages;
+    z->storages = arena_array(&c->mem, p->n_storages, sizeof *z->storages);
+    if (!z->storages) return error_nomem(err, p->n_storages * sizeof *z->storages);
+    for (size_t i = 0; i < p->n_storages; i++) TRY(set_storage(c, z, p->storages[i], err));
+    TRY(torch_list_state(p, n_bytes, c->file.path, &c->mem, &named, &n, err));
+    c->tensors = arena_array(&c->mem, n, sizeof *c->tensors);
+    if (!c->tensors) return error_nomem(err, n * sizeof *c->tensors);
+    for (size_t i = 0; i < n; i++) TRY(set_tensor(c, z, &named[i], &c->tensors[i], err));
+    c->n_tensors = n;
+    return STATUS_OK;
+}
+
+static enum status read_pickle(struct container *c, struct torch_zip *z, struct error *err)
+{
+    const struct zip_entry *e = find_record(z, "data.pkl");
+    unsigned char *bytes;
+    struct pickle p;
+    if (!e)
+        return error_at(err, STATUS_FORMAT, c->file.path, NULL,
+                        "not a PyTorch file: the archive has no data.pkl");
+    TRY(unpack(c, z, e, PICKLE_MAX_BYTES, &bytes, err));
+    enum status st = pickle_read(&p, bytes, (size_t)e->size_bytes, c->file.path, err);
+    if (st == STATUS_OK) {
+        st = list_tensors(c, z, &p, (size_t)e->size_bytes, err);
+        pickle_clear(&p);
+    }
+    free(bytes);
+    return st;
+}
+
+static enum status open_torch_zip(struct container *c, struct error *err)
+{
+    void *mem;
+    TRY(mem_alloc(&mem, 1, sizeof(struct torch_zip), err));
+    struct torch_zip *z = c->priv = mem;
+    pthread_mutex_init(&z->lock, NULL);
+    TRY(zip_directory_read(&z->dir, &c->file, &c->mem, err));
+    TRY(open_libzip(c, z, err));
+    TRY(find_top(c, z, &c->mem, err));
+    TRY(read_byteorder(c, z, err));
+    return read_pickle(c, z, err);
+}
+
+static void close_torch_zip(struct container *c)
+{
+    struct torch_zip *z = c->priv;
+    if (!z) return;
+    if (z->zip) zip_discard(z->zip);
+    for (size_t i = 0; i < z->n_storages; i++) free(z->storages[i].pieces);
+    free(z->unpacked);
+    free(z->block_bytes);
+    zip_directory_clear(&z->dir);
+    pthread_mutex_destroy(&z->lock);
+    free(z);
+    c->priv = NULL;
+}
+
+/* ---- CRC of stored records ---- */
+
+static enum status settle(const struct container *c, struct storage *s, uint32_t crc, struct error *err)
+{
+    if (s->state == CRC_UNKNOWN) s->state = crc == s->entry->crc ? CRC_GOOD : CRC_BAD;
+    if (s->state == CRC_GOOD) return STATUS_OK;
+    return error_at(err, STATUS_FORMAT, c->file.path, NULL, "record '%s' is damaged: its CRC is not 0x%08x",
+                    s->entry->name, (unsigned)s->entry->crc);
+}
+
+/* Reads the record once, unless its CRC is known. The lock is held. */
+static enum status check_first(const struct container *c, struct storage *s, struct error *err)
+{
+    const struct zip_entry *e = s->entry;
+    enum { CHUNK = 1 << 20 };
+    void *chunk;
+    uint32_t crc = 0;
+    if (s->state != CRC_UNKNOWN || s->by_pieces || e->method != ZIP_STORED)
+        return s->state == CRC_BAD ? settle(c, s, 0, err) : STATUS_OK;
+    TRY(mem_alloc(&chunk, e->size_bytes < CHUNK ? e->size_bytes : CHUNK, 1, err));
+    enum status st = STATUS_OK;
+    for (uint64_t off = 0; off < e->size_bytes && st == STATUS_OK; off += CHUNK) {
+        size_t n = e->size_bytes - off < CHUNK ? (size_t)(e->size_bytes - off) : CHUNK;
+        st = file_read_at(&c->file, e->off_data + off, chunk, n, err);
+        if (st == STATUS_OK) crc = crc32_update(crc, chunk, n);
+    }
+    free(chunk);
+    return st == STATUS_OK ? settle(c, s, crc, err) : st;
+}
+
+static void join_pieces(struct storage *s)
+{
+    int k = 0;
+    for (int i = 1; i < s->n_pieces; i++) {
+        struct piece *last = &s->pieces[k], *next = &s->pieces[i];
+        if (last->end == next->begin) {
+            last->crc = crc32_join(last->crc, next->crc, next->end - next->begin);
+            last->end = next->end;
+        } else {
+            s->pieces[++k] = *next;
+        }
+    }
+    s->n_pieces = k + 1;
+}
+
+/* Adds what was read. A piece inside a known one says nothing new; one that reaches beyond replaces those it overlaps. When they become
+ * too many, the record is read once more as a whole. The lock is held. */
+static enum status add_piece(const struct container *c, struct storage *s, struct piece p, struct error *err)
+{
+    if (s->state != CRC_UNKNOWN) return settle(c, s, 0, err);
+    if (!s->pieces) {
+        void *mem;
+        TRY(mem_alloc(&mem, PIECES_MAX, sizeof *s->pieces, err));
+        s->pieces = mem;
+    }
+    int kept = 0, at = 0;
+    for (int i = 0; i < s->n_pieces; i++) {
+        const struct piece *old = &s->pieces[i];
+        if (old->begin <= p.begin && p.end <= old->end) return STATUS_OK;
+        if (old->end <= p.begin || old->begin >= p.end) s->pieces[kept++] = *old;
+        if (old->end <= p.begin) at = kept;
+    }
+    if (kept == PIECES_MAX) {
+        s->by_pieces = false;
+        return check_first(c, s, err);
+    }
+    memmove(&s->pieces[at + 1], &s->pieces[at], (size_t)(kept - at) * sizeof p);
+    s->pieces[at] = p;
+    s->n_pieces = kept + 1;
+    join_pieces(s);
+    if (s->n_pieces == 1 && s->pieces[0].begin == 0 && s->pieces[0].end == s->entry->size_bytes)
+        return settle(c, s, s->pieces[0].crc, err);
+    return STATUS_OK;
+}
+
+/* ---- reading ---- */
+
+struct source { /* a view's bytes, from its first element */
+    const struct container *c;
+    struct torch_zip *z;
+    const struct zip_entry *entry;
+    uint64_t off; /* of the view in the storage */
+};
+
+/* Bytes of the storage, unpacking it if it is compressed. The lock is held. */
+static enum status read_storage(void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    const struct source *s = ctx;
+    struct torch_zip *z = s->z;
+    if (s->entry->method == ZIP_STORED)
+        return file_read_at(&s->c->file, s->entry->off_data + s->off + off, dst, n, err);
+    if (z->unpacked_of != s->entry) {
+        free(z->unpacked);
+        z->unpacked = NULL;
+        z->unpacked_of = NULL;
+        TRY(unpack(s->c, z, s->entry, UNPACK_MAX_BYTES, &z->unpacked, err));
+        z->unpacked_of = s->entry;
+    }
+    memcpy(dst, z->unpacked + s->off + off, n);
+    return STATUS_OK;
+}
+
+/* Both parts of a complex number are swapped by themselves. */
+static void swap_bytes(enum dtype type, uint64_t elem, unsigned char *p, uint64_t n_bytes)
+{
+    uint64_t k = type == DTYPE_C64 || type == DTYPE_C128 ? elem / 2 : elem;
+    for (uint64_t i = 0; i < n_bytes; i += k) {
+        for (uint64_t a = 0, b = k - 1; a < b; a++, b--) {
+            unsigned char t = p[i + a];
+            p[i + a] = p[i + b];
+            p[i + b] = t;
+        }
+    }
+}
+
+/* Makes the block with element `index` of t the one that is kept. The lock is held. */
+static enum status load_block(struct source *s, const struct tensor *t, uint64_t elem, uint64_t index,
+                              struct error *err)
+{
+    struct torch_zip *z = s->z;
+    if (z->block_of == t && index >= z->block.first && index - z->block.first < z->block.n_elements)
+        return STATUS_OK;
+    if (!z->block_bytes) {
+        void *mem;
+        TRY(mem_alloc(&mem, BLOCK_BYTES, 1, err));
+        z->block_bytes = mem;
+    }
+    z->block_of = NULL;
+    z->block = strided_block(t, elem, index, BLOCK_BYTES);
+    TRY(strided_gather(t, elem, &z->block, z->block_bytes, read_storage, s, err));
+    if (t->swapped) swap_bytes(t->dtype, elem, z->block_bytes, z->block.n_elements * elem);
+    z->block_of = t;
+    return STATUS_OK;
+}
+
+static enum status read_blocks(struct source *s, const struct tensor *t, uint64_t off, unsigned char *dst,
+                               size_t n, struct error *err)
+{
+    uint64_t elem = dtype_info(t->dtype)->block_bytes;
+    while (n > 0) {
+        TRY(load_block(s, t, elem, off / elem, err));
+        uint64_t begin = off - s->z->block.first * elem, left = s->z->block.n_elements * elem - begin;
+        size_t k = left < n ? (size_t)left : n;
+        memcpy(dst, s->z->block_bytes + begin, k);
+        dst += k;
+        off += k;
+        n -= k;
+    }
+    return STATUS_OK;
+}
+
+static enum status read_pieces(struct container *c, struct storage *s, const struct tensor *t, uint64_t off,
+                               void *dst, size_t n, struct error *err)
+{
+    struct torch_zip *z = c->priv;
+    TRY(file_read_at(&c->file, t->off_file + off, dst, n, err));
+    struct piece p = {.begin = t->off_file - s->entry->off_data + off};
+    p.end = p.begin + n;
+    p.crc = crc32_update(0, dst, n);
+    pthread_mutex_lock(&z->lock);
+    enum status st = add_piece(c, s, p, err);
+    pthread_mutex_unlock(&z->lock);
+    return st;
+}
+
+static enum status read_torch_zip(struct container *c, const struct tensor *t, uint64_t off, void *dst,
+                                  size_t n, struct error *err)
+{
+    struct torch_zip *z = c->priv;
+    struct storage *s = &z->storages[t->storage_id - 1];
+    struct source source = {c, z, s->entry, t->off_file - s->entry->off_data};
+    bool plain = t->contiguous && !t->swapped, stored = s->entry->method == ZIP_STORED;
+    pthread_mutex_lock(&z->lock);
+    enum status st = check_first(c, s, err);
+    bool by_pieces = plain && s->by_pieces && s->state == CRC_UNKNOWN;
+    if (st == STATUS_OK && plain && !stored) st = read_storage(&source, off, dst, n, err);
+    if (st == STATUS_OK && !plain) st = read_blocks(&source, t, off, dst, n, err);
+    pthread_mutex_unlock(&z->lock);
+    if (st == STATUS_OK && by_pieces)
+        st = read_pieces(c, s, t, off, dst, n, err);
+    else if (st == STATUS_OK && plain && stored)
+        st = file_read_at(&c->file, t->off_file + off, dst, n, err);
+    if (st == STATUS_FORMAT && !err->tensor[0]) snprintf(err->tensor, sizeof err->tensor, "%s", t->name);
+    return st;
+}
+
+/* "PK\3\4"; byte 8 is the compression method, which is '{' in no archive but may begin the header of a safetensors file of that length. */
+static bool probe_torch_zip(const unsigned char *head, size_t head_size, uint64_t file_size)
+{
+    (void)file_size;
+    return head_size > 8 && memcmp(head, "PK\3\4", 4) == 0 && head[8] != '{';
+}
+
+const struct container_format torch_zip_format = {
+    .name = "torch-zip",
+    .probe = probe_torch_zip,
+    .open = open_torch_zip,
+    .read = read_torch_zip,
+    .close = close_torch_zip,
+};
+
+/* ---- the form before zip: five pickles, the first of them this number ---- */
+
+static bool probe_legacy(const unsigned char *head, size_t head_size, uint64_t file_size)
+{
+    static const unsigned char magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
+                                          0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+    (void)file_size;
+    return head_size >= sizeof magic && memcmp(head, magic, sizeof magic) == 0;
+}
+
+static enum status open_legacy(struct container *c, struct error *err)
+{
+    error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
+             "a PyTorch file in the form before version 1.6 (not a zip archive): expected the zip form");
+    return error_hint(err, "load it with torch.load and save it again with torch.save");
+}
+
+const struct container_format torch_legacy_format = {
+    .name = "torch-legacy",
+    .probe = probe_legacy,
+    .open = open_legacy,
+};
