@@ -1,0 +1,16 @@
+/* From a checkpoint's tensors to a family's roles. For model.c. */
+#ifndef LATHE_BIND_H
+#define LATHE_BIND_H
+
+#include "models/config.h"
+#include "models/model.h"
+
+/* The prefix of arch->prefixes under which all of detect_tensors are found; NULL if there is none. */
+const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch);
+/* Walks the rules: fills m->weights, n_weights, n_dropped and hp's bias flags (GGUF), and explains every tensor.
+ * hp must be final; for a GGUF with hp->n_vocab from the embedding. */
+enum status bind_tensors(struct model *m, struct warnings *warn, struct error *err);
+/* Decides whether the output matrix is the embedding; unbinds a copy. Then builds m->index. */
+enum status bind_output(struct model *m, enum tie tie, struct warnings *warn, struct error *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* Hyperparameters from config.json and from GGUF keys, and back to GGUF keys. For model.c; tools use models/model.h.
+ *
+ * Both readers walk the family's table, track which keys were used, and warn about the rest ("config-key-unused").
+ */
+#ifndef LATHE_CONFIG_H
+#define LATHE_CONFIG_H
+
+#include "base/warnings.h"
+#include "models/arch.h"
+
+/* What the source says about the output matrix. */
+enum tie { TIE_UNSAID, TIE_NO, TIE_YES };
+
+/* A config.json being read. */
+struct config_reader {
+    const struct arch *arch;
+    const struct json *doc;
+    struct hparams *hp;
+    struct arena *mem; /* of the model: what hp points to */
+    struct warnings *warn;
+    const struct jvalue **members;
+    bool *used;
+    size_t n_members;
+    struct strmap by_key;
+};
+/* The value of a top-level key, which counts as used from now on. NULL when it is absent or null. */
+const struct jvalue *config_take(struct config_reader *r, const char *key);
+/* Appends a value's JSON text to dst, cut to what fits; returns dst. */
+const char *config_show(const struct jvalue *v, char dst[80]);
+enum status config_error(const struct config_reader *r, struct error *err, enum status s, const char *key,
+                         const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* hp is filled, `derive` was called, hp->rope checked. Errors name the document and the key. */
+enum status config_read_hf(const struct arch *arch, const struct json *doc, struct hparams *hp, enum tie *tie,
+                           struct arena *mem, struct warnings *warn, struct error *err);
+/* The same from a GGUF's keys. hp->n_vocab is what the file says, or 0: the caller takes it from the embedding. */
+enum status config_read_gguf(const struct arch *arch, const struct container *c, struct hparams *hp,
+                             enum tie *tie, struct arena *mem, struct warnings *warn, struct error *err);
+
+/* RoPE parts of the two readers and of the writer. */
+enum status config_rope_read_hf(struct config_reader *r, struct error *err);
+/* `used` marks the keys that were looked at, by their index in c->kvs. */
+enum status config_rope_read_gguf(const struct arch *arch, const struct container *c, struct hparams *hp,
+                                  bool *used, struct arena *mem, struct error *err);
+enum status config_rope_put(const struct arch *arch, const struct rope *rope, struct gguf_writer *w,
+                            struct warnings *warn, struct error *err);
+
+/* "<arch>.<key>" in c, marked in `used`; NULL if absent. */
+const struct kv *config_kv(const struct arch *arch, const struct container *c, const char *key, bool *used);
+/* Is the key listed as ignored, by the family or for every family? */
+bool config_is_ignored(const struct arch *arch, const char *key);
+
+#endif

@@ -1,0 +1,243 @@
+#include "models/model.h"
+
+#include "models/bind.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_BYTES_MAX = 16 << 20 };
+
+/* --- which family --- */
+
+static enum status detect_gguf(const struct container *c, const struct arch **arch, const char **why)
+{
+    const char *name = kv_get_string(container_kv(c, "general.architecture"));
+    const char *family = kv_get_string(container_kv(c, "lathe.family"));
+    *arch = NULL;
+    if (!name) return STATUS_OK;
+    *why = family ? "lathe.family" : "general.architecture";
+    *arch = family ? arch_by_family(family) : arch_by_gguf(name);
+    if (*arch && strcmp((*arch)->gguf_arch, name) != 0) *arch = NULL;
+    return STATUS_OK;
+}
+
+static const struct arch *detect_by_tensors(const struct checkpoint *ckpt)
+{
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (bind_prefix(ckpt, *a)) return *a;
+    return NULL;
+}
+
+static const char *config_architecture(const struct json *config)
+{
+    return json_string(json_first(json_get(json_root(config), "architectures")));
+}
+
+/* A model type decides: an architecture that belongs to another family than the model type is no known family. Tensor names are asked
+ * only when the config names nothing: families that differ in their defaults share names. */
+static void detect_hf(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch,
+                      const char **why)
+{
+    const char *architecture = config_architecture(config);
+    const struct jvalue *type = json_get(json_root(config), "model_type");
+    const struct arch *by_name = architecture ? arch_by_architecture(architecture) : NULL;
+    if (json_string(type)) {
+        *why = "config.json: model_type";
+        *arch = arch_by_model_type(json_string(type));
+        if (by_name && by_name != *arch) *arch = NULL;
+    } else if (architecture) {
+        *why = "config.json: architectures";
+        *arch = by_name;
+    } else {
+        *why = "names of tensors";
+        *arch = detect_by_tensors(ckpt);
+    }
+}
+
+enum status model_detect(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch,
+                         const char **why, struct error *err)
+{
+    (void)err;
+    *arch = NULL;
+    *why = "nothing";
+    const struct container *gguf = ckpt_gguf(ckpt);
+    if (gguf) return detect_gguf(gguf, arch, why);
+    detect_hf(ckpt, config, arch, why);
+    return STATUS_OK;
+}
+
+static enum status error_unknown_gguf(const struct model *m, const struct container *c, struct error *err)
+{
+    const char *name = kv_get_string(container_kv(c, "general.architecture"));
+    const char *family = kv_get_string(container_kv(c, "lathe.family"));
+    if (!name)
+        return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL,
+                        "general.architecture: expected in the metadata, not found");
+    if (family)
+        return error_at(err, STATUS_UNSUPPORTED, m->ckpt->path, NULL,
+                        "unknown family '%s' of architecture '%s' (lathe.family)", family, name);
+    return error_at(err, STATUS_UNSUPPORTED, m->ckpt->path, NULL,
+                    "unknown architecture '%s' (general.architecture)", name);
+}
+
+static enum status error_unknown_hf(const struct model *m, struct error *err)
+{
+    const char *path = json_path(m->config);
+    const struct jvalue *v = json_get(json_root(m->config), "model_type");
+    const char *type = json_string(v), *architecture = config_architecture(m->config);
+    char text[80];
+    if (v && !type && !json_is(v, JTYPE_NULL))
+        return error_at(err, STATUS_FORMAT, path, NULL, "model_type: expected a string, found %s",
+                        config_show(v, text));
+    if (type && !arch_by_model_type(type))
+        return error_at(err, STATUS_UNSUPPORTED, path, NULL, "unknown model type '%s'%s%s%s", type,
+                        architecture ? " (architecture '" : "", architecture ? architecture : "",
+                        architecture ? "')" : "");
+    if (type)
+        return error_at(err, STATUS_MISMATCH, path, NULL,
+                        "model type '%s' and architecture '%s' are of different families", type,
+                        architecture);
+    if (architecture)
+        return error_at(err, STATUS_UNSUPPORTED, path, NULL, "unknown architecture '%s'", architecture);
+    return error_at(
+        err, STATUS_UNSUPPORTED, path, NULL,
+        "no model_type, no architectures, and the names of the tensors are those of no known family");
+}
+
+/* --- opening --- */
+
+static enum status load_config(struct model *m, const struct model_options *opt, struct error *err)
+{
+    const char *path =
+        opt && opt->config_path ? opt->config_path : path_join(&m->mem, m->ckpt->dir, "config.json");
+    if (!path) return error_nomem(err, strlen(m->ckpt->dir) + 16);
+    if (!(opt && opt->config_path) && !file_exists(path)) {
+        error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL,
+                 "expected a config.json beside the weights, not found");
+        return error_hint(err, "--config FILE names one that is elsewhere");
+    }
+    TRY(json_load(&m->config, path, CONFIG_BYTES_MAX, err));
+    if (json_is(json_root(m->config), JTYPE_OBJECT)) return STATUS_OK;
+    return error_at(err, STATUS_FORMAT, path, NULL, "expected an object of configuration keys");
+}
+
+/* Last part of a path or repository name, without trailing slashes; NULL for "", "." and "..". */
+static const char *last_part(struct arena *a, const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/') n--;
+    size_t start = n;
+    while (start > 0 && path[start - 1] != '/') start--;
+    char *s = arena_strndup(a, path + start, n - start);
+    return !s || !*s || strcmp(s, ".") == 0 || strcmp(s, "..") == 0 ? NULL : s;
+}
+
+static const char *folder_name(struct arena *a, const char *dir)
+{
+    const char *name = last_part(a, dir);
+    if (name) return name;
+    char *whole = realpath(dir, NULL);
+    if (whole) name = last_part(a, whole);
+    free(whole);
+    return name;
+}
+
+static void set_name(struct model *m, const struct container *gguf)
+{
+    if (gguf) {
+        m->name = kv_get_string(container_kv(gguf, "general.name"));
+        return;
+    }
+    const char *s = json_string(json_get(json_root(m->config), "_name_or_path"));
+    if (s) m->name = last_part(&m->mem, s);
+    if (!m->name) m->name = folder_name(&m->mem, m->ckpt->dir);
+}
+
+/* A GGUF need not say how many tokens there are, and where it does the list of tokens may have been padded since. */
+static void take_vocab_from_embedding(struct model *m, struct warnings *warn)
+{
+    const struct ckpt_tensor *t = ckpt_find(m->ckpt, "token_embd.weight");
+    if (!t || t->t->n_dims != 2 || t->t->shape[0] < 1) return; /* binding names what is wrong */
+    if (m->hp.n_vocab != 0 && m->hp.n_vocab != t->t->shape[0])
+        warnings_add(warn, "vocab-size-differs",
+                     "%s.vocab_size is %lld, token_embd.weight has %lld rows, which count",
+                     m->arch->gguf_arch, (long long)m->hp.n_vocab, (long long)t->t->shape[0]);
+    m->hp.n_vocab = t->t->shape[0];
+}
+
+static enum status bind_gguf(struct model *m, const struct container *c, enum tie *tie, struct warnings *warn,
+                             struct error *err)
+{
+    m->is_gguf = true;
+    TRY(detect_gguf(c, &m->arch, &m->detected_by));
+    if (!m->arch) return error_unknown_gguf(m, c, err);
+    m->dialect = &m->arch->gguf;
+    TRY(config_read_gguf(m->arch, c, &m->hp, tie, &m->mem, warn, err));
+    take_vocab_from_embedding(m, warn);
+    return STATUS_OK;
+}
+
+static enum status bind_hf(struct model *m, const struct model_options *opt, enum tie *tie,
+                           struct warnings *warn, struct error *err)
+{
+    TRY(load_config(m, opt, err));
+    detect_hf(m->ckpt, m->config, &m->arch, &m->detected_by);
+    if (!m->arch) return error_unknown_hf(m, err);
+    m->dialect = &m->arch->source;
+    return config_read_hf(m->arch, m->config, &m->hp, tie, &m->mem, warn, err);
+}
+
+static enum status bind_all(struct model *m, const struct model_options *opt, struct warnings *warn,
+                            struct error *err)
+{
+    const struct container *gguf = ckpt_gguf(m->ckpt);
+    enum tie tie;
+    if (gguf && opt && opt->config_path)
+        return error_at(err, STATUS_USAGE, m->ckpt->path, NULL,
+                        "a GGUF carries its own configuration: --config has no place");
+    TRY(gguf ? bind_gguf(m, gguf, &tie, warn, err) : bind_hf(m, opt, &tie, warn, err));
+    set_name(m, gguf);
+    TRY(bind_tensors(m, warn, err));
+    TRY(bind_output(m, tie, warn, err));
+    return warnings_check(warn, err);
+}
+
+enum status model_bind(struct model **out, struct checkpoint *ckpt, const struct model_options *opt,
+                       struct warnings *warn, struct error *err)
+{
+    *out = NULL;
+    void *p;
+    enum status st = mem_alloc(&p, 1, sizeof(struct model), err);
+    if (st != STATUS_OK) {
+        ckpt_close(ckpt);
+        return st;
+    }
+    struct model *m = p;
+    m->ckpt = ckpt;
+    st = bind_all(m, opt, warn, err);
+    if (st != STATUS_OK)
+        model_close(m);
+    else
+        *out = m;
+    return st;
+}
+
+enum status model_open(struct model **out, const char *path, const struct model_options *opt,
+                       struct warnings *warn, struct error *err)
+{
+    *out = NULL;
+    struct checkpoint *ckpt;
+    TRY(ckpt_open(&ckpt, path, err));
+    return model_bind(out, ckpt, opt, warn, err);
+}
+
+void model_close(struct model *m)
+{
+    if (!m) return;
+    ckpt_close(m->ckpt);
+    json_free(m->config);
+    arena_clear(&m->mem);
+    free(m);
+}
