@@ -177,7 +177,7 @@ static enum status check_shape(const struct model *m, const struct tensor_rule *
 static enum status check_dtype(const struct ckpt_tensor *t, struct error *err)
 {
     const struct dtype_info *info = dtype_info(t->t->dtype);
-    if (info && (info->is_float || info->decode_f32 || info->block_len > 1)) return STATUS_OK;
+    if (info && (info->is_float || info->block_len > 1)) return STATUS_OK;
     return error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name,
                     "expected a floating-point or block type, found %s",
                     info ? info->name : "an unknown type");

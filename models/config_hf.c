@@ -131,7 +131,7 @@ enum status config_error(const struct config_reader *r, struct error *err, enum 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return error_at(err, s, json_path(r->doc), NULL, "%s: %s", key, text);
+    return error_at(err, s, json_path(r->doc), NULL, "'%s': %s", key, text);
 }
 
 const struct jvalue *config_take(struct config_reader *r, const char *key)
