@@ -1,0 +1,134 @@
+#include "core/emit.h"
+#include "core/receipt.h"
+#include "core/plan_report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum status emit_check_free(const char *path, bool force, struct error *err)
+{
+    if (force || !file_exists(path)) return STATUS_OK;
+    error_at(err, STATUS_EXISTS, path, NULL, "exists already");
+    return error_hint(err, "--force replaces it");
+}
+
+static enum status forbid_sources(const struct outfile *o, const struct checkpoint *c, struct error *err)
+{
+    for (size_t i = 0; i < c->n_files; i++) TRY(outfile_forbid_source(o, &c->files[i]->file, err));
+    return STATUS_OK;
+}
+
+static enum status check_sources(const struct checkpoint *c, struct error *err)
+{
+    for (size_t i = 0; i < c->n_files; i++) TRY(file_check_unchanged(&c->files[i]->file, err));
+    return STATUS_OK;
+}
+
+static enum status fill(struct plan *p, struct outfile *o, struct workers *workers,
+                        const struct emit_options *opt, struct error *err)
+{
+    struct progress progress = {0};
+    struct writer_options run = {
+        .workers = workers,
+        .progress = &progress,
+        .hash = opt->hash,
+        .finite = opt->finite,
+        .allow_overflow = opt->allow_overflow,
+    };
+    TRY(forbid_sources(o, opt->source, err));
+    progress_begin(&progress, opt->progress, opt->quiet, opt->label, p->source_bytes);
+    enum status st = writer_run(p, o, &run, err);
+    progress_end(&progress);
+    TRY(st);
+    report_casts(p, opt->warn);
+    TRY(warnings_check(opt->warn, err));
+    if (opt->strict) TRY(report_strict(opt->warn, opt->source->path, err));
+    receipt_patch(p);
+    TRY(writer_header(p, o, err));
+    return check_sources(opt->source, err);
+}
+
+enum status emit_file(struct plan *p, const struct emit_options *opt, struct error *err)
+{
+    struct workers *workers;
+    struct outfile *o = NULL;
+    TRY(workers_new(&workers, (int)opt->threads, err));
+    enum status st =
+        outfile_create(&o, opt->path, opt->force ? OUTFILE_REPLACE : OUTFILE_NEW, p->out.size_bytes, err);
+    if (st == STATUS_OK) st = fill(p, o, workers, opt, err);
+    workers_free(workers);
+    if (st == STATUS_OK) return outfile_commit(o, err);
+    outfile_discard(o);
+    return st;
+}
+
+/* --- summary --- */
+
+static double seconds_since(int64_t start_ns)
+{
+    return (double)(clock_ns() - start_ns) * 1e-9;
+}
+
+/* A path as a shell takes it. */
+static void print_word(struct buf *b, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/+=:@%,-";
+    if (word[0] && word[0] != '-' && strspn(word, plain) == strlen(word)) {
+        buf_puts(b, word);
+        return;
+    }
+    buf_puts(b, word[0] == '-' ? "./'" : "'");
+    for (const char *c = word; *c; c++) {
+        if (*c == '\'')
+            buf_puts(b, "'\\''");
+        else
+            buf_append(b, c, 1);
+    }
+    buf_puts(b, "'");
+}
+
+void emit_text(const struct emit_summary *s, struct buf *b)
+{
+    if (s->dry_run) {
+        plan_print(s->plan, b);
+        return;
+    }
+    char name[1024], size[32], from[32], peak[32];
+    text_escape(s->output, name, sizeof name);
+    buf_printf(b, "%s: %zu tensors, ", name, s->plan->n_tensors);
+    if (s->input_bytes > 0) buf_printf(b, "%s to ", format_bytes(from, s->input_bytes));
+    buf_printf(b, "%s (", format_bytes(size, s->plan->out.size_bytes));
+    report_types(s->plan, b);
+    buf_printf(b, "), %.1f s, peak %s\n", seconds_since(s->start_ns),
+               format_bytes(peak, memory_peak_bytes()));
+    buf_puts(b, "next: lathe-verify ");
+    print_word(b, s->source);
+    buf_puts(b, " ");
+    print_word(b, s->output);
+    buf_puts(b, "\n");
+}
+
+void emit_json(const struct emit_summary *s, struct buf *b)
+{
+    struct jwriter w = {.out = b};
+    struct buf types = {0};
+    report_types(s->plan, &types);
+    jw_begin_object(&w, NULL);
+    jw_string(&w, "output", s->output);
+    jw_uint(&w, "size_bytes", s->plan->out.size_bytes);
+    jw_uint(&w, "tensors", s->plan->n_tensors);
+    jw_string(&w, "types", types.data);
+    jw_bool(&w, "dry_run", s->dry_run);
+    report_warnings_json(s->warn, &w);
+    jw_begin_array(&w, "notes");
+    for (size_t i = 0; i < s->checkpoint->notes.count; i++)
+        jw_string(&w, NULL, s->checkpoint->notes.items[i]);
+    jw_end_array(&w);
+    if (!s->dry_run) report_casts_json(s->plan, &w);
+    jw_double(&w, "seconds", seconds_since(s->start_ns));
+    jw_uint(&w, "peak_bytes", memory_peak_bytes());
+    if (s->dry_run) plan_print_json(s->plan, &w);
+    jw_end_object(&w);
+    buf_puts(b, "\n");
+    buf_clear(&types);
+}

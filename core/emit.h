@@ -1,0 +1,39 @@
+/* From a finished plan to a file on disk: what convert and quantize have in common. */
+#ifndef LATHE_EMIT_H
+#define LATHE_EMIT_H
+
+#include "base/warnings.h"
+#include "core/writer.h"
+
+struct emit_options {
+    const char *path;
+    const struct checkpoint *source;   /* its files are never replaced, and must not change meanwhile */
+    struct warnings *warn;             /* casts are reported here */
+    bool force;                        /* replace an existing file */
+    bool strict;                       /* warnings are errors, those of casts too */
+    bool hash, finite, allow_overflow; /* as in struct writer_options */
+    int64_t threads;                   /* 0: all cores */
+    const char *label;                 /* of the progress line */
+    bool progress, quiet;
+};
+/* Creates, fills and commits the file; digests go into the receipt. On failure nothing is left behind. */
+enum status emit_file(struct plan *p, const struct emit_options *opt, struct error *err);
+/* STATUS_EXISTS with a hint when the output is taken and may not be replaced: to be told before the work. */
+enum status emit_check_free(const char *path, bool force, struct error *err);
+
+/* What a run has to say at its end. */
+struct emit_summary {
+    const char *source, *output;
+    const struct plan *plan;
+    const struct checkpoint *checkpoint;
+    const struct warnings *warn;
+    bool dry_run;
+    int64_t start_ns;
+    uint64_t input_bytes; /* of the source tensors; 0: not told in the text */
+};
+/* `output: tensors, size, types, seconds, peak` and the command that checks it; the plan for --dry-run. */
+void emit_text(const struct emit_summary *s, struct buf *b);
+/* One document: output, size_bytes, tensors, types, warnings, notes, casts, seconds, peak_bytes; `plan` for --dry-run. */
+void emit_json(const struct emit_summary *s, struct buf *b);
+
+#endif

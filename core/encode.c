@@ -1,0 +1,136 @@
+#include "core/encode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Elements of a step: a multiple of every block length; results stay in the cache. */
+enum { STEP = 1 << 17, DECODE = 256 };
+
+void encode_scratch_clear(struct encode_scratch *s)
+{
+    free(s->out);
+    *s = (struct encode_scratch){0};
+}
+
+static uint64_t bytes_of(enum dtype t, int64_t n)
+{
+    const struct dtype_info *info = dtype_info(t);
+    return (uint64_t)n / info->block_len * info->block_bytes;
+}
+
+/* --- not finite? --- */
+
+/* Adding the exponent's lowest bit to a full exponent carries into the sign bit, in each lane of a 64-bit word on its own. */
+static const struct lanes {
+    uint64_t exponents, lowest, signs;
+} lanes[DTYPE_COUNT] = {
+    [DTYPE_F64] = {0x7ff0000000000000u, 0x0010000000000000u, 0x8000000000000000u},
+    [DTYPE_F32] = {0x7f8000007f800000u, 0x0080000000800000u, 0x8000000080000000u},
+    [DTYPE_BF16] = {0x7f807f807f807f80u, 0x0080008000800080u, 0x8000800080008000u},
+    [DTYPE_F16] = {0x7c007c007c007c00u, 0x0400040004000400u, 0x8000800080008000u},
+};
+
+/* false only if all n elements are known to be finite */
+static bool perhaps_not_finite(enum dtype t, const void *src, int64_t n)
+{
+    const struct lanes l = lanes[t];
+    const char *p = src;
+    size_t n_bytes = (size_t)bytes_of(t, n);
+    uint64_t seen = 0;
+    if (l.signs == 0) return true;
+    for (; n_bytes >= 8; n_bytes -= 8, p += 8) {
+        uint64_t v;
+        memcpy(&v, p, 8);
+        seen |= (v & l.exponents) + l.lowest;
+    }
+    uint64_t rest = 0;
+    memcpy(&rest, p, n_bytes);
+    seen |= (rest & l.exponents) + l.lowest;
+    return (seen & l.signs) != 0;
+}
+
+int64_t encode_scan(enum dtype t, const void *src, int64_t n, uint64_t *n_nan, uint64_t *n_inf)
+{
+    int64_t first = n;
+    double v[DECODE];
+    struct error ignored;
+    for (int64_t i = 0; i < n; i += DECODE) {
+        int64_t run = n - i < DECODE ? n - i : DECODE;
+        const char *p = (const char *)src + bytes_of(t, i);
+        if (!perhaps_not_finite(t, p, run)) continue;
+        if (dtype_decode_f64(t, p, v, run, &ignored) != STATUS_OK) return n;
+        for (int64_t k = 0; k < run; k++) {
+            if (isfinite(v[k])) continue;
+            if (first == n) first = i + k;
+            *(isnan(v[k]) ? n_nan : n_inf) += 1;
+        }
+    }
+    return first;
+}
+
+/* --- steps --- */
+
+/* Element i of the job as a double: exact for every type. */
+static double element(const struct encode_job *job, int64_t i)
+{
+    double v[DECODE];
+    struct error ignored;
+    int64_t len = dtype_info(job->from)->block_len;
+    const char *block = (const char *)job->src + bytes_of(job->from, i - i % len);
+    return dtype_decode_f64(job->from, block, v, len, &ignored) == STATUS_OK ? v[i % len] : 0;
+}
+
+/* Notes the first bad element of [at, at + n), which is there. */
+static void find_fault(struct encode_job *job, int64_t at, int64_t n, bool refuse_source, int64_t overflow)
+{
+    uint64_t n_nan = 0, n_inf = 0;
+    int64_t bad = refuse_source ? encode_scan(job->from, (const char *)job->src + bytes_of(job->from, at), n,
+                                              &n_nan, &n_inf)
+                                : n;
+    enum fault_kind kind = overflow < bad ? FAULT_OVERFLOW : FAULT_NOT_FINITE;
+    int64_t i = at + (overflow < bad ? overflow : bad);
+    job->fault = (struct encode_fault){kind, job->first + i, element(job, i)};
+}
+
+/* The bytes as they are. */
+static enum status pass_on(struct encode_job *job, struct error *err)
+{
+    struct cast_audit *a = &job->audit;
+    int64_t bad = job->n;
+    if (dtype_info(job->from)->is_float) bad = encode_scan(job->from, job->src, job->n, &a->n_nan, &a->n_inf);
+    a->n += (uint64_t)job->n;
+    if (bad < job->n && job->finite) {
+        job->fault = (struct encode_fault){FAULT_NOT_FINITE, job->first + bad, element(job, bad)};
+        return STATUS_OK;
+    }
+    return job->write(job->ctx, job->off + bytes_of(job->to, job->first), job->src,
+                      (size_t)bytes_of(job->to, job->n), err);
+}
+
+static enum status step(struct encode_job *job, void *out, int64_t at, int64_t n, struct error *err)
+{
+    struct cast_audit part = CAST_AUDIT_INIT;
+    TRY(dtype_cast(job->to, out, job->from, (const char *)job->src + bytes_of(job->from, at), n, &part, err));
+    cast_audit_add(&job->audit, &part);
+    /* a block holds no NaN or infinity: one of them spoils its neighbours */
+    bool finite = job->finite || dtype_info(job->to)->block_len > 1;
+    bool refuse_source = finite && part.n_nan + part.n_inf > 0,
+         refuse_overflow = !job->allow_overflow && part.n_overflow > 0;
+    if (refuse_source || refuse_overflow) {
+        find_fault(job, at, n, refuse_source, refuse_overflow ? part.first_overflow : n);
+        return STATUS_OK;
+    }
+    return job->write(job->ctx, job->off + bytes_of(job->to, job->first + at), out,
+                      (size_t)bytes_of(job->to, n), err);
+}
+
+enum status encode_run(struct encode_job *job, struct encode_scratch *s, struct error *err)
+{
+    if (job->from == job->to) return pass_on(job, err);
+    if (!s->out) s->out = malloc(bytes_of(DTYPE_F32, STEP)); /* nothing is cast to a wider type */
+    if (!s->out) return error_nomem(err, bytes_of(DTYPE_F32, STEP));
+    for (int64_t at = 0; at < job->n && job->fault.kind == FAULT_NONE; at += STEP)
+        TRY(step(job, s->out, at, job->n - at < STEP ? job->n - at : STEP, err));
+    return STATUS_OK;
+}

@@ -1,0 +1,79 @@
+/* Everything about an output file before any of its data is touched: metadata, tensors, where each comes from, exact offsets and size.
+ *
+ *     struct plan p = {0};
+ *     gguf_put_string(&p.out, "general.architecture", "llama"); ...
+ *     TRY(plan_add(&p, &(struct plan_tensor){.name = ..., .sources = ..., .to = DTYPE_BF16, .why = "matrix"}, err)); ...
+ *     TRY(plan_layout(&p, err));                  p.out.size_bytes is the size the file will have
+ *     plan_print(&p, &text);                      or plan_print_json: what --dry-run shows
+ *     TRY(writer_run(...))                        core/writer.h
+ *     plan_clear(&p);
+ *
+ * Sources stay owned by their checkpoint and must outlive the plan. Names and texts given to plan_add are copied where that is said.
+ */
+#ifndef LATHE_PLAN_H
+#define LATHE_PLAN_H
+
+#include "base/digest.h"
+#include "base/json.h"
+#include "core/transform.h"
+
+struct plan_source {
+    const struct ckpt_tensor *t;
+    uint8_t sha256[SHA256_BYTES]; /* of its bytes in row-major order; a result of writer_run */
+};
+struct plan_tensor {
+    const char *name; /* in the output; copied */
+    /* One source, or several that follow each other along the outermost dimension; all of one type. Copied. None: `data`. */
+    struct plan_source *sources;
+    size_t n_sources;
+    const void *data; /* bytes of a tensor that no source holds, in the target's type; copied */
+    int n_dims;       /* of the source as a whole */
+    int64_t shape[TENSOR_DIMS_MAX];
+    enum dtype from; /* set by plan_add from the sources */
+    enum dtype to;
+    enum dtype
+        wanted; /* what the recipe would have used if the rows were a multiple of its block; `to` otherwise */
+    enum transform transform;
+    int64_t heads;   /* for TRANSFORM_ROPE_ROWS */
+    const char *why; /* the rule that chose `to`; a literal */
+
+    struct transform_spec spec; /* filled by plan_add */
+    struct cast_audit audit;    /* a result of writer_run; indices are those of the target */
+};
+/* A source tensor that the output leaves out. */
+struct plan_dropped {
+    const struct ckpt_tensor *t;
+    const char *why; /* a literal */
+};
+struct plan {
+    struct gguf_writer
+        out; /* metadata is put here directly; its tensors are those of `tensors`, in the same order */
+    struct plan_tensor *tensors;
+    size_t n_tensors, cap_tensors;
+    struct plan_dropped *dropped;
+    size_t n_dropped, cap_dropped;
+    uint64_t source_bytes; /* of all tensors; a result of plan_layout */
+    struct arena mem;
+};
+
+/* For a tensor with exactly one source, shape and type are taken from it: t->sources and t->n_dims may be left 0 and `source` given. */
+enum status plan_add(struct plan *p, const struct plan_tensor *t, const struct ckpt_tensor *source,
+                     struct error *err);
+enum status plan_drop(struct plan *p, const struct ckpt_tensor *source, const char *why, struct error *err);
+/* gguf_layout, and everything a run relies on. STATUS_NOTFOUND for a plan without tensors. */
+enum status plan_layout(struct plan *p, struct error *err);
+void plan_clear(struct plan *p);
+
+/* File offset of the bytes of a string value in the header, for values that are patched in place; 0 if there is no such key. After plan_layout. */
+uint64_t plan_string_offset(const struct plan *p, const char *key);
+/* Type that most elements of matrices have in the output. */
+enum dtype plan_main_type(const struct plan *p);
+
+/* Name of a type in the output: ggml's. Of a source: safetensors', else ggml's, else our own. */
+const char *plan_source_type_name(enum dtype t);
+/* Every metadata key, every tensor, the exact size. Two runs can be compared with diff. Text from files is escaped. */
+void plan_print(const struct plan *p, struct buf *b);
+/* Members "header_bytes", "metadata", "tensors", "dropped" of the current object of w, under the key "plan". */
+void plan_print_json(const struct plan *p, struct jwriter *w);
+
+#endif

@@ -1,0 +1,169 @@
+#include "core/plan_report.h"
+#include "base/progress.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { PER_CODE_MAX = 8 }; /* tensors named per kind of warning */
+
+/* --- fallbacks --- */
+
+struct fallback {
+    size_t n;
+    uint64_t planned_bytes, actual_bytes;
+};
+
+/* Bytes if rows could be cut anywhere. */
+static uint64_t ideal_bytes(enum dtype t, int64_t n)
+{
+    const struct dtype_info *info = dtype_info(t);
+    return (uint64_t)((double)n / info->block_len * info->block_bytes);
+}
+
+void report_fallbacks(const struct plan *p, struct warnings *warn)
+{
+    static const struct fallback none;
+    for (int wanted = 0; wanted < DTYPE_COUNT; wanted++)
+        for (int to = 0; to < DTYPE_COUNT; to++) {
+            struct fallback f = none;
+            for (size_t i = 0; i < p->n_tensors && wanted != to; i++) {
+                const struct plan_tensor *t = &p->tensors[i];
+                if ((int)t->wanted != wanted || (int)t->to != to) continue;
+                f.n++;
+                f.planned_bytes += ideal_bytes(t->wanted, t->spec.n_elements);
+                f.actual_bytes += p->out.tensors[i].size_bytes;
+            }
+            if (f.n == 0) continue;
+            const struct dtype_info *a = dtype_info((enum dtype)wanted), *b = dtype_info((enum dtype)to);
+            bool more = f.actual_bytes >= f.planned_bytes;
+            char size[32];
+            format_bytes(size, more ? f.actual_bytes - f.planned_bytes : f.planned_bytes - f.actual_bytes);
+            warnings_add(warn, "type-fallback",
+                         "%zu of %zu tensors have rows that are no multiple of %u: %s instead of %s, %s %s",
+                         f.n, p->n_tensors, a->block_len, b->ggml_name, a->ggml_name, size,
+                         more ? "more" : "less");
+        }
+}
+
+/* --- casts --- */
+
+static const struct kind {
+    const char *code, *json, *text;
+    size_t off; /* in struct cast_audit */
+} kinds[] = {
+    {"cast-overflow", "overflow", "finite in the source, infinite as",
+     offsetof(struct cast_audit, n_overflow)},
+    {"cast-flushed", "flushed", "not zero in the source, zero as", offsetof(struct cast_audit, n_flushed)},
+    {"cast-subnormal", "subnormal", "lose bits as subnormals of", offsetof(struct cast_audit, n_subnormal)},
+    {"source-nan", "nan", "NaN, stored as", offsetof(struct cast_audit, n_nan)},
+    {"source-inf", "inf", "infinite, stored as", offsetof(struct cast_audit, n_inf)},
+};
+enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
+
+static uint64_t count_of(const struct plan_tensor *t, const struct kind *k)
+{
+    uint64_t n;
+    memcpy(&n, (const char *)&t->audit + k->off, sizeof n);
+    return n;
+}
+
+static const char *source_name(const struct plan_tensor *t)
+{
+    return t->n_sources > 0 ? t->sources[0].t->t->name : t->name;
+}
+
+void report_casts(const struct plan *p, struct warnings *warn)
+{
+    for (size_t k = 0; k < N_KINDS; k++) {
+        size_t named = 0, more = 0;
+        uint64_t elements = 0;
+        for (size_t i = 0; i < p->n_tensors; i++) {
+            const struct plan_tensor *t = &p->tensors[i];
+            uint64_t n = count_of(t, &kinds[k]);
+            if (n == 0) continue;
+            if (named < PER_CODE_MAX) {
+                named++;
+                warnings_add(warn, kinds[k].code,
+                             "tensor '%s': %" PRIu64 " of %" PRIu64 " elements are %s %s", source_name(t), n,
+                             t->audit.n, kinds[k].text, dtype_info(t->to)->ggml_name);
+            } else {
+                more++;
+                elements += n;
+            }
+        }
+        if (more > 0)
+            warnings_add(warn, kinds[k].code, "%zu more tensors: %" PRIu64 " elements are %s another type",
+                         more, elements, kinds[k].text);
+    }
+}
+
+void report_casts_json(const struct plan *p, struct jwriter *w)
+{
+    jw_begin_array(w, "casts");
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        const struct plan_tensor *t = &p->tensors[i];
+        uint64_t any = 0;
+        for (size_t k = 0; k < N_KINDS; k++) any |= count_of(t, &kinds[k]);
+        if (any == 0) continue;
+        jw_begin_object(w, NULL);
+        jw_string(w, "tensor", source_name(t));
+        jw_string(w, "from", plan_source_type_name(t->from));
+        jw_string(w, "to", dtype_info(t->to)->ggml_name);
+        jw_uint(w, "n", t->audit.n);
+        for (size_t k = 0; k < N_KINDS; k++) jw_uint(w, kinds[k].json, count_of(t, &kinds[k]));
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+/* --- warnings --- */
+
+void report_warnings_json(const struct warnings *warn, struct jwriter *w)
+{
+    jw_begin_array(w, "warnings");
+    for (size_t i = 0; i < warn->count; i++) {
+        jw_begin_object(w, NULL);
+        jw_string(w, "code", warn->items[i].code);
+        jw_string(w, "text", warn->items[i].text);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+void report_warnings(const struct warnings *warn, const char *tool, struct buf *b)
+{
+    for (size_t i = 0; i < warn->count; i++) {
+        char text[2048];
+        text_escape(warn->items[i].text, text, sizeof text);
+        buf_printf(b, "%s: warning: %s [%s]\n", tool, text, warn->items[i].code);
+    }
+}
+
+enum status report_strict(const struct warnings *warn, const char *path, struct error *err)
+{
+    if (warn->count == 0) return STATUS_OK;
+    error_at(err, STATUS_UNSUPPORTED, path, NULL, "--strict: %s [%s]", warn->items[0].text,
+             warn->items[0].code);
+    if (warn->count > 1)
+        return error_hint(err, "%zu more warnings; they are listed without --strict", warn->count - 1);
+    return STATUS_UNSUPPORTED;
+}
+
+void report_types(const struct plan *p, struct buf *b)
+{
+    size_t count[DTYPE_COUNT] = {0};
+    uint64_t elements[DTYPE_COUNT] = {0};
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        count[p->tensors[i].to]++;
+        elements[p->tensors[i].to] += (uint64_t)p->tensors[i].spec.n_elements;
+    }
+    for (bool first = true;; first = false) {
+        int best = -1;
+        for (int t = 0; t < DTYPE_COUNT; t++)
+            if (count[t] > 0 && (best < 0 || elements[t] > elements[best])) best = t;
+        if (best < 0) return;
+        buf_printf(b, "%s%s %zu", first ? "" : ", ", dtype_info((enum dtype)best)->name, count[best]);
+        count[best] = 0;
+    }
+}

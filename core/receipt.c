@@ -1,0 +1,232 @@
+#include "core/receipt.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char key_version[] = "lathe.receipt.version";
+static const char key_level[] = "lathe.receipt.level";
+static const char key_tensors[] = "lathe.receipt.tensors";
+static const char key_sha256[] = "lathe.receipt.sha256";
+static const char key_prefix[] = "lathe.receipt.";
+static const char key_file_prefix[] = "lathe.receipt.file.";
+
+enum { DIGEST_HEX = 2 * SHA256_BYTES };
+/* Far beyond any published tokenizer; a file is held in memory. */
+static const uint64_t file_max_bytes = 512u << 20;
+
+bool receipt_key(const char *key)
+{
+    return strncmp(key, key_prefix, sizeof key_prefix - 1) == 0;
+}
+
+/* --- packing --- */
+
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void base64_append(struct buf *out, const unsigned char *src, size_t n)
+{
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i;
+        uint32_t v = (uint32_t)src[i] << 16;
+        if (left > 1) v |= (uint32_t)src[i + 1] << 8;
+        if (left > 2) v |= src[i + 2];
+        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=',
+                        left > 2 ? digits[v & 63] : '='};
+        buf_append(out, four, sizeof four);
+    }
+}
+
+/* 0..63; 64 for '='; 65 for anything else */
+static uint32_t digit_value(char c)
+{
+    const char *p = c ? strchr(digits, c) : NULL;
+    return p ? (uint32_t)(p - digits) : c == '=' ? 64 : 65;
+}
+
+static bool base64_decode(struct buf *out, const char *text, size_t n)
+{
+    if (n % 4 != 0) return false;
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t d[4], pad = 0;
+        for (int k = 0; k < 4; k++) d[k] = digit_value(text[i + (size_t)k]);
+        while (pad < 2 && d[3 - pad] == 64) d[3 - pad++] = 0;
+        if (d[0] > 63 || d[1] > 63 || d[2] > 63 || d[3] > 63 || (pad > 0 && i + 4 != n)) return false;
+        uint32_t v = d[0] << 18 | d[1] << 12 | d[2] << 6 | d[3];
+        if ((pad == 1 && (v & 0xff) != 0) || (pad == 2 && (v & 0xffff) != 0)) return false;
+        unsigned char three[3] = {(unsigned char)(v >> 16), (unsigned char)(v >> 8), (unsigned char)v};
+        buf_append(out, three, 3 - pad);
+    }
+    return true;
+}
+
+enum status receipt_pack(struct buf *out, const void *src, size_t n, struct error *err)
+{
+    struct buf packed = {0};
+    enum status st = zlib_pack(&packed, src, n, err);
+    if (st == STATUS_OK) base64_append(out, (const unsigned char *)packed.data, packed.len);
+    buf_clear(&packed);
+    return st == STATUS_OK ? buf_check(out, err) : st;
+}
+
+enum status receipt_unpack(struct buf *out, const char *text, size_t n, size_t max_bytes, struct error *err)
+{
+    struct buf packed = {0};
+    enum status st = base64_decode(&packed, text, n)
+                         ? buf_check(&packed, err)
+                         : error_set(err, STATUS_FORMAT, "receipt text is no base64");
+    if (st == STATUS_OK) st = zlib_unpack(out, packed.data, packed.len, max_bytes, err);
+    buf_clear(&packed);
+    return st;
+}
+
+static enum status put_packed(struct plan *p, const char *key, const void *src, size_t n, struct error *err)
+{
+    struct buf text = {0};
+    enum status st = receipt_pack(&text, src, n, err);
+    if (st == STATUS_OK) gguf_put_string(&p->out, key, text.data ? text.data : "");
+    buf_clear(&text);
+    return st;
+}
+
+/* --- the list of tensors --- */
+
+static size_t file_number(const struct checkpoint *c, const struct container *file)
+{
+    size_t i = 0;
+    while (i < c->n_files && c->files[i] != file) i++;
+    return i;
+}
+
+static void put_source(struct jwriter *w, const struct checkpoint *c, const struct ckpt_tensor *t)
+{
+    jw_string(w, "name", t->t->name);
+    jw_string(w, "dtype", plan_source_type_name(t->t->dtype));
+    jw_begin_array(w, "shape");
+    for (int d = 0; d < t->t->n_dims; d++) jw_int(w, NULL, t->t->shape[d]);
+    jw_end_array(w);
+    jw_uint(w, "file", file_number(c, t->container));
+}
+
+static void put_output(struct jwriter *w, const struct checkpoint *c, const struct plan_tensor *t)
+{
+    jw_begin_object(w, NULL);
+    jw_string(w, "name", t->name);
+    jw_string(w, "transform", transform_name(t->transform));
+    if (t->heads > 0) jw_int(w, "heads", t->heads);
+    jw_begin_array(w, "sources");
+    for (size_t i = 0; i < t->n_sources; i++) {
+        jw_begin_object(w, NULL);
+        put_source(w, c, t->sources[i].t);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+    jw_end_object(w);
+}
+
+static enum status put_tensors(struct plan *p, const struct checkpoint *c, struct error *err)
+{
+    struct buf text = {0};
+    struct jwriter w = {.out = &text};
+    jw_begin_object(&w, NULL);
+    jw_string(&w, "format", c->format);
+    jw_begin_array(&w, "files");
+    for (size_t i = 0; i < c->n_files; i++) jw_string(&w, NULL, path_base(c->files[i]->file.path));
+    jw_end_array(&w);
+    jw_begin_array(&w, "tensors");
+    for (size_t i = 0; i < p->n_tensors; i++) put_output(&w, c, &p->tensors[i]);
+    jw_end_array(&w);
+    jw_begin_array(&w, "dropped");
+    for (size_t i = 0; i < p->n_dropped; i++) {
+        jw_begin_object(&w, NULL);
+        put_source(&w, c, p->dropped[i].t);
+        jw_string(&w, "reason", p->dropped[i].why);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    enum status st = buf_check(&text, err);
+    if (st == STATUS_OK) st = put_packed(p, key_tensors, text.data, text.len, err);
+    buf_clear(&text);
+    return st;
+}
+
+static size_t count_sources(const struct plan *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_tensors; i++) n += p->tensors[i].n_sources;
+    return n;
+}
+
+/* Zeros of the final length. */
+static enum status put_digest_room(struct plan *p, struct error *err)
+{
+    uint64_t n;
+    if (!size_mul(count_sources(p), DIGEST_HEX, &n) || n >= SIZE_MAX) return error_nomem(err, SIZE_MAX);
+    char *zeros = malloc((size_t)n + 1);
+    if (!zeros) return error_nomem(err, (size_t)n + 1);
+    memset(zeros, '0', (size_t)n);
+    zeros[n] = 0;
+    gguf_put_string(&p->out, key_sha256, zeros);
+    free(zeros);
+    return STATUS_OK;
+}
+
+void receipt_patch(struct plan *p)
+{
+    uint64_t off = plan_string_offset(p, key_sha256);
+    if (off == 0) return;
+    char *to = p->out.header.data + off;
+    for (size_t i = 0; i < p->n_tensors; i++)
+        for (size_t k = 0; k < p->tensors[i].n_sources; k++, to += DIGEST_HEX) {
+            char hex[SHA256_HEX];
+            sha256_hex(p->tensors[i].sources[k].sha256, hex);
+            memcpy(to, hex, DIGEST_HEX);
+        }
+}
+
+/* --- files of the source's folder --- */
+
+static const char *const file_names[] = {
+    "added_tokens.json",       "chat_template.jinja", "chat_template.json",
+    "generation_config.json",  "merges.txt",          "params.json",
+    "special_tokens_map.json", "tokenizer.json",      "tokenizer.model",
+    "tokenizer_config.json",   "vocab.json",
+};
+
+static enum status put_file(struct plan *p, const char *name, const char *path, struct error *err)
+{
+    struct buf content = {0};
+    char *key = arena_printf(&p->mem, "%s%s", key_file_prefix, name);
+    enum status st =
+        key ? file_read_all(&content, path, file_max_bytes, err) : error_nomem(err, strlen(name));
+    if (st == STATUS_OK) st = put_packed(p, key, content.data, content.len, err);
+    buf_clear(&content);
+    return st;
+}
+
+static enum status put_files(struct plan *p, const struct checkpoint *c, const char *config_path,
+                             struct error *err)
+{
+    const char *config = config_path ? config_path : path_join(&p->mem, c->dir, "config.json");
+    if (!config) return error_nomem(err, strlen(c->dir));
+    if (file_exists(config)) TRY(put_file(p, "config.json", config, err));
+    for (size_t i = 0; i < sizeof file_names / sizeof file_names[0]; i++) {
+        const char *path = path_join(&p->mem, c->dir, file_names[i]);
+        if (!path) return error_nomem(err, strlen(c->dir));
+        if (file_exists(path)) TRY(put_file(p, file_names[i], path, err));
+    }
+    return STATUS_OK;
+}
+
+enum status receipt_put(struct plan *p, const struct model *m, enum receipt_level level,
+                        const char *config_path, struct error *err)
+{
+    if (level == RECEIPT_NONE) return STATUS_OK;
+    gguf_put_u32(&p->out, key_version, RECEIPT_VERSION);
+    gguf_put_string(&p->out, key_level, level == RECEIPT_FULL ? "full" : "lean");
+    TRY(put_tensors(p, m->ckpt, err));
+    TRY(put_digest_room(p, err));
+    return level == RECEIPT_FULL ? put_files(p, m->ckpt, config_path, err) : STATUS_OK;
+}
