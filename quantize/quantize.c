@@ -1,0 +1,221 @@
+#include "quantize/quantize.h"
+#include "base/options.h"
+#include "core/emit.h"
+#include "core/plan_report.h"
+#include "core/rewrite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct quantize_options {
+    const char *input, *output;
+    const struct recipe *recipe;
+    bool pure, dry_run, force, list_types, strict, allow_requantize, allow_overflow;
+};
+struct quantization {
+    const struct tool *tool;
+    const struct quantize_options *opt;
+    struct checkpoint *ckpt;
+    struct plan plan;
+    struct warnings warn;
+    int64_t start_ns;
+};
+
+/* --- --list-types --- */
+
+static double bits_per_weight(enum dtype t)
+{
+    const struct dtype_info *info = dtype_info(t);
+    return 8.0 * info->block_bytes / info->block_len;
+}
+
+static void list_text(struct buf *b)
+{
+    buf_printf(b, "%-8s %-8s %12s  %s\n", "recipe", "type", "bits/weight", "what it does");
+    for (const struct recipe *r = recipe_list; r->name; r++)
+        buf_printf(b, "%-8s %-8s %12.4f  %s\n", r->name, dtype_info(r->base)->name, bits_per_weight(r->base),
+                   r->summary);
+    buf_printf(b, "\n%-10s %4s %12s %6s %6s\n", "type", "id", "bits/weight", "block", "bytes");
+    for (int t = 0; t < DTYPE_COUNT; t++) {
+        const struct dtype_info *info = dtype_info((enum dtype)t);
+        if (info->ggml_id < 0 || !(info->is_float || info->block_len > 1)) continue;
+        buf_printf(b, "%-10s %4d %12.4f %6u %6u%s\n", info->name, info->ggml_id,
+                   bits_per_weight((enum dtype)t), info->block_len, info->block_bytes,
+                   info->encode_f32 ? "" : "  (read only)");
+    }
+}
+
+static void list_json(struct buf *b)
+{
+    struct jwriter w = {.out = b};
+    jw_begin_object(&w, NULL);
+    jw_begin_array(&w, "recipes");
+    for (const struct recipe *r = recipe_list; r->name; r++) {
+        jw_begin_object(&w, NULL);
+        jw_string(&w, "name", r->name);
+        jw_string(&w, "type", dtype_info(r->base)->name);
+        jw_uint(&w, "file_type", r->file_type);
+        jw_double(&w, "bits_per_weight", bits_per_weight(r->base));
+        jw_string(&w, "summary", r->summary);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_begin_array(&w, "types");
+    for (int t = 0; t < DTYPE_COUNT; t++) {
+        const struct dtype_info *info = dtype_info((enum dtype)t);
+        if (info->ggml_id < 0 || !(info->is_float || info->block_len > 1)) continue;
+        jw_begin_object(&w, NULL);
+        jw_string(&w, "name", info->name);
+        jw_int(&w, "id", info->ggml_id);
+        jw_double(&w, "bits_per_weight", bits_per_weight((enum dtype)t));
+        jw_uint(&w, "block", info->block_len);
+        jw_uint(&w, "block_bytes", info->block_bytes);
+        jw_bool(&w, "can_write", info->encode_f32 != NULL);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    buf_puts(b, "\n");
+}
+
+static int list_types(const struct tool *tool)
+{
+    struct buf b = {0};
+    if (tool->json)
+        list_json(&b);
+    else
+        list_text(&b);
+    int code = tool_finish(tool, &b, 0);
+    buf_clear(&b);
+    return code;
+}
+
+/* --- the work --- */
+
+static enum status check_arguments(struct quantize_options *o, const struct tool *tool, struct error *err)
+{
+    if (tool->n_args != 3) {
+        error_set(err, STATUS_USAGE, "expected IN.gguf, OUT.gguf and TYPE, found %d arguments", tool->n_args);
+        return error_hint(err, "--list-types shows the types");
+    }
+    o->input = tool->args[0];
+    o->output = tool->args[1];
+    if (recipe_find(&o->recipe, tool->args[2], err) != STATUS_OK)
+        return error_hint(err, "--list-types shows what each does");
+    return o->dry_run ? STATUS_OK : emit_check_free(o->output, o->force, err);
+}
+
+static enum status make_plan(struct quantization *q, struct error *err)
+{
+    const struct quantize_options *o = q->opt;
+    struct rewrite_options rewrite = {
+        .recipe = o->recipe, .pure = o->pure, .allow_requantize = o->allow_requantize};
+    TRY(ckpt_open(&q->ckpt, o->input, err));
+    if (!ckpt_gguf(q->ckpt)) {
+        error_at(err, STATUS_FORMAT, o->input, NULL, "expected a GGUF file, found %s", q->ckpt->format);
+        return error_hint(err, "lathe-convert makes one, and takes --type too");
+    }
+    TRY(plan_rewrite(&q->plan, q->ckpt, &rewrite, err));
+    TRY(plan_layout(&q->plan, err));
+    report_fallbacks(&q->plan, &q->warn);
+    TRY(warnings_check(&q->warn, err));
+    return o->strict ? report_strict(&q->warn, o->input, err) : STATUS_OK;
+}
+
+static enum status quantize(struct quantization *q, struct error *err)
+{
+    const struct quantize_options *o = q->opt;
+    TRY(make_plan(q, err));
+    if (o->dry_run) return STATUS_OK;
+    struct emit_options emit = {
+        .path = o->output,
+        .source = q->ckpt,
+        .warn = &q->warn,
+        .force = o->force,
+        .strict = o->strict,
+        .finite = true,
+        .allow_overflow = o->allow_overflow,
+        .threads = q->tool->threads,
+        .label = "quantizing",
+        .progress = q->tool->progress,
+        .quiet = q->tool->quiet,
+    };
+    return emit_file(&q->plan, &emit, err);
+}
+
+static int finish(struct quantization *q)
+{
+    struct buf text = {0}, notes = {0};
+    struct emit_summary summary = {
+        .source = q->opt->input,
+        .output = q->opt->output,
+        .plan = &q->plan,
+        .checkpoint = q->ckpt,
+        .warn = &q->warn,
+        .dry_run = q->opt->dry_run,
+        .start_ns = q->start_ns,
+        .input_bytes = q->plan.source_bytes,
+    };
+    if (q->tool->json)
+        emit_json(&summary, &text);
+    else if (!q->tool->quiet || q->opt->dry_run)
+        emit_text(&summary, &text);
+    if (!q->tool->json && !q->tool->quiet) report_warnings(&q->warn, q->tool->name, &notes);
+    if (notes.data) fputs(notes.data, stderr);
+    int code = tool_finish(q->tool, &text, 0);
+    buf_clear(&notes);
+    buf_clear(&text);
+    return code;
+}
+
+static int run(struct tool *tool, struct quantize_options *o)
+{
+    struct error err = {0};
+    struct quantization q = {.tool = tool, .opt = o, .start_ns = clock_ns()};
+    if (o->list_types) return list_types(tool);
+    signals_install();
+    enum status st = check_arguments(o, tool, &err);
+    if (st == STATUS_OK) st = quantize(&q, &err);
+    int code = st == STATUS_OK ? finish(&q) : tool_fail(tool, &err);
+    plan_clear(&q.plan);
+    ckpt_close(q.ckpt);
+    warnings_clear(&q.warn);
+    return code;
+}
+
+int quantize_main(int argc, char **argv)
+{
+    struct quantize_options o = {0};
+    const struct option_spec specs[] = {
+        {"pure", 0, NULL, OPTION_FLAG, &o.pure,
+         "the one type for every matrix, without the recipe's exceptions", "Types"},
+        {"list-types", 0, NULL, OPTION_FLAG, &o.list_types,
+         "print recipes and types with their bits per weight", NULL},
+        {"allow-requantize", 0, NULL, OPTION_FLAG, &o.allow_requantize,
+         "let quantized tensors become another type", NULL},
+        {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", "Output"},
+        {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
+         "Checks"},
+        {"strict", 0, NULL, OPTION_FLAG, &o.strict, "warnings, fallback types included, become errors", NULL},
+        {"allow-overflow", 0, NULL, OPTION_FLAG, &o.allow_overflow,
+         "store infinities where the type cannot hold a weight", NULL},
+        {0},
+    };
+    struct tool tool = {
+        .name = "lathe-quantize",
+        .usage = "IN.gguf OUT.gguf TYPE",
+        .summary =
+            "Rewrites a GGUF file with another type for its matrices, as llama-quantize does, byte for byte.",
+        .examples = "  lathe-quantize model.gguf model-q4_0.gguf Q4_0\n"
+                    "  lathe-quantize model.gguf model-q6_k.gguf Q6_K --dry-run\n"
+                    "  lathe-quantize --list-types\n",
+        .specs = specs,
+        .n_min = 0,
+        .n_max = 3,
+    };
+    struct error err = {0};
+    enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
+    int code = parsed == TOOL_RUN ? run(&tool, &o) : parsed == TOOL_DONE ? 0 : tool_fail(&tool, &err);
+    tool_clear(&tool);
+    return code;
+}
