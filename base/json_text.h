@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-enum { JSON_DOUBLE_SIZE = 32 };
+enum { JSON_DOUBLE_SIZE = 40 };
 
 /* A finite number with the fewest digits that read back equal. */
 void json_format_double(char dst[JSON_DOUBLE_SIZE], double v);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,7 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { WRITEBACK_BYTES = 8 * 1024 * 1024, TEMP_TRIES = 100 };
+enum { WRITEBACK_BYTES = 8 * 1024 * 1024, TEMP_TRIES = 100, CREATE_WAIT_MS = 2000 };
 
 /* A temporary name that the signal handler may have to remove. Entries are only ever added in front and never
  * freed, so that the handler can walk the list at any moment; a process makes few outputs. */
@@ -26,6 +27,8 @@ struct temp_name {
     char name[NAME_MAX + 1];
 };
 static _Atomic(struct temp_name *) temp_names;
+/* Files that are being created and have no entry yet. A handler waits for them: ending the process in between would leave one behind. */
+static atomic_int creating;
 static atomic_bool stopping;
 
 struct outfile {
@@ -51,6 +54,7 @@ static void fatal_set(sigset_t *set)
 static void on_signal(int number)
 {
     atomic_store(&stopping, true);
+    for (int i = 0; i < CREATE_WAIT_MS && atomic_load(&creating) > 0; i++) poll(NULL, 0, 1);
     for (struct temp_name *t = atomic_load(&temp_names); t; t = t->next) {
         if (atomic_load(&t->live)) unlinkat(t->dir_fd, t->name, 0);
     }
@@ -163,8 +167,18 @@ static void temp_publish(struct temp_name *t)
     while (!atomic_compare_exchange_weak(&temp_names, &head, t));
 }
 
-/* Creates the temporary file. Signals wait meanwhile on this thread; a handler on another one either sees the
- * published entry, or has set `stopping` before we look at it. */
+static int temp_open(struct outfile *o, struct temp_name *t)
+{
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        temp_fill(t->name, o->name);
+        int fd = openat(o->dir_fd, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
+/* Creates the temporary file. Signals wait meanwhile on this thread; a handler on another one either waits for us, or has set `stopping`
+ * before we begin. */
 static enum status temp_create(struct outfile *o, struct error *err)
 {
     struct temp_name *t = calloc(1, sizeof *t);
@@ -173,26 +187,22 @@ static enum status temp_create(struct outfile *o, struct error *err)
     sigset_t fatal, old;
     fatal_set(&fatal);
     pthread_sigmask(SIG_BLOCK, &fatal, &old);
-    for (int i = 0; i < TEMP_TRIES; i++) {
-        temp_fill(t->name, o->name);
-        o->fd = openat(o->dir_fd, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (o->fd >= 0 || errno != EEXIST) break;
-    }
-    enum status st = STATUS_OK;
-    if (o->fd < 0) {
-        st = is_no_space(errno) ? no_space(o, err, o->size_bytes)
-                                : error_errno(err, o->path, "cannot create a file in its folder");
-        free(t);
-    } else {
+    atomic_fetch_add(&creating, 1);
+    bool stopped = atomic_load(&stopping);
+    if (!stopped) o->fd = temp_open(o, t);
+    int code = errno;
+    if (o->fd >= 0) {
         o->temp = t;
         temp_publish(t);
-        if (atomic_load(&stopping)) {
-            unlinkat(o->dir_fd, t->name, 0);
-            st = error_at(err, STATUS_IO, o->path, NULL, "interrupted");
-        }
     }
+    atomic_fetch_sub(&creating, 1);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return st;
+    if (o->fd >= 0) return STATUS_OK;
+    free(t);
+    errno = code;
+    if (stopped) return error_at(err, STATUS_IO, o->path, NULL, "interrupted");
+    if (is_no_space(code)) return no_space(o, err, o->size_bytes);
+    return error_errno(err, o->path, "cannot create a file in its folder");
 }
 
 /* The plain system call: posix_fallocate would write zeros where the file system cannot reserve. */

@@ -44,7 +44,8 @@ static const struct {
     {"0.30000000000000004", NULL},
     {"{\"a\":[1,2,{\"b\":null}],\"c\":{\"d\":[]}}", NULL},
     {"{ \"a\" : [ 1 , 2 ] , \"b\" : \"x\" }", "{\"a\":[1,2],\"b\":\"x\"}"},
-    {"{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}],\"A\":0}", NULL}, /* equal keys in different objects, different case */
+    {"{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}],\"A\":0}",
+     NULL}, /* equal keys in different objects, different case */
     {"{\"\":1}", NULL},
     {"\"\\u00e9\\u4f60\\ud83d\\ude00\\/\"", "\"\xc3\xa9\xe4\xbd\xa0\xf0\x9f\x98\x80/\""},
     {"\"\\\"\\\\\\b\\f\\n\\r\\t\"", NULL},
@@ -119,7 +120,8 @@ static const struct {
      "column 62: duplicate key 'i'"},
     {"{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"a\":1}",
      "column 62: duplicate key 'a'"},
-    {"{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"h\":1}", "column 50: duplicate key 'h'"},
+    {"{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"h\":1}",
+     "column 50: duplicate key 'h'"},
 };
 
 static void test_good(void **state)
@@ -175,7 +177,8 @@ static void test_zero_bytes_and_lines(void **state)
     (void)state;
     struct error err;
     assert_int_equal(parse_n("{}\0{evil}", 9, &err), STATUS_FORMAT);
-    assert_string_equal(err.text, "line 1, column 3: expected the end of the text after the value, found byte 0x00");
+    assert_string_equal(err.text,
+                        "line 1, column 3: expected the end of the text after the value, found byte 0x00");
     assert_int_equal(parse_n("\"a\0b\"", 5, &err), STATUS_FORMAT);
     assert_int_equal(parse_n("{}\0", 3, &err), STATUS_FORMAT);
     const char *lines = "{\n  \"\xc3\xa9\xe4\xbd\xa0\": 1,\n  \"\xe4\xbd\xa0\": oops\n}";
@@ -187,7 +190,8 @@ static void test_zero_bytes_and_lines(void **state)
 static void test_prefixes(void **state)
 {
     (void)state;
-    const char *text = "{\"a\":[1,-2.5e+3,true,false,null],\"b\\u00e9\\n\":{\"c\":\"\xe4\xbd\xa0\"},\"d\":\"\"}";
+    const char *text =
+        "{\"a\":[1,-2.5e+3,true,false,null],\"b\\u00e9\\n\":{\"c\":\"\xe4\xbd\xa0\"},\"d\":\"\"}";
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n = strlen(text);
     struct error err;
     char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -213,7 +217,8 @@ static void test_depth(void **state)
         memset(text, '[', d);
         memset(text + d, ']', d);
         assert_int_equal(parse_n(text, 2 * d, &err), d <= JSON_DEPTH_MAX ? STATUS_OK : STATUS_FORMAT);
-        if (d > JSON_DEPTH_MAX) assert_string_equal(err.text, "line 1, column 65: nested deeper than 64 levels");
+        if (d > JSON_DEPTH_MAX)
+            assert_string_equal(err.text, "line 1, column 65: nested deeper than 64 levels");
         assert_int_equal(parse_n(text, d, &err), STATUS_FORMAT);
         free(text);
     }
@@ -262,7 +267,8 @@ static void test_access(void **state)
 {
     (void)state;
     struct error err;
-    const char *text = "{\"s\":\"x\",\"n\":2.5,\"t\":true,\"f\":false,\"z\":null,\"a\":[10,20,30],\"o\":{\"k\":1}}";
+    const char *text =
+        "{\"s\":\"x\",\"n\":2.5,\"t\":true,\"f\":false,\"z\":null,\"a\":[10,20,30],\"o\":{\"k\":1}}";
     struct json *doc;
     assert_int_equal(json_parse(&doc, text, strlen(text), "c.json", &err), STATUS_OK);
     const struct jvalue *root = json_root(doc);
@@ -270,7 +276,7 @@ static void test_access(void **state)
     static const struct {
         const char *key;
         enum jtype type;
-    } types[] = {{"s", JTYPE_STRING}, {"n", JTYPE_NUMBER}, {"t", JTYPE_BOOL}, {"f", JTYPE_BOOL},
+    } types[] = {{"s", JTYPE_STRING}, {"n", JTYPE_NUMBER}, {"t", JTYPE_BOOL},  {"f", JTYPE_BOOL},
                  {"z", JTYPE_NULL},   {"a", JTYPE_ARRAY},  {"o", JTYPE_OBJECT}};
     const struct jvalue *m = json_first(root);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++, m = json_next(m)) {
@@ -278,8 +284,10 @@ static void test_access(void **state)
         assert_ptr_equal(json_get(root, types[i].key), m);
         assert_int_equal(json_type(m), types[i].type);
         assert_int_equal(json_is_true(m), i == 2);
-        if (i == 0) assert_string_equal(json_string(m), "x");
-        else assert_null(json_string(m));
+        if (i == 0)
+            assert_string_equal(json_string(m), "x");
+        else
+            assert_null(json_string(m));
     }
     assert_null(m);
     assert_int_equal(json_count(root), 7);
@@ -358,13 +366,11 @@ static void test_raw_member(void **state)
 {
     (void)state;
     struct error err;
-    const char *text = " { \"a\\u0062\" : \"x\\\"}\" ,\"n\":-1.50,\n\"rope\" : { \"t\": [1, 2.0],\"u\":\"]\" } , \"l\":true}";
-    static const char *const spans[][2] = {{"ab", "\"x\\\"}\""},
-                                           {"n", "-1.50"},
-                                           {"rope", "{ \"t\": [1, 2.0],\"u\":\"]\" }"},
-                                           {"l", "true"},
-                                           {"t", NULL},
-                                           {"", NULL}};
+    const char *text = " { \"a\\u0062\" : \"x\\\"}\" ,\"n\":-1.50,\n\"rope\" : { \"t\": [1, 2.0],\"u\":\"]\" "
+                       "} , \"l\":true}";
+    static const char *const spans[][2] = {
+        {"ab", "\"x\\\"}\""}, {"n", "-1.50"}, {"rope", "{ \"t\": [1, 2.0],\"u\":\"]\" }"},
+        {"l", "true"},        {"t", NULL},    {"", NULL}};
     struct json *doc;
     const char *start;
     size_t n;
@@ -433,18 +439,19 @@ static void test_writer(void **state)
     struct buf b = {0};
     struct jwriter w = {.out = &b};
     write_sample(&w);
-    assert_string_equal(b.data,
-                        "{\"s\":\"a\\\"\\\\\\n\\u0001\\u001b\\u007f\\u0085\xe4\xbd\xa0\xef\xbf\xbd\",\"none\":null,"
-                        "\"i\":-9223372036854775808,\"u\":18446744073709551615,\"list\":[0.1,null,null,true,{},[]],"
-                        "\"z\":null}");
+    assert_string_equal(
+        b.data, "{\"s\":\"a\\\"\\\\\\n\\u0001\\u001b\\u007f\\u0085\xe4\xbd\xa0\xef\xbf\xbd\",\"none\":null,"
+                "\"i\":-9223372036854775808,\"u\":18446744073709551615,\"list\":[0.1,null,null,true,{},[]],"
+                "\"z\":null}");
     assert_int_equal(parse_n(b.data, b.len, &err), STATUS_OK);
     buf_clear(&b);
     w = (struct jwriter){.out = &b, .pretty = true};
     write_sample(&w);
-    assert_string_equal(b.data, "{\n  \"s\": \"a\\\"\\\\\\n\\u0001\\u001b\\u007f\\u0085\xe4\xbd\xa0\xef\xbf\xbd\",\n"
-                                "  \"none\": null,\n  \"i\": -9223372036854775808,\n  \"u\": 18446744073709551615,\n"
-                                "  \"list\": [\n    0.1,\n    null,\n    null,\n    true,\n    {},\n    []\n  ],\n"
-                                "  \"z\": null\n}");
+    assert_string_equal(b.data,
+                        "{\n  \"s\": \"a\\\"\\\\\\n\\u0001\\u001b\\u007f\\u0085\xe4\xbd\xa0\xef\xbf\xbd\",\n"
+                        "  \"none\": null,\n  \"i\": -9223372036854775808,\n  \"u\": 18446744073709551615,\n"
+                        "  \"list\": [\n    0.1,\n    null,\n    null,\n    true,\n    {},\n    []\n  ],\n"
+                        "  \"z\": null\n}");
     assert_int_equal(parse_n(b.data, b.len, &err), STATUS_OK);
     buf_clear(&b);
 }
@@ -471,12 +478,18 @@ static void test_double_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_zero_bytes_and_lines), cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_depth),       cmocka_unit_test(test_long_number),
-        cmocka_unit_test(test_many_keys),   cmocka_unit_test(test_access),
-        cmocka_unit_test(test_int),         cmocka_unit_test(test_raw_member),
-        cmocka_unit_test(test_load),        cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_zero_bytes_and_lines),
+        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_long_number),
+        cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_access),
+        cmocka_unit_test(test_int),
+        cmocka_unit_test(test_raw_member),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_writer),
         cmocka_unit_test(test_double_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,8 +175,8 @@ static void test_strmap(void **state)
 static void test_cursor(void **state)
 {
     (void)state;
-    static const unsigned char bytes[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x88, 0x00, 0x00, 0xc0, 0x3f,
-                                          0,    0,    0,    0,    0,    0,    0xf8, 0xbf, 0xff, 0xfe};
+    static const unsigned char bytes[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x88, 0x00, 0x00, 0xc0,
+                                          0x3f, 0,    0,    0,    0,    0,    0,    0xf8, 0xbf, 0xff, 0xfe};
     struct cursor c = {.data = bytes, .size = sizeof bytes};
     assert_int_equal(cursor_u64(&c), 0x8807060504030201U);
     assert_true(cursor_f32(&c) == 1.5f);
@@ -270,7 +270,8 @@ static void test_error_line(void **state)
     (void)state;
     struct error err;
     char line[2000], small[12];
-    assert_int_equal(error_at(&err, STATUS_MISMATCH, "m.gguf", "blk.0.attn_k.weight", "expected %d x %d, found %d", 4, 8, 5),
+    assert_int_equal(error_at(&err, STATUS_MISMATCH, "m.gguf", "blk.0.attn_k.weight",
+                              "expected %d x %d, found %d", 4, 8, 5),
                      STATUS_MISMATCH);
     error_format(&err, "lathe-verify", line, sizeof line);
     assert_string_equal(line, "lathe-verify: m.gguf: tensor 'blk.0.attn_k.weight': expected 4 x 8, found 5");
@@ -289,7 +290,8 @@ static void test_error_line(void **state)
     error_set(&err, STATUS_FORMAT, "name 'a\nb\x1b[31m\x7f\xff\xc2\x9b\xe4\xbd\xa0\xe2\x80\xae'");
     error_format(&err, "t", line, sizeof line);
     assert_string_equal(line, "t: name 'a\\x0ab\\x1b[31m\\x7f\\xff\\xc2\\x9b\xe4\xbd\xa0\\xe2\\x80\\xae'");
-    for (size_t n = 1; n < 60; n++) { /* cut anywhere: terminated, within bounds, no piece of an escape or a character */
+    for (size_t n = 1; n < 60;
+         n++) { /* cut anywhere: terminated, within bounds, no piece of an escape or a character */
         char *cut = malloc(n);
         assert_non_null(cut);
         error_format(&err, "t", cut, n);
@@ -325,9 +327,9 @@ static void test_error_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_mem_alloc), cmocka_unit_test(test_buf),
-        cmocka_unit_test(test_arena),  cmocka_unit_test(test_strmap),    cmocka_unit_test(test_cursor),
-        cmocka_unit_test(test_utf8),   cmocka_unit_test(test_error_line),
+        cmocka_unit_test(test_sizes), cmocka_unit_test(test_mem_alloc),  cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_arena), cmocka_unit_test(test_strmap),     cmocka_unit_test(test_cursor),
+        cmocka_unit_test(test_utf8),  cmocka_unit_test(test_error_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
