@@ -43,7 +43,7 @@ static enum status fill(struct plan *p, struct outfile *o, struct workers *worke
     report_casts(p, opt->warn);
     TRY(warnings_check(opt->warn, err));
     if (opt->strict) TRY(report_strict(opt->warn, opt->source->path, err));
-    receipt_patch(p);
+    if (opt->hash) receipt_patch(p); /* a receipt that was carried over speaks of another source */
     TRY(writer_header(p, o, err));
     return check_sources(opt->source, err);
 }
