@@ -25,7 +25,9 @@ struct config_reader {
 };
 /* The value of a top-level key, which counts as used from now on. NULL when it is absent or null. */
 const struct jvalue *config_take(struct config_reader *r, const char *key);
-/* Appends a value's JSON text to dst, cut to what fits; returns dst. */
+/* The same value: numbers by value (1 and 1.0), everything else by its text. */
+bool config_same(const struct jvalue *a, const struct jvalue *b);
+/* A value's JSON text in dst, cut to what fits; returns dst. */
 const char *config_show(const struct jvalue *v, char dst[80]);
 enum status config_error(const struct config_reader *r, struct error *err, enum status s, const char *key,
                          const char *fmt, ...) __attribute__((format(printf, 5, 6)));

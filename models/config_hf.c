@@ -123,6 +123,28 @@ const char *config_show(const struct jvalue *v, char dst[80])
     return dst;
 }
 
+static bool number_value(const struct jvalue *v, double *x)
+{
+    struct buf b = {0};
+    json_print(v, &b);
+    if (json_is(v, JTYPE_NUMBER) && b.data) *x = strtod(b.data, NULL);
+    buf_clear(&b);
+    return json_is(v, JTYPE_NUMBER);
+}
+
+bool config_same(const struct jvalue *a, const struct jvalue *b)
+{
+    double m, n;
+    if (number_value(a, &m) && number_value(b, &n)) return m == n;
+    struct buf x = {0}, y = {0};
+    json_print(a, &x);
+    json_print(b, &y);
+    bool same = !x.failed && !y.failed && x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+    buf_clear(&x);
+    buf_clear(&y);
+    return same;
+}
+
 enum status config_error(const struct config_reader *r, struct error *err, enum status s, const char *key,
                          const char *fmt, ...)
 {
@@ -182,12 +204,11 @@ static const struct jvalue *take_alternatives(struct config_reader *r, const cha
         const struct jvalue *v = config_take(r, key);
         if (v && !found) {
             found = v;
-            config_show(v, found_text);
             memcpy(name, key, sizeof key);
-        } else if (v && strcmp(config_show(v, text), found_text) != 0) {
+        } else if (v && !config_same(v, found)) {
             warnings_add(r->warn, "config-keys-differ",
                          "config keys '%s' = %s and '%s' = %s mean the same: the first is used", name,
-                         found_text, key, text);
+                         config_show(found, found_text), key, config_show(v, text));
         }
     }
     if (!found) snprintf(name, 64, "%.*s", (int)strcspn(alternatives, "|"), alternatives);
@@ -274,12 +295,22 @@ static enum status read_keys(struct config_reader *r, struct error *err)
     return STATUS_OK;
 }
 
+static bool has_value(const struct jvalue *v, const char *text)
+{
+    double x;
+    char shown[80];
+    char *end;
+    double wanted = strtod(text, &end);
+    if (end > text) return number_value(v, &x) && x == wanted;
+    return strcmp(config_show(v, shown), text) == 0;
+}
+
 static enum status check_fixed(struct config_reader *r, const struct config_fixed *f, struct error *err)
 {
     for (; f && f->key; f++) {
         const struct jvalue *v = config_take(r, f->key);
         char text[80];
-        if (!v || (f->value && strcmp(config_show(v, text), f->value) == 0)) continue;
+        if (!v || (f->value && has_value(v, f->value))) continue;
         return config_error(r, err, STATUS_UNSUPPORTED, f->key, "expected %s, found %s: %s",
                             f->value ? f->value : "null", config_show(v, text), f->why);
     }

@@ -25,24 +25,13 @@ static enum status take_block(struct config_reader *r, const char *key, const st
     return STATUS_OK;
 }
 
-static bool same_text(const struct jvalue *a, const struct jvalue *b)
-{
-    struct buf x = {0}, y = {0};
-    json_print(a, &x);
-    json_print(b, &y);
-    bool same = !x.failed && !y.failed && x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
-    buf_clear(&x);
-    buf_clear(&y);
-    return same;
-}
-
 /* Equal members, in any order. */
 static bool same_block(const struct jvalue *a, const struct jvalue *b)
 {
     if (json_count(a) != json_count(b)) return false;
     for (const struct jvalue *v = json_first(a); v; v = json_next(v)) {
         const struct jvalue *w = json_get(b, json_key(v));
-        if (!w || !same_text(v, w)) return false;
+        if (!w || !config_same(v, w)) return false;
     }
     return true;
 }
@@ -60,7 +49,7 @@ static enum status read_type(struct config_reader *r, const char *block_key, con
     char label[96], text[80];
     const struct jvalue *v = member(block, "rope_type"), *old = member(block, "type");
     snprintf(label, sizeof label, "%s.%s", block_key, v ? "rope_type" : "type");
-    if (v && old && !same_text(v, old))
+    if (v && old && !config_same(v, old))
         warnings_add(r->warn, "rope-types-differ",
                      "config key '%s.type' differs from 'rope_type', which is used", block_key);
     if (!v) v = old;
@@ -124,9 +113,11 @@ static enum status check_members(struct config_reader *r, const char *block_key,
             return config_error(r, err, STATUS_UNSUPPORTED, label,
                                 "one RoPE block for each kind of layer is not supported");
         if (strcmp(key, "partial_rotary_factor") == 0) {
-            if (!json_is(v, JTYPE_NULL) && strcmp(config_show(v, text), "1") != 0)
+            double part = 1;
+            if (!json_is(v, JTYPE_NULL)) TRY(json_double(r->doc, v, &part, err));
+            if (part != 1)
                 return config_error(r, err, STATUS_UNSUPPORTED, label,
-                                    "expected 1, found %s: heads are rotated whole", text);
+                                    "expected 1, found %s: heads are rotated whole", config_show(v, text));
             continue;
         }
         bool known =

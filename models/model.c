@@ -32,7 +32,7 @@ static const struct arch *detect_by_tensors(const struct checkpoint *ckpt)
 
 static const char *config_architecture(const struct json *config)
 {
-    return json_string(json_first(json_get(json_root(config), "architectures")));
+    return config ? json_string(json_first(json_get(json_root(config), "architectures"))) : NULL;
 }
 
 /* A model type decides: an architecture that belongs to another family than the model type is no known family. Tensor names are asked
@@ -41,11 +41,11 @@ static void detect_hf(const struct checkpoint *ckpt, const struct json *config, 
                       const char **why)
 {
     const char *architecture = config_architecture(config);
-    const struct jvalue *type = json_get(json_root(config), "model_type");
+    const struct jvalue *type = config ? json_get(json_root(config), "model_type") : NULL;
     const struct arch *by_name = architecture ? arch_by_architecture(architecture) : NULL;
-    if (json_string(type)) {
+    if (type && !json_is(type, JTYPE_NULL)) {
         *why = "config.json: model_type";
-        *arch = arch_by_model_type(json_string(type));
+        *arch = json_string(type) ? arch_by_model_type(json_string(type)) : NULL;
         if (by_name && by_name != *arch) *arch = NULL;
     } else if (architecture) {
         *why = "config.json: architectures";
