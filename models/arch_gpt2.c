@@ -2,7 +2,7 @@
  * tied to the embedding. Also Cerebras-GPT (erf GELU) and DialoGPT. Hugging Face stores block matrices as
  * Conv1D, (in, out); GGUF as (out, in). Files saved from GPT2Model, and the first published ones, have no
  * "transformer." before their names. */
-#include "models/arch.h"
+#include "models/forward.h"
 
 #include <math.h>
 
@@ -91,6 +91,80 @@ static enum status derive(struct hparams *hp, struct error *err)
     return STATUS_OK;
 }
 
+/* --- the forward pass --- */
+
+static enum status embed(struct forward *f, struct error *err)
+{
+    TRY(op_embed(f, &f->x, ROLE_TOKEN_EMBD, err));
+    TRY(op_add_positions(f, &f->x, ROLE_POSITION_EMBD, err));
+    return op_tap(f, "embd", -1, &f->x, err);
+}
+
+/* x += c_proj(attention(q, k, v)), q, k, v side by side in c_attn(h), h the normed x */
+static enum status attend(struct forward *f, int64_t layer, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    bool conv1d = f->model->dialect->conv1d;
+    struct act h, qkv, mixed;
+    TRY(op_scratch(f, 0, hp->n_embd, &h, err));
+    TRY(op_scratch(f, 1, 3 * hp->n_embd, &qkv, err));
+    TRY(op_scratch(f, 2, hp->n_embd, &mixed, err));
+
+    TRY(op_layer_norm(f, &h, &f->x, ROLE_ATTN_NORM, layer, err));
+    TRY(op_tap(f, "attn_norm", layer, &h, err));
+    TRY(op_linear(f, &qkv, &h, ROLE_ATTN_QKV, layer, conv1d, err));
+    TRY(op_tap(f, "qkv", layer, &qkv, err));
+    const struct attention attention = {
+        .q = &qkv,
+        .k = &qkv,
+        .v = &qkv,
+        .k_col0 = hp->n_embd,
+        .v_col0 = 2 * hp->n_embd,
+        .n_head = hp->n_head,
+        .n_head_kv = hp->n_head,
+        .head_dim = hp->head_dim,
+        .scale = 1 / sqrt((double)hp->head_dim),
+    };
+    TRY(op_attention(f, &mixed, &attention, layer, err));
+    TRY(op_linear(f, &h, &mixed, ROLE_ATTN_OUTPUT, layer, conv1d, err));
+    TRY(op_tap(f, "attn_out", layer, &h, err));
+    TRY(op_add(f, &f->x, &h, err));
+    return op_tap(f, "attn_residual", layer, &f->x, err);
+}
+
+/* x += c_proj(act(c_fc(h))), h the normed x */
+static enum status feed_forward(struct forward *f, int64_t layer, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    bool conv1d = f->model->dialect->conv1d;
+    struct act h, up;
+    TRY(op_scratch(f, 0, hp->n_embd, &h, err));
+    TRY(op_scratch(f, 1, hp->n_ff, &up, err));
+
+    TRY(op_layer_norm(f, &h, &f->x, ROLE_FFN_NORM, layer, err));
+    TRY(op_tap(f, "ffn_norm", layer, &h, err));
+    TRY(op_linear(f, &up, &h, ROLE_FFN_UP, layer, conv1d, err));
+    TRY(op_tap(f, "ffn_up", layer, &up, err));
+    TRY(op_activate(f, &up, hp->activation, err));
+    TRY(op_tap(f, "ffn_act", layer, &up, err));
+    TRY(op_linear(f, &h, &up, ROLE_FFN_DOWN, layer, conv1d, err));
+    TRY(op_tap(f, "ffn_out", layer, &h, err));
+    TRY(op_add(f, &f->x, &h, err));
+    return op_tap(f, "residual", layer, &f->x, err);
+}
+
+static enum status block(struct forward *f, int64_t layer, struct error *err)
+{
+    TRY(attend(f, layer, err));
+    return feed_forward(f, layer, err);
+}
+
+static enum status head(struct forward *f, struct error *err)
+{
+    TRY(op_layer_norm(f, &f->x, &f->x, ROLE_OUTPUT_NORM, -1, err));
+    return op_tap(f, "norm", -1, &f->x, err);
+}
+
 const struct arch arch_gpt2 = {
     .family = "gpt2",
     .gguf_arch = "gpt2",
@@ -109,4 +183,7 @@ const struct arch arch_gpt2 = {
     .source = {.conv1d = true},
     .gguf = {.conv1d = false},
     .derive = derive,
+    .embed = embed,
+    .layer = block,
+    .head = head,
 };

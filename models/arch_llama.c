@@ -2,7 +2,7 @@
  * each half of a block, rotary positions, grouped queries, a gated SiLU feed-forward layer. Hugging Face
  * keeps the rows of a rotated head as two halves, GGUF as pairs; a file saved from LlamaModel has no "model."
  * before its names. */
-#include "models/arch.h"
+#include "models/forward.h"
 
 #include <math.h>
 
@@ -126,6 +126,90 @@ static enum status derive(struct hparams *hp, struct error *err)
     return STATUS_OK;
 }
 
+/* --- the forward pass --- */
+
+static enum status embed(struct forward *f, struct error *err)
+{
+    TRY(op_embed(f, &f->x, ROLE_TOKEN_EMBD, err));
+    return op_tap(f, "embd", -1, &f->x, err);
+}
+
+/* x += o(attention(rope(q(h)), rope(k(h)), v(h))), h the normed x */
+static enum status attend(struct forward *f, int64_t layer, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    enum rope_style style = f->model->dialect->rope_style;
+    struct act h, q, k, v, mixed;
+    TRY(op_scratch(f, 0, hp->n_embd, &h, err));
+    TRY(op_scratch(f, 1, hp->n_head * hp->head_dim, &q, err));
+    TRY(op_scratch(f, 2, hp->n_head_kv * hp->head_dim, &k, err));
+    TRY(op_scratch(f, 3, hp->n_head_kv * hp->head_dim, &v, err));
+    TRY(op_scratch(f, 4, hp->n_head * hp->head_dim, &mixed, err));
+
+    TRY(op_rms_norm(f, &h, &f->x, ROLE_ATTN_NORM, layer, err));
+    TRY(op_tap(f, "attn_norm", layer, &h, err));
+    TRY(op_linear(f, &q, &h, ROLE_ATTN_Q, layer, false, err));
+    TRY(op_tap(f, "q", layer, &q, err));
+    TRY(op_linear(f, &k, &h, ROLE_ATTN_K, layer, false, err));
+    TRY(op_tap(f, "k", layer, &k, err));
+    TRY(op_linear(f, &v, &h, ROLE_ATTN_V, layer, false, err));
+    TRY(op_tap(f, "v", layer, &v, err));
+    TRY(op_rope(f, &q, 0, hp->n_head, hp->head_dim, style, err));
+    TRY(op_tap(f, "q_rope", layer, &q, err));
+    TRY(op_rope(f, &k, 0, hp->n_head_kv, hp->head_dim, style, err));
+    TRY(op_tap(f, "k_rope", layer, &k, err));
+    const struct attention attention = {
+        .q = &q,
+        .k = &k,
+        .v = &v,
+        .n_head = hp->n_head,
+        .n_head_kv = hp->n_head_kv,
+        .head_dim = hp->head_dim,
+        .scale = 1 / sqrt((double)hp->head_dim),
+    };
+    TRY(op_attention(f, &mixed, &attention, layer, err));
+    TRY(op_linear(f, &h, &mixed, ROLE_ATTN_OUTPUT, layer, false, err));
+    TRY(op_tap(f, "attn_out", layer, &h, err));
+    TRY(op_add(f, &f->x, &h, err));
+    return op_tap(f, "attn_residual", layer, &f->x, err);
+}
+
+/* x += down(silu(gate(h)) * up(h)), h the normed x */
+static enum status feed_forward(struct forward *f, int64_t layer, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    struct act h, gate, up;
+    TRY(op_scratch(f, 0, hp->n_embd, &h, err));
+    TRY(op_scratch(f, 1, hp->n_ff, &gate, err));
+    TRY(op_scratch(f, 2, hp->n_ff, &up, err));
+
+    TRY(op_rms_norm(f, &h, &f->x, ROLE_FFN_NORM, layer, err));
+    TRY(op_tap(f, "ffn_norm", layer, &h, err));
+    TRY(op_linear(f, &gate, &h, ROLE_FFN_GATE, layer, false, err));
+    TRY(op_tap(f, "ffn_gate", layer, &gate, err));
+    TRY(op_linear(f, &up, &h, ROLE_FFN_UP, layer, false, err));
+    TRY(op_tap(f, "ffn_up", layer, &up, err));
+    TRY(op_activate(f, &gate, hp->activation, err));
+    TRY(op_multiply(f, &gate, &up, err));
+    TRY(op_tap(f, "ffn_act", layer, &gate, err));
+    TRY(op_linear(f, &h, &gate, ROLE_FFN_DOWN, layer, false, err));
+    TRY(op_tap(f, "ffn_out", layer, &h, err));
+    TRY(op_add(f, &f->x, &h, err));
+    return op_tap(f, "residual", layer, &f->x, err);
+}
+
+static enum status block(struct forward *f, int64_t layer, struct error *err)
+{
+    TRY(attend(f, layer, err));
+    return feed_forward(f, layer, err);
+}
+
+static enum status head(struct forward *f, struct error *err)
+{
+    TRY(op_rms_norm(f, &f->x, &f->x, ROLE_OUTPUT_NORM, -1, err));
+    return op_tap(f, "norm", -1, &f->x, err);
+}
+
 const struct arch arch_llama = {
     .family = "llama",
     .gguf_arch = "llama",
@@ -143,4 +227,7 @@ const struct arch arch_llama = {
     .source = {.conv1d = false, .rope_style = ROPE_HALVES},
     .gguf = {.conv1d = false, .rope_style = ROPE_PAIRS},
     .derive = derive,
+    .embed = embed,
+    .layer = block,
+    .head = head,
 };

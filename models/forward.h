@@ -27,7 +27,7 @@ struct act {
     int64_t rows, cols;
     void *data;
 };
-/* Called after each named operation: "embd", "attn_norm", "q", "k", "v", "q_rope", "k_rope", "attn_probs", "attn_out", "attn_residual",
+/* Called after each named operation: "embd", "attn_norm", "q", "k", "v" (or "qkv" where they are fused), "q_rope", "k_rope", "attn_probs", "attn_out", "attn_residual",
  * "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out", "residual", "norm". layer -1 outside of layers. The data is valid during the call. */
 typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, const struct act *a, struct error *err);
 
@@ -47,7 +47,8 @@ struct forward {
     struct forward_state *state; /* scratch, RoPE tables */
 };
 
-enum status forward_new(struct forward **out, const struct model *m, struct workers *w, enum precision p, int64_t n_max, struct error *err);
+enum status forward_new(struct forward **out, const struct model *m, struct workers *w, enum precision p,
+                        int64_t n_max, struct error *err);
 void forward_free(struct forward *f);
 /* ids: n ≤ n_max token ids (kept until the window ends); STATUS_RANGE for an id outside the vocabulary or a position that the model does
  * not have (learned positions). */
@@ -66,13 +67,17 @@ enum status op_embed(struct forward *f, struct act *dst, enum role table, struct
 /* dst[t] += row (pos0 + t) of the role's table */
 enum status op_add_positions(struct forward *f, struct act *dst, enum role table, struct error *err);
 /* dst = src / sqrt(mean(src^2) + eps) * w */
-enum status op_rms_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer, struct error *err);
+enum status op_rms_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
+                        struct error *err);
 /* dst = (src - mean) / sqrt(var + eps) * w + b, variance over n */
-enum status op_layer_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer, struct error *err);
+enum status op_layer_norm(struct forward *f, struct act *dst, const struct act *src, enum role r,
+                          int64_t layer, struct error *err);
 /* dst (n, out) = src (n, in) · Wᵀ + bias (bias if the model has one). conv1d: the matrix is stored (in, out). */
-enum status op_linear(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer, bool conv1d, struct error *err);
+enum status op_linear(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
+                      bool conv1d, struct error *err);
 /* Rotates the first rope.dim elements of each of n_heads heads of head_dim elements, in place; a may be a column range of a wider matrix. */
-enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t head_dim, enum rope_style style, struct error *err);
+enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t head_dim,
+                    enum rope_style style, struct error *err);
 /* Columns of q, k, v inside (possibly the same, fused) matrices. */
 struct attention {
     const struct act *q, *k, *v;
@@ -82,10 +87,13 @@ struct attention {
     int64_t window; /* keys seen by a query, itself included; 0: all before it */
 };
 /* dst (n, n_head*head_dim) = softmax(causal(q kᵀ scale)) v; query head h uses kv head h / (n_head / n_head_kv) */
-enum status op_attention(struct forward *f, struct act *dst, const struct attention *p, int64_t layer, struct error *err);
+enum status op_attention(struct forward *f, struct act *dst, const struct attention *p, int64_t layer,
+                         struct error *err);
 enum status op_activate(struct forward *f, struct act *a, enum activation kind, struct error *err);
-enum status op_multiply(struct forward *f, struct act *dst, const struct act *src, struct error *err); /* dst *= src */
-enum status op_add(struct forward *f, struct act *dst, const struct act *src, struct error *err);      /* dst += src */
+enum status op_multiply(struct forward *f, struct act *dst, const struct act *src,
+                        struct error *err); /* dst *= src */
+enum status op_add(struct forward *f, struct act *dst, const struct act *src,
+                   struct error *err); /* dst += src */
 /* Reports a to the tap, if there is one. */
 enum status op_tap(struct forward *f, const char *tap, int64_t layer, const struct act *a, struct error *err);
 

@@ -1,0 +1,213 @@
+#include "models/forward.h"
+#include "models/ops.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum status buffer_reserve(struct buffer *b, uint64_t n, uint64_t size, struct error *err)
+{
+    uint64_t bytes;
+    if (!size_mul(n, size, &bytes) || !size_align(bytes ? bytes : 1, 64, &bytes) || bytes > SIZE_MAX / 2)
+        return error_nomem(err, SIZE_MAX);
+    if (bytes <= b->size_bytes) return STATUS_OK;
+    free(b->data);
+    b->size_bytes = 0;
+    b->data = aligned_alloc(64, (size_t)bytes);
+    if (!b->data) return error_nomem(err, (size_t)bytes);
+    b->size_bytes = bytes;
+    return STATUS_OK;
+}
+
+static void buffer_clear(struct buffer *b)
+{
+    free(b->data);
+    *b = (struct buffer){0};
+}
+
+/* Matrices are addressed with signed 64-bit products of these; a file's own sizes were checked against its bytes. */
+static enum status check_size(const struct forward *f, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    const int64_t limit = INT64_C(1) << 31;
+    if (f->n_max < 1 || f->n_max >= limit || hp->n_embd >= limit || hp->n_ff >= limit || hp->n_vocab >= limit)
+        return error_set(
+            err, STATUS_RANGE,
+            "forward pass: %lld positions, width %lld, vocabulary %lld: expected each below 2^31",
+            (long long)f->n_max, (long long)hp->n_embd, (long long)hp->n_vocab);
+    return STATUS_OK;
+}
+
+static enum status make_state(struct forward *f, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    void *p;
+    TRY(mem_alloc(&p, 1, sizeof *f->state, err));
+    struct forward_state *s = f->state = p;
+    s->ops = f->precision == PRECISION_F64 ? &ops_f64 : &ops_f32;
+    s->mm = matmul_active();
+    s->n_scratch = workers_count(f->workers);
+    TRY(mem_alloc(&p, (uint64_t)s->n_scratch, sizeof *s->scratch, err));
+    s->scratch = p;
+    if (f->model->arch->uses_rope && hp->rope.type != ROPE_NONE) {
+        s->rope_dim = hp->rope.dim;
+        uint64_t n;
+        if (!size_mul((uint64_t)f->n_max, (uint64_t)(s->rope_dim / 2), &n)) return error_nomem(err, SIZE_MAX);
+        TRY(mem_alloc(&p, n, sizeof(double), err));
+        s->rope_cos = p;
+        TRY(mem_alloc(&p, n, sizeof(double), err));
+        s->rope_sin = p;
+    }
+    uint64_t n_x;
+    if (!size_mul((uint64_t)f->n_max, (uint64_t)hp->n_embd, &n_x)) return error_nomem(err, SIZE_MAX);
+    TRY(buffer_reserve(&s->x, n_x, s->ops->size, err));
+    f->x = (struct act){.cols = hp->n_embd, .data = s->x.data};
+    return STATUS_OK;
+}
+
+enum status forward_new(struct forward **out, const struct model *m, struct workers *w,
+                        enum precision precision, int64_t n_max, struct error *err)
+{
+    *out = NULL;
+    if (!m->arch->embed || !m->arch->layer || !m->arch->head)
+        return error_at(err, STATUS_UNSUPPORTED, m->ckpt->path, NULL, "family %s has no forward pass yet",
+                        m->arch->family);
+    void *p;
+    TRY(mem_alloc(&p, 1, sizeof **out, err));
+    struct forward *f = p;
+    *f = (struct forward){.model = m, .workers = w, .precision = precision, .n_max = n_max};
+    enum status st = check_size(f, err);
+    if (st == STATUS_OK) st = make_state(f, err);
+    if (st != STATUS_OK) {
+        forward_free(f);
+        return st;
+    }
+    *out = f;
+    return STATUS_OK;
+}
+
+void forward_free(struct forward *f)
+{
+    if (!f) return;
+    struct forward_state *s = f->state;
+    if (s) {
+        for (int i = 0; s->scratch && i < s->n_scratch; i++) {
+            buffer_clear(&s->scratch[i].raw);
+            buffer_clear(&s->scratch[i].rows);
+            buffer_clear(&s->scratch[i].acc);
+        }
+        free(s->scratch);
+        for (int i = 0; i < FORWARD_SLOTS; i++) buffer_clear(&s->slots[i]);
+        buffer_clear(&s->x);
+        buffer_clear(&s->probs);
+        buffer_clear(&s->shared);
+        buffer_clear(&s->norm_w);
+        buffer_clear(&s->norm_b);
+        buffer_clear(&s->bias);
+        free(s->rope_cos);
+        free(s->rope_sin);
+        free(s);
+    }
+    free(f);
+}
+
+/* GGUF's rope_freqs tensor divides the base frequencies. */
+static enum status divide_by_factors(struct forward *f, double *inv_freq, int64_t n, struct error *err)
+{
+    const struct weight *w = model_weight(f->model, ROLE_ROPE_FREQS, -1, PART_WEIGHT);
+    if (!w) return STATUS_OK;
+    struct forward_state *s = f->state;
+    TRY(buffer_reserve(&s->norm_w, (uint64_t)n, sizeof(double), err));
+    double *factors = s->norm_w.data;
+    TRY(ops_read_doubles(f, w->t, n, factors, err));
+    for (int64_t p = 0; p < n; p++) inv_freq[p] /= factors[p];
+    return STATUS_OK;
+}
+
+static enum status make_rope_tables(struct forward *f, struct error *err)
+{
+    struct forward_state *s = f->state;
+    if (!s->rope_cos) return STATUS_OK;
+    int64_t n_pairs = s->rope_dim / 2;
+    double attn_factor;
+    void *p;
+    TRY(mem_alloc(&p, (uint64_t)n_pairs, sizeof(double), err));
+    double *inv_freq = p;
+    enum status st = rope_frequencies(&f->model->hp.rope, f->pos0 + f->n, inv_freq, &attn_factor, err);
+    if (st == STATUS_OK) st = divide_by_factors(f, inv_freq, n_pairs, err);
+    for (int64_t t = 0; st == STATUS_OK && t < f->n; t++)
+        for (int64_t i = 0; i < n_pairs; i++) {
+            double angle = (double)(f->pos0 + t) * inv_freq[i];
+            s->rope_cos[t * n_pairs + i] = attn_factor * cos(angle);
+            s->rope_sin[t * n_pairs + i] = attn_factor * sin(angle);
+        }
+    free(inv_freq);
+    return st;
+}
+
+static enum status check_window(const struct forward *f, const int32_t *ids, int64_t n, int64_t pos0,
+                                struct error *err)
+{
+    const char *path = f->model->ckpt->path;
+    const struct hparams *hp = &f->model->hp;
+    if (n < 1 || n > f->n_max || pos0 < 0 || pos0 > INT64_MAX / 4)
+        return error_at(err, STATUS_RANGE, path, NULL,
+                        "expected 1 to %lld positions, found %lld from %lld on", (long long)f->n_max,
+                        (long long)n, (long long)pos0);
+    if (model_weight(f->model, ROLE_POSITION_EMBD, -1, PART_WEIGHT) && pos0 + n > hp->n_ctx)
+        return error_at(err, STATUS_RANGE, path, NULL,
+                        "the model has %lld learned positions, position %lld was asked for",
+                        (long long)hp->n_ctx, (long long)(pos0 + n - 1));
+    for (int64_t t = 0; t < n; t++)
+        if (ids[t] < 0 || ids[t] >= hp->n_vocab)
+            return error_at(err, STATUS_RANGE, path, NULL, "token id %d: expected 0 to %lld (the vocabulary)",
+                            (int)ids[t], (long long)hp->n_vocab - 1);
+    return STATUS_OK;
+}
+
+enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err)
+{
+    TRY(check_window(f, ids, n, pos0, err));
+    f->ids = ids;
+    f->n = n;
+    f->pos0 = pos0;
+    f->x.rows = n;
+    TRY(make_rope_tables(f, err));
+    return f->model->arch->embed(f, err);
+}
+
+enum status forward_layer(struct forward *f, int64_t layer, struct error *err)
+{
+    if (layer < 0 || layer >= f->model->hp.n_layer)
+        return error_set(err, STATUS_RANGE, "layer %lld: expected 0 to %lld", (long long)layer,
+                         (long long)f->model->hp.n_layer - 1);
+    return f->model->arch->layer(f, layer, err);
+}
+
+enum status forward_finish(struct forward *f, struct error *err)
+{
+    return f->model->arch->head(f, err);
+}
+
+enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err)
+{
+    const struct model *m = f->model;
+    if (first < 0 || n_pos < 1 || first > f->n - n_pos)
+        return error_set(err, STATUS_RANGE,
+                         "logits of positions %lld to %lld: expected them within 0 to %lld", (long long)first,
+                         (long long)(first + n_pos - 1), (long long)f->n - 1);
+    const struct weight *w = model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT);
+    const struct weight *b = model_weight(m, ROLE_OUTPUT, -1, PART_BIAS);
+    if (!w) w = model_weight(m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT);
+    if (!w)
+        return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL, "no output matrix and no token embedding");
+    const struct linear head = {
+        .w = w->t,
+        .b = b ? b->t : NULL,
+        .x = ops_at(f, f->x.data, first * f->x.cols),
+        .n_pos = n_pos,
+        .n_in = f->x.cols,
+        .n_out = m->hp.n_vocab,
+        .out = logits,
+    };
+    return linear_run(f, &head, err);
+}

@@ -1,0 +1,43 @@
+/* Products of matrices of float or double in one fixed order of operations.
+ *
+ * The value of an element is defined without regard to who computes it: the sum over k is cut into blocks of
+ * MATMUL_BLOCK; inside a block one chain of fused multiply-adds runs in ascending k, starting from 0; the
+ * blocks' sums are added in ascending order. So the bits of an element depend on the two vectors it is the
+ * product of and on nothing else: not on tiles, threads, the number of rows asked for, which operand is the
+ * panel, or the instruction set. (A processor without fused multiply-add rounds each product first: the last
+ * bits differ there.)
+ *
+ * One operand is given by rows, contiguous in k; the other as a panel: MATMUL_WIDTH columns side by side,
+ * element (k, c) at panel[k * width + c].
+ *
+ *     const struct matmul *mm = matmul_active();
+ *     mm->f32(panel, rows, k, acc, false);      acc (6, 16) = rows (6, k) · panel (k, 16)
+ *
+ * Own loops and no BLAS: the distribution's single-threaded OpenBLAS (0.3.21) hands the same work buffer to
+ * two threads that call it at once and returns wrong numbers; its threaded one starts threads in every program that is
+ * linked with it. Neither promises an order of operations.
+ */
+#ifndef LATHE_MATMUL_H
+#define LATHE_MATMUL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MATMUL_ROWS = 6, MATMUL_WIDTH_F32 = 16, MATMUL_WIDTH_F64 = 8, MATMUL_BLOCK = 256 };
+
+struct matmul {
+    const char *name;
+    bool (*supported)(void);
+    /* One block of the sum, n_k <= MATMUL_BLOCK: acc (MATMUL_ROWS, width) = rows · panel, or += with `add`.
+     * All six rows must be readable; a caller with fewer repeats one and ignores its result. acc and panel are
+     * aligned to 32 bytes where `aligned` allocations are used; any alignment works. */
+    void (*f32)(const float *panel, const float *const rows[MATMUL_ROWS], int64_t n_k, float *acc, bool add);
+    void (*f64)(const double *panel, const double *const rows[MATMUL_ROWS], int64_t n_k, double *acc,
+                bool add);
+};
+/* The fastest set that this processor supports. */
+const struct matmul *matmul_active(void);
+/* All sets, the portable one first, NULL at the end: for tests. */
+extern const struct matmul *const matmul_list[];
+
+#endif

@@ -1,0 +1,193 @@
+/* Operations on rows: embedding, norms, rotation, activations. */
+#include "models/ops.h"
+
+enum { UNIT_ROWS = 16 };
+
+enum status op_scratch(struct forward *f, int slot, int64_t cols, struct act *a, struct error *err)
+{
+    struct buffer *b = &f->state->slots[slot];
+    TRY(buffer_reserve(b, (uint64_t)f->n_max * f->state->ops->size, (uint64_t)cols, err));
+    *a = (struct act){.rows = f->n, .cols = cols, .data = b->data};
+    return STATUS_OK;
+}
+
+enum status op_tap(struct forward *f, const char *tap, int64_t layer, const struct act *a, struct error *err)
+{
+    return f->tap ? f->tap(f->tap_ctx, tap, layer, a, err) : STATUS_OK;
+}
+
+/* A weight that the family's rules promise */
+static enum status need_weight(const struct forward *f, enum role r, int64_t layer, enum part part,
+                               const struct ckpt_tensor **t, struct error *err)
+{
+    const struct weight *w = model_weight(f->model, r, layer, part);
+    if (!w)
+        return error_at(err, STATUS_NOTFOUND, f->model->ckpt->path, NULL, "the model has no %s %s",
+                        role_name(r), part == PART_BIAS ? "bias" : "weight");
+    *t = w->t;
+    return STATUS_OK;
+}
+
+/* Room for reading one row of a table of f->n_embd columns */
+static enum status prepare_table(struct forward *f, enum role table, int64_t cols,
+                                 const struct ckpt_tensor **t, struct error *err)
+{
+    uint64_t raw;
+    TRY(need_weight(f, table, -1, PART_WEIGHT, t, err));
+    const struct tensor *tensor = (*t)->t;
+    if (tensor_cols(tensor) != cols || !dtype_bytes(tensor->dtype, cols, &raw))
+        return error_at(err, STATUS_MISMATCH, (*t)->container->file.path, tensor->name,
+                        "expected rows of %lld elements, found %lld", (long long)cols,
+                        (long long)tensor_cols(tensor));
+    return ops_reserve(f, raw, (uint64_t)cols * f->state->ops->size, 0, err);
+}
+
+enum status op_embed(struct forward *f, struct act *dst, enum role table, struct error *err)
+{
+    const struct ckpt_tensor *t = NULL;
+    TRY(prepare_table(f, table, dst->cols, &t, err));
+    for (int64_t i = 0; i < f->n; i++)
+        TRY(ops_read_rows(f, 0, t, f->ids[i], 1, ops_at(f, dst->data, i * dst->cols), err));
+    return STATUS_OK;
+}
+
+enum status op_add_positions(struct forward *f, struct act *dst, enum role table, struct error *err)
+{
+    const struct ckpt_tensor *t = NULL;
+    TRY(prepare_table(f, table, dst->cols, &t, err));
+    void *row = f->state->scratch[0].rows.data;
+    for (int64_t i = 0; i < f->n; i++) {
+        TRY(ops_read_rows(f, 0, t, f->pos0 + i, 1, row, err));
+        f->state->ops->add(ops_at(f, dst->data, i * dst->cols), row, dst->cols);
+    }
+    return STATUS_OK;
+}
+
+/* One operation on rows: `run` gets a range of them. */
+struct rows_job {
+    struct forward *f;
+    struct act *dst;
+    const struct act *src;
+    void (*run)(const struct rows_job *job, int64_t row, int64_t n);
+    enum activation activation;
+    int64_t col0, n_heads, head_dim;
+    enum rope_style style;
+};
+
+static enum status rows_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+{
+    (void)worker;
+    (void)err;
+    const struct rows_job *job = ctx;
+    int64_t row = (int64_t)unit * UNIT_ROWS, left = job->dst->rows - row;
+    job->run(job, row, left < UNIT_ROWS ? left : UNIT_ROWS);
+    return STATUS_OK;
+}
+
+static enum status run_rows(struct rows_job *job, struct error *err)
+{
+    return workers_run(job->f->workers, ((uint64_t)job->dst->rows + UNIT_ROWS - 1) / UNIT_ROWS, rows_unit,
+                       job, err);
+}
+
+static void *at_row(const struct rows_job *job, const struct act *a, int64_t row)
+{
+    return ops_at(job->f, a->data, row * a->cols);
+}
+
+/* The role's weight (and bias) in double, in state->norm_w (norm_b) */
+static enum status read_norm(struct forward *f, enum role r, int64_t layer, enum part part, int64_t n,
+                             struct error *err)
+{
+    const struct ckpt_tensor *t = NULL;
+    struct buffer *b = part == PART_BIAS ? &f->state->norm_b : &f->state->norm_w;
+    TRY(need_weight(f, r, layer, part, &t, err));
+    TRY(buffer_reserve(b, (uint64_t)n, sizeof(double), err));
+    return ops_read_doubles(f, t, n, b->data, err);
+}
+
+static void run_rms_norm(const struct rows_job *job, int64_t row, int64_t n)
+{
+    const struct forward_state *s = job->f->state;
+    s->ops->rms_norm(at_row(job, job->dst, row), at_row(job, job->src, row), n, job->src->cols,
+                     s->norm_w.data, job->f->model->hp.norm_eps);
+}
+
+enum status op_rms_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
+                        struct error *err)
+{
+    TRY(read_norm(f, r, layer, PART_WEIGHT, src->cols, err));
+    return run_rows(&(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_rms_norm}, err);
+}
+
+static void run_layer_norm(const struct rows_job *job, int64_t row, int64_t n)
+{
+    const struct forward_state *s = job->f->state;
+    s->ops->layer_norm(at_row(job, job->dst, row), at_row(job, job->src, row), n, job->src->cols,
+                       s->norm_w.data, s->norm_b.data, job->f->model->hp.norm_eps);
+}
+
+enum status op_layer_norm(struct forward *f, struct act *dst, const struct act *src, enum role r,
+                          int64_t layer, struct error *err)
+{
+    TRY(read_norm(f, r, layer, PART_WEIGHT, src->cols, err));
+    TRY(read_norm(f, r, layer, PART_BIAS, src->cols, err));
+    return run_rows(&(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_layer_norm}, err);
+}
+
+static void run_rope(const struct rows_job *job, int64_t row, int64_t n)
+{
+    const struct forward_state *s = job->f->state;
+    int64_t first = row * (s->rope_dim / 2);
+    s->ops->rope(ops_at(job->f, job->dst->data, row * job->dst->cols + job->col0), job->dst->cols, n,
+                 job->n_heads, job->head_dim, s->rope_dim, job->style, s->rope_cos + first,
+                 s->rope_sin + first);
+}
+
+enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t head_dim,
+                    enum rope_style style, struct error *err)
+{
+    if (!f->state->rope_cos || f->state->rope_dim > head_dim || col0 + n_heads * head_dim > a->cols)
+        return error_at(err, STATUS_MISMATCH, f->model->ckpt->path, NULL,
+                        "RoPE: expected at most %lld rotated dimensions, found %lld", (long long)head_dim,
+                        (long long)f->state->rope_dim);
+    return run_rows(&(struct rows_job){.f = f,
+                                       .dst = a,
+                                       .run = run_rope,
+                                       .col0 = col0,
+                                       .n_heads = n_heads,
+                                       .head_dim = head_dim,
+                                       .style = style},
+                    err);
+}
+
+static void run_activate(const struct rows_job *job, int64_t row, int64_t n)
+{
+    job->f->state->ops->activate(at_row(job, job->dst, row), n * job->dst->cols, job->activation);
+}
+
+enum status op_activate(struct forward *f, struct act *a, enum activation kind, struct error *err)
+{
+    if ((unsigned)kind >= ACTIVATION_COUNT) return error_set(err, STATUS_UNSUPPORTED, "unknown activation");
+    return run_rows(&(struct rows_job){.f = f, .dst = a, .run = run_activate, .activation = kind}, err);
+}
+
+static void run_multiply(const struct rows_job *job, int64_t row, int64_t n)
+{
+    job->f->state->ops->multiply(at_row(job, job->dst, row), at_row(job, job->src, row), n * job->dst->cols);
+}
+
+enum status op_multiply(struct forward *f, struct act *dst, const struct act *src, struct error *err)
+{
+    return run_rows(&(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_multiply}, err);
+}
+
+static void run_add(const struct rows_job *job, int64_t row, int64_t n)
+{
+    job->f->state->ops->add(at_row(job, job->dst, row), at_row(job, job->src, row), n * job->dst->cols);
+}
+
+enum status op_add(struct forward *f, struct act *dst, const struct act *src, struct error *err)
+{
+    return run_rows(&(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_add}, err);
+}

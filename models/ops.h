@@ -1,0 +1,109 @@
+/* Inside the forward pass: the loops of one precision behind a table, and the state that operations share.
+ * Only models/forward.c and models/ops*.c include this. */
+#ifndef LATHE_OPS_H
+#define LATHE_OPS_H
+
+#include "models/forward.h"
+#include "models/matmul.h"
+
+/* One query panel of one head. Matrices are row-major with their row length in elements. */
+struct attention_panel {
+    const void *q, *k;    /* first query row and first key row, at this head's columns */
+    const void *v_turned; /* (head_dim, n_keys) of this head's values */
+    int64_t ld_q, ld_k, ld_v;
+    int64_t head_dim;
+    int64_t first; /* number of the first query among the keys; n_queries <= width follow it */
+    int64_t n_queries;
+    int64_t window; /* 0: none */
+    double scale;
+    void *out; /* (n_queries, head_dim) */
+    int64_t ld_out;
+    void *probs; /* (n_queries, ld_probs) zeroed, or NULL */
+    int64_t ld_probs;
+    void *q_panel; /* scratch: head_dim * width */
+    void *scores;  /* scratch: (first + n_queries + MATMUL_ROWS) * width */
+};
+
+/* Loops over plain arrays of one precision. `width` elements are 64 bytes. */
+struct real_ops {
+    size_t size; /* bytes of an element */
+    int width;   /* columns of a panel */
+    enum dtype dtype;
+    enum status (*decode)(enum dtype t, const void *src, void *dst, int64_t n, struct error *err);
+
+    void (*rms_norm)(void *dst, const void *src, int64_t rows, int64_t n, const double *w, double eps);
+    void (*layer_norm)(void *dst, const void *src, int64_t rows, int64_t n, const double *w, const double *b,
+                       double eps);
+    /* n_heads heads of head_dim elements in each row; cos and sin are (rows, dim/2) */
+    void (*rope)(void *a, int64_t ld, int64_t rows, int64_t n_heads, int64_t head_dim, int64_t dim,
+                 enum rope_style style, const double *cos, const double *sin);
+    void (*activate)(void *a, int64_t n, enum activation kind);
+    void (*multiply)(void *dst, const void *src, int64_t n);
+    void (*add)(void *dst, const void *src, int64_t n);
+
+    /* panel (k, width) from up to `width` rows; missing ones are 0 */
+    void (*pack)(void *panel, const void *src, int64_t ld, int64_t rows, int64_t k);
+    /* out (n_pos, n_rows) = panels (n_pos, k) · rows (n_rows, k)ᵀ + bias. acc: scratch of OPS_CHUNK * n_rows, n_rows
+     * rounded up to MATMUL_ROWS. bias may be NULL. */
+    void (*linear)(const struct matmul *mm, void *out, int64_t ld_out, const void *panels, int64_t n_pos,
+                   const void *rows, int64_t n_rows, int64_t k, const void *bias, void *acc);
+    /* Row k of a (n_k, n) matrix into its place in panels of `width` columns, each (n_k, width). */
+    void (*scatter)(void *panels, int64_t n_k, int64_t k, const void *row, int64_t n);
+    /* out (n_pos, n_cols <= width) (+)= x (n_pos, n_k <= MATMUL_BLOCK) · panel (n_k, width), + bias unless NULL */
+    void (*conv1d)(const struct matmul *mm, void *out, int64_t ld_out, const void *x, int64_t ld_x,
+                   int64_t n_pos, const void *panel, int64_t n_k, int64_t n_cols, bool add, const void *bias);
+    /* dst (cols, ld) = src (rows, cols) turned */
+    void (*turn)(void *dst, int64_t ld_dst, const void *src, int64_t ld_src, int64_t rows, int64_t cols);
+    void (*attention)(const struct matmul *mm, const struct attention_panel *p);
+};
+extern const struct real_ops ops_f32, ops_f64;
+
+enum { OPS_CHUNK = 256 /* positions that share a pass over a tile of weights */ };
+
+/* Memory that grows and does not keep its content; aligned to 64 bytes. */
+struct buffer {
+    void *data;
+    uint64_t size_bytes;
+};
+enum status buffer_reserve(struct buffer *b, uint64_t n, uint64_t size, struct error *err);
+
+struct worker_scratch {
+    struct buffer raw, rows, acc;
+};
+struct forward_state {
+    const struct real_ops *ops;
+    const struct matmul *mm;
+    struct buffer x, slots[FORWARD_SLOTS], probs;
+    struct buffer shared; /* panels of an operation's input, or values turned */
+    struct buffer norm_w, norm_b, bias;
+    double *rope_cos, *rope_sin; /* (n_max, rope_dim/2), or NULL */
+    int64_t rope_dim;
+    struct worker_scratch *scratch;
+    int n_scratch;
+};
+
+/* out (n_pos, n_out) = x (n_pos, n_in) · Wᵀ + b, W as t stores it. b may be NULL. */
+struct linear {
+    const struct ckpt_tensor *w, *b;
+    bool conv1d;
+    const void *x;
+    int64_t n_pos, n_in, n_out;
+    void *out;
+};
+enum status linear_run(struct forward *f, const struct linear *p, struct error *err);
+/* n elements of a vector into dst, in the forward's precision or in double. */
+enum status ops_read_vector(struct forward *f, const struct ckpt_tensor *t, int64_t n, void *dst,
+                            struct error *err);
+enum status ops_read_doubles(struct forward *f, const struct ckpt_tensor *t, int64_t n, double *dst,
+                             struct error *err);
+/* Rows of a matrix decoded to the forward's precision; uses the worker's raw buffer, which was reserved for them. */
+enum status ops_read_rows(struct forward *f, int worker, const struct ckpt_tensor *t, int64_t row,
+                          int64_t n_rows, void *dst, struct error *err);
+/* Every worker's buffers hold at least these many bytes from now on. */
+enum status ops_reserve(struct forward *f, uint64_t raw, uint64_t rows, uint64_t acc, struct error *err);
+static inline void *ops_at(const struct forward *f, const void *base, int64_t element)
+{
+    return (char *)(uintptr_t)base + (size_t)element * f->state->ops->size;
+}
+
+#endif

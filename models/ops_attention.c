@@ -1,0 +1,86 @@
+#include "models/ops.h"
+
+#include <string.h>
+
+struct attention_job {
+    struct forward *f;
+    const struct attention *p;
+    struct act *dst;
+    int64_t n_panels;
+    void *probs; /* (n_head * n, n), or NULL */
+};
+
+/* Values of one head of keys turned to (head_dim, n), so that a sum over keys runs along a row. */
+static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+{
+    (void)worker;
+    (void)err;
+    const struct attention_job *job = ctx;
+    const struct attention *p = job->p;
+    struct forward *f = job->f;
+    int64_t col = (int64_t)unit * p->head_dim;
+    f->state->ops->turn(ops_at(f, f->state->shared.data, col * f->n), f->n,
+                        ops_at(f, p->v->data, p->v_col0 + col), p->v->cols, f->n, p->head_dim);
+    return STATUS_OK;
+}
+
+static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+{
+    (void)err;
+    const struct attention_job *job = ctx;
+    const struct attention *p = job->p;
+    struct forward *f = job->f;
+    const struct real_ops *ops = f->state->ops;
+    int64_t head = (int64_t)unit / job->n_panels, first = (int64_t)unit % job->n_panels * ops->width;
+    int64_t head_kv = head / (p->n_head / p->n_head_kv);
+    const struct attention_panel panel = {
+        .q = ops_at(f, p->q->data, first * p->q->cols + p->q_col0 + head * p->head_dim),
+        .k = ops_at(f, p->k->data, p->k_col0 + head_kv * p->head_dim),
+        .v_turned = ops_at(f, f->state->shared.data, head_kv * p->head_dim * f->n),
+        .ld_q = p->q->cols,
+        .ld_k = p->k->cols,
+        .ld_v = f->n,
+        .head_dim = p->head_dim,
+        .first = first,
+        .n_queries = f->n - first < ops->width ? f->n - first : ops->width,
+        .window = p->window,
+        .scale = p->scale,
+        .out = ops_at(f, job->dst->data, first * job->dst->cols + head * p->head_dim),
+        .ld_out = job->dst->cols,
+        .probs = job->probs ? ops_at(f, job->probs, (head * f->n + first) * f->n) : NULL,
+        .ld_probs = f->n,
+        .q_panel = f->state->scratch[worker].rows.data,
+        .scores = f->state->scratch[worker].acc.data,
+    };
+    ops->attention(f->state->mm, &panel);
+    return STATUS_OK;
+}
+
+static enum status reserve(struct attention_job *job, struct error *err)
+{
+    struct forward *f = job->f;
+    const struct attention *p = job->p;
+    const struct real_ops *ops = f->state->ops;
+    uint64_t line = (uint64_t)ops->width * ops->size, n = (uint64_t)f->n;
+    TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, (n + MATMUL_ROWS) * line, err));
+    TRY(buffer_reserve(&f->state->shared, n * ops->size, (uint64_t)(p->n_head_kv * p->head_dim), err));
+    if (!f->want_probs || !f->tap) return STATUS_OK;
+    TRY(buffer_reserve(&f->state->probs, n * n * ops->size, (uint64_t)p->n_head, err));
+    job->probs = f->state->probs.data;
+    memset(job->probs, 0, (size_t)(n * n * (uint64_t)p->n_head) * ops->size);
+    return STATUS_OK;
+}
+
+enum status op_attention(struct forward *f, struct act *dst, const struct attention *p, int64_t layer,
+                         struct error *err)
+{
+    struct attention_job job = {.f = f, .p = p, .dst = dst};
+    int width = f->state->ops->width;
+    job.n_panels = (f->n + width - 1) / width;
+    TRY(reserve(&job, err));
+    TRY(workers_run(f->workers, (uint64_t)p->n_head_kv, turn_unit, &job, err));
+    TRY(workers_run(f->workers, (uint64_t)(p->n_head * job.n_panels), panel_unit, &job, err));
+    if (!job.probs) return STATUS_OK;
+    const struct act probs = {.rows = p->n_head * f->n, .cols = f->n, .data = job.probs};
+    return op_tap(f, "attn_probs", layer, &probs, err);
+}
