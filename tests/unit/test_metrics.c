@@ -1,0 +1,156 @@
+/* Comparison metrics: answers worked out by hand, PyTorch's float64 (tests/vectors/make_ops_vectors.py), and what happens to values
+ * that are not numbers. */
+#include "core/metrics.h"
+#include "tests/vectors/ops_vectors.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static struct metrics_result compare(const void *a, const void *b, bool is_f64, int64_t n_pos,
+                                     int64_t n_vocab, const int32_t *next, int64_t block, int n_threads)
+{
+    struct error err;
+    struct metrics m;
+    struct metrics_result r;
+    struct workers *w;
+    size_t size = is_f64 ? sizeof(double) : sizeof(float);
+    assert_int_equal(workers_new(&w, n_threads, &err), STATUS_OK);
+    metrics_begin(&m, n_vocab);
+    for (int64_t t = 0; t < n_pos; t += block) {
+        size_t off = (size_t)(t * n_vocab) * size;
+        const struct metrics_block part = {
+            .a = (const char *)a + off,
+            .b = b ? (const char *)b + off : NULL,
+            .is_f64 = is_f64,
+            .n_pos = n_pos - t < block ? n_pos - t : block,
+            .next = next + t,
+        };
+        assert_int_equal(metrics_add(&m, &part, w, &err), STATUS_OK);
+    }
+    metrics_finish(&m, &r);
+    metrics_clear(&m);
+    workers_free(w);
+    return r;
+}
+
+#define ASSERT_NEAR(got, want, rel) assert_true(fabs((got) - (want)) <= (rel)*fabs(want))
+
+/* p = (1/2, 1/2), q = (3/4, 1/4), then equal rows */
+static void test_by_hand(void **state)
+{
+    (void)state;
+    const float a[] = {0, 0, 5, -7}, b[] = {logf(3), 0, 5, -7};
+    struct metrics_result r = compare(a, b, false, 2, 2, (const int32_t[]){1, -1}, 2, 1);
+    double log3 = (double)b[0];
+    assert_int_equal(r.positions, 2);
+    assert_int_equal(r.scored, 1);
+    assert_true(r.max_abs_diff == log3);
+    ASSERT_NEAR(r.rms_diff, log3 / 2, 1e-15);
+    assert_true(r.max_abs_logit == 7);
+    ASSERT_NEAR(r.kl_max, 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25), 1e-6); /* float's log 3 */
+    ASSERT_NEAR(r.kl_ab, r.kl_max / 2, 1e-15);
+    ASSERT_NEAR(r.kl_ba, (0.75 * log(0.75 / 0.5) + 0.25 * log(0.25 / 0.5)) / 2, 1e-6);
+    assert_true(r.top1_agreement == 1); /* of two equal logits the lower index is the top one */
+    ASSERT_NEAR(r.perplexity_a, 2.0, 1e-15);
+    ASSERT_NEAR(r.perplexity_b, 4.0, 1e-6);
+    assert_int_equal(r.n_worst, 1);
+    assert_int_equal(r.worst[0].position, 0);
+    assert_true(metrics_agree(&r, log3 / 7 * 1.0001));
+    assert_false(metrics_agree(&r, log3 / 7 * 0.9999));
+}
+
+static void test_against_torch(void **state)
+{
+    (void)state;
+    for (int n_threads = 1; n_threads <= 3; n_threads++)
+        for (int64_t block = 1; block <= MET_T; block++) {
+            struct metrics_result r = compare(met_a, met_b, true, MET_T, MET_V, met_next, block, n_threads);
+            assert_true(r.max_abs_diff == MET_MAX_ABS_DIFF);
+            assert_true(r.max_abs_logit == MET_MAX_ABS_LOGIT);
+            ASSERT_NEAR(r.rms_diff, MET_RMS_DIFF, 1e-14);
+            ASSERT_NEAR(r.kl_ab, MET_KL_AB, 1e-12);
+            ASSERT_NEAR(r.kl_ba, MET_KL_BA, 1e-12);
+            ASSERT_NEAR(r.kl_max, MET_KL_MAX, 1e-12);
+            ASSERT_NEAR(r.top1_agreement, MET_TOP1, 1e-15);
+            ASSERT_NEAR(r.perplexity_a, MET_PPL_A, 1e-13);
+            ASSERT_NEAR(r.perplexity_b, MET_PPL_B, 1e-13);
+            assert_int_equal(r.worst[0].position, MET_WORST);
+            assert_int_equal(r.n_worst, MET_T);
+        }
+    /* the inputs are floats: the other precision must say the same */
+    float a[COUNT(met_a)], b[COUNT(met_b)];
+    for (size_t i = 0; i < COUNT(met_a); i++) {
+        a[i] = (float)met_a[i];
+        b[i] = (float)met_b[i];
+    }
+    struct metrics_result x = compare(a, b, false, MET_T, MET_V, met_next, 2, 2);
+    struct metrics_result y = compare(met_a, met_b, true, MET_T, MET_V, met_next, 2, 1);
+    assert_true(x.kl_ab == y.kl_ab && x.kl_ba == y.kl_ba && x.rms_diff == y.rms_diff &&
+                x.perplexity_a == y.perplexity_a);
+}
+
+static void test_equal_sides(void **state)
+{
+    (void)state;
+    struct metrics_result r = compare(met_a, met_a, true, MET_T, MET_V, met_next, 2, 1);
+    assert_true(r.max_abs_diff == 0 && r.rms_diff == 0 && r.kl_ab == 0 && r.kl_ba == 0 && r.kl_max == 0);
+    assert_true(r.top1_agreement == 1 && r.perplexity_a == r.perplexity_b);
+    assert_int_equal(r.n_worst, 0);
+    assert_true(metrics_agree(&r, 0));
+}
+
+static void test_one_side(void **state)
+{
+    (void)state;
+    struct metrics_result r = compare(met_a, NULL, true, MET_T, MET_V, met_next, 2, 1);
+    ASSERT_NEAR(r.perplexity_a, MET_PPL_A, 1e-13);
+    assert_true(r.max_abs_logit == MET_MAX_ABS_LOGIT);
+}
+
+/* A logit that is no number never agrees, whatever the tolerance, on either side. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < COUNT(bad); i++)
+        for (int side = 0; side < 3; side++) {
+            double a[] = {1, 2, 3, 4}, b[] = {1, 2, 3, 4};
+            if (side != 1) a[2] = bad[i];
+            if (side != 0) b[2] = bad[i];
+            struct metrics_result r = compare(a, b, true, 2, 2, (const int32_t[]){0, 0}, 1, 1);
+            assert_int_equal(r.n_bad_a, side != 1);
+            assert_int_equal(r.n_bad_b, side != 0);
+            assert_true(isnan(r.max_abs_diff) && isnan(r.rms_diff));
+            assert_false(metrics_agree(&r, 1e9));
+        }
+}
+
+static void test_worst_is_sorted(void **state)
+{
+    (void)state;
+    const double a[] = {0, 0, 0, 0, 0, 0, 0}, b[] = {1, 0, 5, 2, 5, 9, 3};
+    const int32_t next[] = {-1, -1, -1, -1, -1, -1, -1};
+    struct metrics_result r = compare(a, b, true, 7, 1, next, 3, 2);
+    static const int64_t want[METRICS_WORST] = {5, 2, 4};
+    assert_int_equal(r.n_worst, METRICS_WORST);
+    for (int i = 0; i < METRICS_WORST; i++) assert_int_equal(r.worst[i].position, want[i]);
+    assert_true(isnan(r.perplexity_a) && r.scored == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_against_torch),
+        cmocka_unit_test(test_equal_sides), cmocka_unit_test(test_one_side),
+        cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_worst_is_sorted),
+    };
+    return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
+}
