@@ -329,10 +329,12 @@ static void test_activations(void **state)
             enum precision p = both[i];
             void *x = reals(p, act_x, ACT_N);
             ops_of(p)->activate(x, ACT_N, cases[c].kind);
-            /* element by element: relative to the argument where the result is not tiny, and never lost */
+            /* Element by element: relative to the result, so that nothing is lost where it is small; plus a little of the argument
+             * for its own rounding inside exp, and the reference's cancellation in 1 + tanh. */
             for (size_t j = 0; j < ACT_N; j++) {
                 double want = cases[c].want[j], error = fabs(real_at(p, x, j) - want);
-                assert_true(error <= limits[p] * (fabs(want) + 1e-3 * fabs(act_x[j]) + 1e-38));
+                assert_true(error <=
+                            limits[p] * (fabs(want) + 1e-3 * fabs(act_x[j])) + 2.3e-16 * fabs(act_x[j]));
             }
             free(x);
         }
@@ -448,7 +450,7 @@ static void test_exp(void **state)
 {
     (void)state;
     double ulps = 0, ulps64 = 0;
-    for (double x = -87; x < 88.7; x += 0.00137) {
+    for (double x = -86.5; x < 88.7; x += 0.00137) {
         float v = (float)x, want = (float)expl((long double)v);
         double ulp = (double)(nextafterf(want, INFINITY) - want);
         ulps = fmax(ulps, fabs((double)(vmath_exp_f32(v) - want)) / ulp);
@@ -458,8 +460,8 @@ static void test_exp(void **state)
         double ulp = nextafter((double)want, INFINITY) - (double)want;
         ulps64 = fmax(ulps64, (double)fabsl((long double)vmath_exp_f64(x) - want) / ulp);
     }
-    assert_true(ulps <= 2);
-    assert_true(ulps64 <= 2);
+    assert_true(ulps <= 1.5);
+    assert_true(ulps64 <= 1.5);
     assert_true(vmath_exp_f32(0) == 1 && vmath_exp_f64(0) == 1);
     assert_true(vmath_exp_f32(-INFINITY) == 0 && vmath_exp_f64(-INFINITY) == 0);
     assert_true(vmath_exp_f32(-1e30f) == 0 && vmath_exp_f64(-1e300) == 0);
