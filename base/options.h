@@ -40,7 +40,7 @@ struct option_spec {
     const char *arg;  /* name of the argument in help, or the choices; NULL for a flag */
     enum option_kind kind;
     void *dst;
-    const char *help;  /* one line */
+    const char *help;  /* one line; NULL: taken, but not listed */
     const char *group; /* heading in --help, or NULL: as the one before */
 };
 struct tool {

@@ -34,6 +34,7 @@ static void append_wrapped(struct buf *b, const char *text, size_t at)
 static void append_options(struct buf *b, const struct option_spec *specs, const char *heading)
 {
     for (const struct option_spec *s = specs; s && s->name; s++) {
+        if (!s->help) continue;
         if (s->group) heading = s->group;
         if (heading) buf_printf(b, "\n%s:\n", heading);
         heading = NULL;
@@ -47,7 +48,7 @@ static void append_options(struct buf *b, const struct option_spec *specs, const
             at = 0;
         }
         append_spaces(b, HELP_COLUMN - at);
-        append_wrapped(b, s->help ? s->help : "", HELP_COLUMN);
+        append_wrapped(b, s->help, HELP_COLUMN);
     }
 }
 

@@ -1,0 +1,18 @@
+/* How much two forms of a model may differ, from how their weights are stored. docs/numerics.md gives the reasoning and what was
+ * observed. */
+#ifndef LATHE_TOLERANCE_H
+#define LATHE_TOLERANCE_H
+
+#include "models/forward.h"
+
+struct tolerance {
+    double value;     /* of max |Δlogit| / max |logit of A| */
+    char reason[256]; /* one line for people */
+};
+/* A is taken for the original: a type of B that holds every value of A's allows rounding of the arithmetic only. */
+void tolerance_default(struct tolerance *t, const struct model *a, const struct model *b,
+                       enum precision precision);
+/* Error of a weight stored as t, root mean square, relative to the root mean square of normally distributed weights. */
+double tolerance_type_error(enum dtype t);
+
+#endif

@@ -1,0 +1,196 @@
+#include "verify/verify.h"
+
+#include "base/file.h"
+#include "base/options.h"
+#include "verify/verify_report.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct verify_options {
+    const char *tokens, *save_logits;
+    int64_t context;
+    int precision;
+    double tolerance;
+    /* known, and not done by this version */
+    const char *prompt, *text;
+    bool weights, trace;
+};
+
+/* Everything that one call of the tool holds */
+struct call {
+    const struct tool *tool;
+    const struct verify_options *o;
+    struct model *a, *b;
+    struct workers *workers;
+    struct tokens tokens;
+    struct warnings warnings;
+    struct progress progress;
+};
+
+static enum status check_options(const struct tool *t, const struct verify_options *o, struct error *err)
+{
+    if (o->prompt || o->text) {
+        error_set(err, STATUS_USAGE, "--%s needs the tokenizer's encoder, which is not in this version",
+                  o->prompt ? "prompt" : "text");
+        return error_hint(err, "--tokens FILE takes ids");
+    }
+    if (o->weights || o->trace)
+        return error_set(err, STATUS_USAGE, "--%s is not in this version", o->weights ? "weights" : "trace");
+    if (o->context < 0) return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
+    if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))
+        return error_set(err, STATUS_USAGE,
+                         t->n_args < 2 ? "--tolerance is for two sides, found one"
+                                       : "option '--tolerance': expected 0 or more");
+    return STATUS_OK;
+}
+
+static enum status read_tokens(struct call *c, int64_t n_context, struct error *err)
+{
+    int64_t n_vocab = c->a->hp.n_vocab;
+    if (c->o->tokens) return tokens_read(&c->tokens, c->o->tokens, n_vocab, err);
+    return tokens_make(&c->tokens, n_context < TOKENS_BUILT_IN ? n_context : TOKENS_BUILT_IN, n_vocab, err);
+}
+
+static enum status open_models(struct call *c, struct error *err)
+{
+    const struct model_options plain = {0};
+    TRY(model_open(&c->a, c->tool->args[0], &plain, &c->warnings, err));
+    if (c->tool->n_args > 1) {
+        TRY(model_open(&c->b, c->tool->args[1], &plain, &c->warnings, err));
+        TRY(verify_check_pair(c->a, c->b, err));
+    }
+    return warnings_check(&c->warnings, err);
+}
+
+static void set_tolerance(const struct call *c, struct tolerance *t)
+{
+    if (!c->b) return;
+    tolerance_default(t, c->a, c->b, (enum precision)c->o->precision);
+    if (isnan(c->o->tolerance)) return;
+    t->value = c->o->tolerance;
+    snprintf(t->reason, sizeof t->reason, "as given by --tolerance");
+}
+
+static void report(const struct call *c, const struct verify_run *run, const struct metrics_result *result,
+                   double seconds, int *code, struct buf *out)
+{
+    struct tolerance tolerance = {0};
+    set_tolerance(c, &tolerance);
+    const struct verify_report r = {
+        .run = run,
+        .path_a = c->tool->args[0],
+        .path_b = c->b ? c->tool->args[1] : NULL,
+        .tokens_path = c->o->tokens,
+        .result = result,
+        .tolerance = c->b ? &tolerance : NULL,
+        .agree = c->b ? metrics_agree(result, tolerance.value) : result->n_bad_a == 0,
+        .seconds = seconds,
+        .warnings = &c->warnings,
+    };
+    *code = r.agree ? 0 : 1;
+    if (c->tool->json)
+        verify_report_json(&r, out);
+    else if (!c->tool->quiet)
+        verify_report_text(&r, out);
+}
+
+static enum status verify(struct call *c, int *code, struct buf *out, struct error *err)
+{
+    int64_t start_ns = clock_ns(), n_context;
+    TRY(check_options(c->tool, c->o, err));
+    TRY(workers_new(&c->workers, (int)c->tool->threads, err));
+    TRY(open_models(c, err));
+    TRY(verify_context(&n_context, c->a, c->b, c->o->context, err));
+    TRY(read_tokens(c, n_context, err));
+    const struct verify_run run = {
+        .a = c->a,
+        .b = c->b,
+        .precision = (enum precision)c->o->precision,
+        .tokens = &c->tokens,
+        .n_context = n_context,
+        .logits_path = c->o->save_logits,
+        .workers = c->workers,
+        .progress = &c->progress,
+    };
+    struct metrics_result result;
+    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "running", verify_bytes(&run));
+    enum status st = verify_execute(&run, &result, err);
+    progress_end(&c->progress);
+    if (st == STATUS_OK) report(c, &run, &result, (double)(clock_ns() - start_ns) * 1e-9, code, out);
+    return st;
+}
+
+static void print_warnings(const struct call *c)
+{
+    for (size_t i = 0; i < c->warnings.count && !c->tool->quiet; i++) {
+        struct error e;
+        char line[2 * sizeof e];
+        error_set(&e, STATUS_OK, "warning: %s (%s)", c->warnings.items[i].text, c->warnings.items[i].code);
+        error_format(&e, c->tool->name, line, sizeof line);
+        fprintf(stderr, "%s\n", line);
+    }
+}
+
+static void close_call(struct call *c)
+{
+    tokens_clear(&c->tokens);
+    model_close(c->a);
+    model_close(c->b);
+    warnings_clear(&c->warnings);
+    workers_free(c->workers);
+}
+
+int verify_main(int argc, char **argv)
+{
+    struct verify_options o = {.tolerance = NAN};
+    const struct option_spec specs[] = {
+        {"tokens", 't', "FILE", OPTION_STRING, &o.tokens,
+         "token ids: numbers separated by white space, or a .npy array", "What to run"},
+        {"context", 'c', "N", OPTION_INT, &o.context,
+         "positions per window (default: the model's, at most 512)", NULL},
+        {"precision", 0, "f32|f64", OPTION_CHOICE, &o.precision,
+         "arithmetic of the forward pass (default f32)", NULL},
+        {"tolerance", 0, "X", OPTION_DOUBLE, &o.tolerance,
+         "largest max |Δlogit| / max |logit| that agrees (default: from the types of the weights)",
+         "What to report"},
+        {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
+         "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},
+        {"prompt", 0, "TEXT", OPTION_STRING, &o.prompt, NULL, NULL},
+        {"text", 0, "FILE", OPTION_STRING, &o.text, NULL, NULL},
+        {"weights", 0, NULL, OPTION_FLAG, &o.weights, NULL, NULL},
+        {"trace", 0, NULL, OPTION_FLAG, &o.trace, NULL, NULL},
+        {0},
+    };
+    struct tool tool = {
+        .name = "lathe-verify",
+        .usage = "A [B]",
+        .summary = "Runs the same tokens through two forms of a model and compares the logits.",
+        .examples = "  lathe-verify SmolLM2-135M/ smollm2.gguf\n"
+                    "  lathe-verify SmolLM2-135M/ smollm2.gguf --tokens ids.txt --json\n"
+                    "  lathe-verify gpt2/ --tokens ids.npy --save-logits logits.npy --precision f64\n",
+        .specs = specs,
+        .n_min = 1,
+        .n_max = 2,
+    };
+    struct call c = {.tool = &tool, .o = &o};
+    struct error err = {0};
+    struct buf out = {0};
+    int code = 0;
+    signals_install();
+    enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
+    if (parsed == TOOL_RUN) {
+        if (verify(&c, &code, &out, &err) == STATUS_OK) {
+            print_warnings(&c);
+            code = tool_finish(&tool, &out, code);
+        } else {
+            code = tool_fail(&tool, &err);
+        }
+    } else if (parsed == TOOL_MISUSE) {
+        code = tool_fail(&tool, &err);
+    }
+    close_call(&c);
+    buf_clear(&out);
+    tool_clear(&tool);
+    return code;
+}

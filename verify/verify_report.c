@@ -1,0 +1,166 @@
+#include "verify/verify_report.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+static const char *precision_name(enum precision p)
+{
+    return p == PRECISION_F64 ? "f64" : "f32";
+}
+
+static int64_t n_windows(const struct verify_run *r)
+{
+    return (r->tokens->n + r->n_context - 1) / r->n_context;
+}
+
+static void put_run(const struct verify_report *p, struct buf *out)
+{
+    const struct verify_run *r = p->run;
+    int64_t n = n_windows(r);
+    buf_printf(out, "  positions   %" PRId64 " in %" PRId64 " window%s of at most %" PRId64 ", %s",
+               p->result->positions, n, n == 1 ? "" : "s", r->n_context, precision_name(r->precision));
+    buf_puts(out, p->tokens_path ? "\n" : "; built-in pseudo-random ids (--tokens FILE for your own)\n");
+}
+
+static void put_perplexity(struct buf *out, const char *side, double value)
+{
+    if (isfinite(value))
+        buf_printf(out, "%s %.5g", side, value);
+    else
+        buf_printf(out, "%s -", side);
+}
+
+static void put_worst(const struct metrics_result *m, struct buf *out)
+{
+    for (int i = 0; i < m->n_worst; i++) {
+        const struct metrics_position *w = &m->worst[i];
+        buf_printf(out, "  %s   %" PRId64 ": max |Δ| %.3g, KL %.3g, top-1 %" PRId64 "%s%" PRId64 "\n",
+                   i ? "         " : "worst at ", w->position, w->max_abs_diff, w->kl_ab, w->top1_a,
+                   w->top1_a == w->top1_b ? " = " : " but B ", w->top1_b);
+    }
+}
+
+static void put_bad(const struct metrics_result *m, struct buf *out)
+{
+    if (m->n_bad_a) buf_printf(out, "  A has %" PRId64 " logits that are NaN or infinite\n", m->n_bad_a);
+    if (m->n_bad_b) buf_printf(out, "  B has %" PRId64 " logits that are NaN or infinite\n", m->n_bad_b);
+}
+
+static void text_pair(const struct verify_report *p, struct buf *out)
+{
+    const struct metrics_result *m = p->result;
+    double relative = m->max_abs_diff / m->max_abs_logit;
+    if (m->n_bad_a || m->n_bad_b)
+        buf_puts(out, "differ: not all logits are numbers\n");
+    else
+        buf_printf(out, "%s: max |Δlogit| is %.3g of max |logit|, %s the tolerance %.3g\n",
+                   p->agree ? "agree" : "differ", m->max_abs_diff > 0 ? relative : 0.0,
+                   p->agree ? "within" : "above", p->tolerance->value);
+    put_bad(m, out);
+    buf_printf(out, "  tolerance   %.3g: %s\n", p->tolerance->value, p->tolerance->reason);
+    put_run(p, out);
+    buf_printf(out, "  max |Δ|     %.3g    rms %.3g    max |logit| %.4g\n", m->max_abs_diff, m->rms_diff,
+               m->max_abs_logit);
+    buf_printf(out, "  KL          A‖B %.3g, B‖A %.3g nats; largest A‖B %.3g\n", m->kl_ab, m->kl_ba,
+               m->kl_max);
+    buf_printf(out, "  same top-1  %.4g %%\n", 100 * m->top1_agreement);
+    buf_puts(out, "  perplexity  ");
+    put_perplexity(out, "A", m->perplexity_a);
+    put_perplexity(out, ", B", m->perplexity_b);
+    buf_puts(out, "\n");
+    put_worst(m, out);
+}
+
+static void text_single(const struct verify_report *p, struct buf *out)
+{
+    const struct metrics_result *m = p->result;
+    put_perplexity(out, "perplexity", m->perplexity_a);
+    buf_printf(out, "    max |logit| %.4g\n", m->max_abs_logit);
+    put_bad(m, out);
+    put_run(p, out);
+}
+
+void verify_report_text(const struct verify_report *p, struct buf *out)
+{
+    if (p->run->b)
+        text_pair(p, out);
+    else
+        text_single(p, out);
+    if (p->run->logits_path) {
+        buf_puts(out, "  logits of A ");
+        buf_puts(out, p->run->logits_path);
+        buf_puts(out, "\n");
+    }
+}
+
+static void json_worst(const struct metrics_result *m, struct jwriter *w)
+{
+    jw_begin_array(w, "worst");
+    for (int i = 0; i < m->n_worst; i++) {
+        jw_begin_object(w, NULL);
+        jw_int(w, "position", m->worst[i].position);
+        jw_double(w, "max_abs_diff", m->worst[i].max_abs_diff);
+        jw_double(w, "kl_ab", m->worst[i].kl_ab);
+        jw_int(w, "top1_a", m->worst[i].top1_a);
+        jw_int(w, "top1_b", m->worst[i].top1_b);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+static void json_pair(const struct verify_report *p, struct jwriter *w)
+{
+    const struct metrics_result *m = p->result;
+    jw_double(w, "max_abs_diff", m->max_abs_diff);
+    jw_double(w, "rms_diff", m->rms_diff);
+    jw_double(w, "kl_ab", m->kl_ab);
+    jw_double(w, "kl_ba", m->kl_ba);
+    jw_double(w, "kl_max", m->kl_max);
+    jw_double(w, "top1_agreement", m->top1_agreement);
+    jw_double(w, "perplexity_b", m->perplexity_b);
+    jw_int(w, "not_finite_b", m->n_bad_b);
+    jw_double(w, "tolerance", p->tolerance->value);
+    jw_string(w, "tolerance_reason", p->tolerance->reason);
+    jw_bool(w, "agree", p->agree);
+    json_worst(m, w);
+}
+
+static void json_warnings(const struct warnings *list, struct jwriter *w)
+{
+    jw_begin_array(w, "warnings");
+    for (size_t i = 0; i < list->count; i++) {
+        jw_begin_object(w, NULL);
+        jw_string(w, "code", list->items[i].code);
+        jw_string(w, "text", list->items[i].text);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+void verify_report_json(const struct verify_report *p, struct buf *out)
+{
+    struct jwriter w = {.out = out, .pretty = true};
+    const struct verify_run *r = p->run;
+    const struct metrics_result *m = p->result;
+    jw_begin_object(&w, NULL);
+    jw_string(&w, "a", p->path_a);
+    jw_string(&w, "b", p->path_b);
+    jw_string(&w, "family", r->a->arch->family);
+    jw_string(&w, "precision", precision_name(r->precision));
+    jw_string(&w, "tokens", p->tokens_path); /* null: the built-in ids */
+    jw_int(&w, "context", r->n_context);
+    jw_int(&w, "windows", n_windows(r));
+    jw_int(&w, "positions", m->positions);
+    jw_int(&w, "scored", m->scored);
+    jw_int(&w, "vocabulary", r->a->hp.n_vocab);
+    jw_double(&w, "max_abs_logit", m->max_abs_logit);
+    jw_double(&w, "perplexity_a", m->perplexity_a);
+    jw_int(&w, "not_finite_a", m->n_bad_a);
+    if (r->b) json_pair(p, &w);
+    jw_string(&w, "logits", r->logits_path);
+    json_warnings(p->warnings, &w);
+    jw_double(&w, "seconds", p->seconds);
+    jw_uint(&w, "peak_bytes", memory_peak_bytes());
+    jw_end_object(&w);
+    buf_puts(out, "\n");
+}

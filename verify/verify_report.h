@@ -1,0 +1,23 @@
+/* What lathe-verify says, as text and as JSON. */
+#ifndef LATHE_VERIFY_REPORT_H
+#define LATHE_VERIFY_REPORT_H
+
+#include "base/json.h"
+#include "base/warnings.h"
+#include "verify/tolerance.h"
+#include "verify/verify_run.h"
+
+struct verify_report {
+    const struct verify_run *run;
+    const char *path_a, *path_b;
+    const char *tokens_path; /* NULL: the built-in ids */
+    const struct metrics_result *result;
+    const struct tolerance *tolerance; /* NULL: one side */
+    bool agree;
+    double seconds;
+    const struct warnings *warnings;
+};
+void verify_report_text(const struct verify_report *p, struct buf *out);
+void verify_report_json(const struct verify_report *p, struct buf *out);
+
+#endif

@@ -1,0 +1,200 @@
+#include "verify/verify_run.h"
+
+#include "base/file.h"
+#include "core/npy.h"
+
+#include <stdlib.h>
+
+enum {
+    CONTEXT_DEFAULT = 512,
+    CHUNK_BYTES = 32 << 20, /* of one side's logits in memory */
+    CHUNK_POSITIONS = 256,
+};
+
+enum status verify_check_pair(const struct model *a, const struct model *b, struct error *err)
+{
+    if (a->hp.n_vocab != b->hp.n_vocab)
+        return error_at(err, STATUS_MISMATCH, b->ckpt->path, NULL,
+                        "vocabulary: expected %lld entries as in %s, found %lld", (long long)a->hp.n_vocab,
+                        a->ckpt->path, (long long)b->hp.n_vocab);
+    if (a->hp.n_layer != b->hp.n_layer)
+        return error_at(err, STATUS_MISMATCH, b->ckpt->path, NULL,
+                        "layers: expected %lld as in %s, found %lld", (long long)a->hp.n_layer, a->ckpt->path,
+                        (long long)b->hp.n_layer);
+    return STATUS_OK;
+}
+
+/* Learned positions that m has, or 0 if it can go on for ever */
+static int64_t position_limit(const struct model *m)
+{
+    return model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : 0;
+}
+
+enum status verify_context(int64_t *n_context, const struct model *a, const struct model *b, int64_t wanted,
+                           struct error *err)
+{
+    const struct model *sides[] = {a, b};
+    *n_context = wanted > 0 ? wanted : CONTEXT_DEFAULT;
+    for (int i = 0; i < 2; i++) {
+        const struct model *m = sides[i];
+        if (!m) continue;
+        int64_t limit = position_limit(m);
+        if (wanted == 0 && m->hp.n_ctx > 0 && m->hp.n_ctx < *n_context) *n_context = m->hp.n_ctx;
+        if (limit > 0 && *n_context > limit)
+            return error_at(err, STATUS_RANGE, m->ckpt->path, NULL,
+                            "--context %lld: the model has %lld learned positions", (long long)wanted,
+                            (long long)limit);
+    }
+    return STATUS_OK;
+}
+
+/* Bytes of m's weights in a layer (-1: outside of layers) */
+static uint64_t layer_bytes(const struct model *m, int64_t layer)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; m && i < m->n_weights; i++)
+        if (m->weights[i].layer == layer) n += m->weights[i].t->t->size_bytes;
+    return n;
+}
+
+static int64_t n_windows(const struct verify_run *r)
+{
+    return (r->tokens->n + r->n_context - 1) / r->n_context;
+}
+
+uint64_t verify_bytes(const struct verify_run *r)
+{
+    uint64_t n = 0, all;
+    for (int64_t l = -1; l < r->a->hp.n_layer; l++) n += layer_bytes(r->a, l) + layer_bytes(r->b, l);
+    return size_mul(n, (uint64_t)n_windows(r), &all) ? all : n;
+}
+
+/* What a run holds */
+struct session {
+    const struct verify_run *r;
+    struct forward *a, *b;
+    int64_t n_chunk;
+    size_t size; /* of a logit */
+    void *logits_a, *logits_b;
+    int32_t *next;
+    struct metrics metrics;
+    struct outfile *out;
+    uint64_t off_out;
+};
+
+static enum status open_output(struct session *s, struct error *err)
+{
+    const struct verify_run *r = s->r;
+    if (!r->logits_path) return STATUS_OK;
+    struct buf header = {0};
+    uint64_t bytes;
+    npy_header(&header, r->precision == PRECISION_F64, r->tokens->n, r->a->hp.n_vocab);
+    enum status st = buf_check(&header, err);
+    if (st == STATUS_OK && (!size_mul((uint64_t)r->tokens->n, (uint64_t)r->a->hp.n_vocab, &bytes) ||
+                            !size_mul(bytes, s->size, &bytes) || !size_add(bytes, header.len, &bytes)))
+        st = error_at(err, STATUS_RANGE, r->logits_path, NULL, "the logits do not fit a file");
+    if (st == STATUS_OK) st = outfile_create(&s->out, r->logits_path, OUTFILE_REPLACE, bytes, err);
+    const struct model *sides[] = {r->a, r->b};
+    for (int i = 0; st == STATUS_OK && i < 2; i++)
+        for (size_t k = 0; sides[i] && st == STATUS_OK && k < sides[i]->ckpt->n_files; k++)
+            st = outfile_forbid_source(s->out, &sides[i]->ckpt->files[k]->file, err);
+    if (st == STATUS_OK) st = outfile_write_at(s->out, 0, header.data, header.len, err);
+    s->off_out = header.len;
+    buf_clear(&header);
+    return st;
+}
+
+static enum status open_session(struct session *s, struct error *err)
+{
+    const struct verify_run *r = s->r;
+    int64_t n_max = r->tokens->n < r->n_context ? r->tokens->n : r->n_context, n_vocab = r->a->hp.n_vocab;
+    void *p;
+    s->size = r->precision == PRECISION_F64 ? sizeof(double) : sizeof(float);
+    s->n_chunk = CHUNK_BYTES / (n_vocab * (int64_t)s->size);
+    s->n_chunk = s->n_chunk < 1 ? 1 : s->n_chunk > CHUNK_POSITIONS ? CHUNK_POSITIONS : s->n_chunk;
+    if (s->n_chunk > n_max) s->n_chunk = n_max;
+    metrics_begin(&s->metrics, n_vocab);
+    TRY(forward_new(&s->a, r->a, r->workers, r->precision, n_max, err));
+    if (r->b) TRY(forward_new(&s->b, r->b, r->workers, r->precision, n_max, err));
+    TRY(mem_alloc(&p, (uint64_t)(s->n_chunk * n_vocab), s->size, err));
+    s->logits_a = p;
+    TRY(mem_alloc(&p, r->b ? (uint64_t)(s->n_chunk * n_vocab) : 0, s->size, err));
+    s->logits_b = p;
+    TRY(mem_alloc(&p, (uint64_t)s->n_chunk, sizeof *s->next, err));
+    s->next = p;
+    return open_output(s, err);
+}
+
+static void close_session(struct session *s)
+{
+    outfile_discard(s->out);
+    metrics_clear(&s->metrics);
+    forward_free(s->a);
+    forward_free(s->b);
+    free(s->logits_a);
+    free(s->logits_b);
+    free(s->next);
+}
+
+/* Logits of the window's positions [pos, pos + n), measured and written */
+static enum status run_chunk(struct session *s, const int32_t *ids, int64_t n_window, int64_t pos, int64_t n,
+                             struct error *err)
+{
+    const struct verify_run *r = s->r;
+    TRY(forward_logits(s->a, pos, n, s->logits_a, err));
+    if (s->b) TRY(forward_logits(s->b, pos, n, s->logits_b, err));
+    for (int64_t i = 0; i < n; i++) s->next[i] = pos + i + 1 < n_window ? ids[pos + i + 1] : -1;
+    const struct metrics_block block = {
+        .a = s->logits_a,
+        .b = s->b ? s->logits_b : NULL,
+        .is_f64 = r->precision == PRECISION_F64,
+        .n_pos = n,
+        .next = s->next,
+    };
+    TRY(metrics_add(&s->metrics, &block, r->workers, err));
+    if (!s->out) return STATUS_OK;
+    size_t bytes = (size_t)(n * r->a->hp.n_vocab) * s->size;
+    TRY(outfile_write_at(s->out, s->off_out, s->logits_a, bytes, err));
+    s->off_out += bytes;
+    return STATUS_OK;
+}
+
+static enum status run_window(struct session *s, const int32_t *ids, int64_t n, struct error *err)
+{
+    const struct verify_run *r = s->r;
+    TRY(forward_begin(s->a, ids, n, 0, err));
+    if (s->b) TRY(forward_begin(s->b, ids, n, 0, err));
+    for (int64_t layer = 0; layer < r->a->hp.n_layer; layer++) {
+        TRY(forward_layer(s->a, layer, err));
+        if (s->b) TRY(forward_layer(s->b, layer, err));
+        progress_add(r->progress, layer_bytes(r->a, layer) + layer_bytes(r->b, layer));
+    }
+    TRY(forward_finish(s->a, err));
+    if (s->b) TRY(forward_finish(s->b, err));
+    for (int64_t pos = 0; pos < n; pos += s->n_chunk)
+        TRY(run_chunk(s, ids, n, pos, n - pos < s->n_chunk ? n - pos : s->n_chunk, err));
+    progress_add(r->progress, layer_bytes(r->a, -1) + layer_bytes(r->b, -1));
+    return STATUS_OK;
+}
+
+static enum status run_all(struct session *s, struct error *err)
+{
+    const struct tokens *t = s->r->tokens;
+    TRY(open_session(s, err));
+    for (int64_t first = 0; first < t->n; first += s->r->n_context)
+        TRY(run_window(s, t->ids + first, t->n - first < s->r->n_context ? t->n - first : s->r->n_context,
+                       err));
+    if (!s->out) return STATUS_OK;
+    struct outfile *out = s->out;
+    s->out = NULL;
+    return outfile_commit(out, err);
+}
+
+enum status verify_execute(const struct verify_run *r, struct metrics_result *out, struct error *err)
+{
+    struct session s = {.r = r};
+    enum status st = run_all(&s, err);
+    if (st == STATUS_OK) metrics_finish(&s.metrics, out);
+    close_session(&s);
+    return st;
+}

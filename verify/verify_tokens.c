@@ -1,0 +1,130 @@
+#include "verify/verify_tokens.h"
+
+#include "base/file.h"
+#include "core/npy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_MAX = 256 << 20 };
+
+void tokens_clear(struct tokens *t)
+{
+    free(t->ids);
+    *t = (struct tokens){0};
+}
+
+static enum status allocate(struct tokens *t, uint64_t n, struct error *err)
+{
+    void *p;
+    TRY(mem_alloc(&p, n, sizeof *t->ids, err));
+    t->ids = p;
+    t->n = (int64_t)n;
+    return STATUS_OK;
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014) from a fixed seed */
+enum status tokens_make(struct tokens *t, int64_t n, int64_t n_vocab, struct error *err)
+{
+    *t = (struct tokens){.built_in = true};
+    TRY(allocate(t, (uint64_t)n, err));
+    uint64_t state = 20;
+    for (int64_t i = 0; i < n; i++) {
+        state += UINT64_C(0x9E3779B97F4A7C15);
+        uint64_t z = state;
+        z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+        z ^= z >> 31;
+        t->ids[i] = (int32_t)(z % (uint64_t)n_vocab);
+    }
+    return STATUS_OK;
+}
+
+static enum status bad_id(const char *path, int64_t index, int64_t n_vocab, const char *found, size_t n,
+                          struct error *err)
+{
+    return error_at(err, STATUS_RANGE, path, NULL, "token %lld: expected an id from 0 to %lld, found '%.*s'",
+                    (long long)index, (long long)n_vocab - 1, (int)(n < 40 ? n : 40), found);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+/* The next word of text: false at its end */
+static bool next_word(const char **p, const char *end, size_t *n)
+{
+    while (*p < end && is_blank(**p)) ++*p;
+    const char *q = *p;
+    while (q < end && !is_blank(*q)) q++;
+    *n = (size_t)(q - *p);
+    return *n > 0;
+}
+
+static enum status parse_text(struct tokens *t, const struct buf *text, const char *path, int64_t n_vocab,
+                              struct error *err)
+{
+    const char *end = text->data + text->len, *p = text->data;
+    size_t n;
+    uint64_t count = 0;
+    for (; next_word(&p, end, &n); p += n) count++;
+    TRY(allocate(t, count, err));
+    p = text->data;
+    for (int64_t i = 0; next_word(&p, end, &n); p += n, i++) {
+        int64_t v = 0;
+        for (size_t k = 0; k < n && v < n_vocab; k++) {
+            if (p[k] < '0' || p[k] > '9') return bad_id(path, i, n_vocab, p, n, err);
+            v = v * 10 + (p[k] - '0');
+        }
+        if (v >= n_vocab) return bad_id(path, i, n_vocab, p, n, err);
+        t->ids[i] = (int32_t)v;
+    }
+    return STATUS_OK;
+}
+
+/* Element i as a signed number; unsigned ones beyond it come out negative, which is refused just as well. */
+static int64_t element(const struct npy *a, uint64_t i)
+{
+    uint64_t v = 0;
+    memcpy(&v, a->data + i * (uint64_t)a->size_bytes, (size_t)a->size_bytes);
+    int unused = 64 - 8 * a->size_bytes;
+    return a->kind == 'i' ? (int64_t)(v << unused) >> unused : (int64_t)v;
+}
+
+static enum status parse_npy(struct tokens *t, const struct buf *text, const char *path, int64_t n_vocab,
+                             struct error *err)
+{
+    struct npy a;
+    TRY(npy_parse(&a, text->data, text->len, path, err));
+    bool flat = a.n_dims == 1 || (a.n_dims == 2 && a.shape[0] == 1);
+    if (!flat || (a.kind != 'i' && a.kind != 'u'))
+        return error_at(err, STATUS_FORMAT, path, NULL,
+                        "expected integers of shape (n) or (1, n), found %d dimensions of '%c%d'", a.n_dims,
+                        a.kind, a.size_bytes);
+    TRY(allocate(t, a.n_elements, err));
+    for (uint64_t i = 0; i < a.n_elements; i++) {
+        int64_t v = element(&a, i);
+        char found[24];
+        snprintf(found, sizeof found, "%lld", (long long)v);
+        if (v < 0 || v >= n_vocab) return bad_id(path, (int64_t)i, n_vocab, found, strlen(found), err);
+        t->ids[i] = (int32_t)v;
+    }
+    return STATUS_OK;
+}
+
+enum status tokens_read(struct tokens *t, const char *path, int64_t n_vocab, struct error *err)
+{
+    struct buf text = {0};
+    *t = (struct tokens){0};
+    enum status st = file_read_all(&text, path, FILE_MAX, err);
+    if (st == STATUS_OK && text.len > 0)
+        st = npy_is(text.data, text.len) ? parse_npy(t, &text, path, n_vocab, err)
+                                         : parse_text(t, &text, path, n_vocab, err);
+    if (st == STATUS_OK && t->n == 0)
+        st = error_at(err, STATUS_FORMAT, path, NULL, "expected token ids, found none");
+    if (st != STATUS_OK) tokens_clear(t);
+    buf_clear(&text);
+    return st;
+}
