@@ -49,7 +49,7 @@ struct real_ops {
                    const void *rows, int64_t n_rows, int64_t k, const void *bias, void *acc);
     /* Row k of a (n_k, n) matrix into its place in panels of `width` columns, each (n_k, width). */
     void (*scatter)(void *panels, int64_t n_k, int64_t k, const void *row, int64_t n);
-    /* out (n_pos, n_cols <= width) (+)= x (n_pos, n_k <= MATMUL_BLOCK) · panel (n_k, width), + bias unless NULL */
+    /* out (n_pos, n_cols <= width) (+)= x (n_pos, n_k <= MATMUL_CUT) · panel (n_k, width), + bias unless NULL */
     void (*conv1d)(const struct matmul *mm, void *out, int64_t ld_out, const void *x, int64_t ld_x,
                    int64_t n_pos, const void *panel, int64_t n_k, int64_t n_cols, bool add, const void *bias);
     /* dst (cols, ld) = src (rows, cols) turned */

@@ -163,9 +163,9 @@ static enum status run_conv1d(struct linear_job *job, struct error *err)
         n_out = ((uint64_t)p->n_out + (uint64_t)ops->width - 1) / (uint64_t)ops->width * (uint64_t)ops->width;
     TRY(raw_bytes(p->w, 1, &raw, err));
     TRY(ops_reserve(f, raw, n_out * ops->size, 0, err));
-    TRY(buffer_reserve(&f->state->shared, n_out * MATMUL_BLOCK, ops->size, err));
+    TRY(buffer_reserve(&f->state->shared, n_out * MATMUL_CUT, ops->size, err));
     for (job->k0 = 0; job->k0 < p->n_in; job->k0 += job->n_k) {
-        job->n_k = p->n_in - job->k0 < MATMUL_BLOCK ? p->n_in - job->k0 : MATMUL_BLOCK;
+        job->n_k = p->n_in - job->k0 < MATMUL_CUT ? p->n_in - job->k0 : MATMUL_CUT;
         TRY(workers_run(f->workers, (uint64_t)job->n_k, slab_unit, job, err));
         TRY(workers_run(f->workers, (n_out + CONV1D_COLS - 1) / CONV1D_COLS, columns_unit, job, err));
     }

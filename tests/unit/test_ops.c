@@ -105,7 +105,7 @@ static double chain_f64(const char *set, double x, double y, double z)
 static void test_matmul_order(void **state)
 {
     (void)state;
-    enum { K = 37 };
+    enum { K = 2 * MATMUL_BLOCK + 37 };
     float pf[K * MATMUL_WIDTH_F32], rf[MATMUL_ROWS][K], af[MATMUL_ROWS * MATMUL_WIDTH_F32];
     double pd[K * MATMUL_WIDTH_F64], rd[MATMUL_ROWS][K], ad[MATMUL_ROWS * MATMUL_WIDTH_F64];
     const float *rows_f[MATMUL_ROWS];
@@ -131,18 +131,22 @@ static void test_matmul_order(void **state)
             (*m)->f32(pf, rows_f, K, af, add);
             (*m)->f64(pd, rows_d, K, ad, add);
             for (int i = 0; i < MATMUL_ROWS * MATMUL_WIDTH_F32; i++) {
-                float sum = 0;
-                for (int k = 0; k < K; k++)
+                float sum = 0, total = add ? (float)i : 0;
+                for (int k = 0; k < K; k++) {
                     sum = chain_f32(name, rf[i / MATMUL_WIDTH_F32][k],
                                     pf[k * MATMUL_WIDTH_F32 + i % MATMUL_WIDTH_F32], sum);
-                assert_true(af[i] == (add ? (float)i + sum : sum));
+                    if ((k + 1) % MATMUL_BLOCK == 0 || k + 1 == K) total += sum, sum = 0;
+                }
+                assert_true(af[i] == total);
             }
             for (int i = 0; i < MATMUL_ROWS * MATMUL_WIDTH_F64; i++) {
-                double sum = 0;
-                for (int k = 0; k < K; k++)
+                double sum = 0, total = add ? (double)i : 0;
+                for (int k = 0; k < K; k++) {
                     sum = chain_f64(name, rd[i / MATMUL_WIDTH_F64][k],
                                     pd[k * MATMUL_WIDTH_F64 + i % MATMUL_WIDTH_F64], sum);
-                assert_true(ad[i] == (add ? (double)i + sum : sum));
+                    if ((k + 1) % MATMUL_BLOCK == 0 || k + 1 == K) total += sum, sum = 0;
+                }
+                assert_true(ad[i] == total);
             }
         }
     }
