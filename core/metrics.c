@@ -85,10 +85,10 @@ static void compare_rows(struct metrics_position *p, const void *a, const void *
     p->sum_square_diff = sum_lanes(square);
 }
 
-/* With ã = a - max a and S_a = Σ e^ã: KL(a‖b) = Σ (e^ã / S_a)(ã - b̃) + ln S_b - ln S_a, which is exactly 0 for
+/* Sums of e^(logit - peak) of both rows and their divergences. With ã = a - max a and S_a = Σ e^ã: KL(a‖b) = Σ (e^ã / S_a)(ã - b̃) + ln S_b - ln S_a, which is exactly 0 for
  * equal rows. */
 static void diverge(struct metrics_position *p, const void *a, const void *b, bool is_f64, int64_t n,
-                    double peak_a, double peak_b)
+                    double peak_a, double peak_b, double sums[2])
 {
     double ab[LANES] = {0}, ba[LANES] = {0}, sum_a[LANES] = {0}, sum_b[LANES] = {0}, x[CHUNK], y[CHUNK];
     for (int64_t c = 0; c < n; c += CHUNK) {
@@ -107,7 +107,7 @@ static void diverge(struct metrics_position *p, const void *a, const void *b, bo
                 ba[j] += f * (v - u);
             }
     }
-    double s_a = sum_lanes(sum_a), s_b = sum_lanes(sum_b);
+    double s_a = sums[0] = sum_lanes(sum_a), s_b = sums[1] = sum_lanes(sum_b);
     double kl_ab = sum_lanes(ab) / s_a + (log(s_b) - log(s_a)),
            kl_ba = sum_lanes(ba) / s_b + (log(s_a) - log(s_b));
     p->kl_ab = kl_ab < 0 ? 0 : kl_ab; /* rounding */
@@ -119,15 +119,19 @@ static void measure(struct metrics_position *p, const struct metrics_block *b, i
     const void *a_row = row_of(b, b->a, pos, n), *b_row = b->b ? row_of(b, b->b, pos, n) : NULL;
     struct peak pa = {.value = -INFINITY}, pb = {.value = -INFINITY};
     int32_t next = b->next[pos];
+    double sums[2];
     compare_rows(p, a_row, b_row, b->is_f64, n, &pa, &pb);
     p->top1_a = pa.index;
     p->n_bad_a = pa.n_bad;
-    if (next >= 0) p->nll_a = log(sum_exp(a_row, b->is_f64, n, pa.value)) + pa.value - at(b, a_row, next);
-    if (!b_row) return;
-    p->top1_b = pb.index;
-    p->n_bad_b = pb.n_bad;
-    if (next >= 0) p->nll_b = log(sum_exp(b_row, b->is_f64, n, pb.value)) + pb.value - at(b, b_row, next);
-    diverge(p, a_row, b_row, b->is_f64, n, pa.value, pb.value);
+    if (b_row) {
+        p->top1_b = pb.index;
+        p->n_bad_b = pb.n_bad;
+        diverge(p, a_row, b_row, b->is_f64, n, pa.value, pb.value, sums);
+        if (next >= 0) p->nll_b = log(sums[1]) + pb.value - at(b, b_row, next);
+    } else {
+        sums[0] = sum_exp(a_row, b->is_f64, n, pa.value);
+    }
+    if (next >= 0) p->nll_a = log(sums[0]) + pa.value - at(b, a_row, next);
 }
 
 struct job {

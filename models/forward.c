@@ -43,7 +43,7 @@ static enum status make_state(struct forward *f, struct error *err)
     void *p;
     TRY(mem_alloc(&p, 1, sizeof *f->state, err));
     struct forward_state *s = f->state = p;
-    s->ops = f->precision == PRECISION_F64 ? &ops_f64 : &ops_f32;
+    s->ops = ops_select(f->precision);
     s->mm = matmul_active();
     s->n_scratch = workers_count(f->workers);
     TRY(mem_alloc(&p, (uint64_t)s->n_scratch, sizeof *s->scratch, err));

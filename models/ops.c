@@ -3,6 +3,14 @@
 
 enum { UNIT_ROWS = 16 };
 
+const struct real_ops *ops_select(enum precision p)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) return p == PRECISION_F64 ? &ops_f64_avx2 : &ops_f32_avx2;
+#endif
+    return p == PRECISION_F64 ? &ops_f64 : &ops_f32;
+}
+
 enum status op_scratch(struct forward *f, int slot, int64_t cols, struct act *a, struct error *err)
 {
     struct buffer *b = &f->state->slots[slot];

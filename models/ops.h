@@ -56,7 +56,9 @@ struct real_ops {
     void (*turn)(void *dst, int64_t ld_dst, const void *src, int64_t ld_src, int64_t rows, int64_t cols);
     void (*attention)(const struct matmul *mm, const struct attention_panel *p);
 };
-extern const struct real_ops ops_f32, ops_f64;
+extern const struct real_ops ops_f32, ops_f64, ops_f32_avx2, ops_f64_avx2;
+/* The fastest set for this precision and processor; all give the same bits. */
+const struct real_ops *ops_select(enum precision p);
 
 enum { OPS_CHUNK = 256 /* positions that share a pass over a tile of weights */ };
 

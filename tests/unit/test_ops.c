@@ -28,7 +28,7 @@ static void rig_open(struct rig *r, enum precision precision, int n_threads, int
     memset(r, 0, sizeof *r);
     r->f = (struct forward){.precision = precision, .n_max = n, .n = n, .state = &r->state};
     assert_int_equal(workers_new(&r->f.workers, n_threads, &err), STATUS_OK);
-    r->state.ops = precision == PRECISION_F64 ? &ops_f64 : &ops_f32;
+    r->state.ops = ops_select(precision);
     r->state.mm = matmul_active();
     r->state.n_scratch = n_threads;
     r->state.scratch = calloc((size_t)n_threads, sizeof *r->state.scratch);
