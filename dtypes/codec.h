@@ -96,6 +96,11 @@ decode_f32_fn decode_tq1_0, decode_tq2_0;
 encode_f32_fn encode_f32, encode_f16, encode_bf16, encode_f64;
 encode_f32_fn encode_q8_0, encode_q4_0;
 encode_f32_fn encode_q6_k;
+/* From the scales of the 16 sub-blocks: the half and the integer scales of *b, and the steps that they stand for (a zero step: keep what the
+ * search found). false: all count as zero and *b is complete. */
+bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[16]);
+/* quant_k_avx2.c */
+encode_f32_fn encode_q6_k_avx2;
 
 /* Kernel sets other than `ref`, and what asks the processor for them (kernels.c). */
 extern const struct kernels kernels_avx2;
@@ -110,10 +115,13 @@ uint16_t bf16_from_f64(double v);
 float f8_e4m3_to_f32(uint8_t b);
 float f8_e5m2_to_f32(uint8_t b);
 
-/* dtype_audit.c: add to *a what casting n values v of type `from` changed; dst holds the result. */
-void audit_f32(struct cast_audit *a, enum dtype to, enum dtype from, const float *v, const void *dst,
+/* Elements that are cast at a time, on the stack: a multiple of every block length. */
+enum { CAST_CHUNK = 1024 };
+
+/* dtype_audit.c: add to *a what casting n <= CAST_CHUNK values v of type `from` changed; dst holds the result. v is filled up past n. */
+void audit_f32(struct cast_audit *a, enum dtype to, enum dtype from, float v[CAST_CHUNK], const void *dst,
                int64_t n);
-void audit_f64(struct cast_audit *a, enum dtype to, enum dtype from, const double *v, const void *dst,
+void audit_f64(struct cast_audit *a, enum dtype to, enum dtype from, double v[CAST_CHUNK], const void *dst,
                int64_t n);
 /* true only if t is a 16-bit float type and none of the n elements is infinite or NaN: a shortcut for copies */
 bool audit_all_finite(enum dtype t, const void *src, int64_t n);

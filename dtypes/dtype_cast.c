@@ -2,8 +2,6 @@
 #include "base/memory.h"
 #include "dtypes/codec.h"
 
-enum { CHUNK = 1024 }; /* elements on the stack at a time: a multiple of every block length */
-
 static enum status check(enum dtype t, int64_t n, uint64_t *bytes, struct error *err)
 {
     const struct dtype_info *info = dtype_info(t);
@@ -60,8 +58,8 @@ enum status dtype_decode_f64(enum dtype t, const void *src, double *dst, int64_t
     }
     const unsigned char *p = src;
     for (int64_t i = 0, m; i < n; i += m, p += bytes_of(t, m)) {
-        float f[CHUNK];
-        m = n - i < CHUNK ? n - i : CHUNK;
+        float f[CAST_CHUNK];
+        m = n - i < CAST_CHUNK ? n - i : CAST_CHUNK;
         kernels_active()->decode_f32[t](p, f, m);
         for (int64_t j = 0; j < m; j++) dst[i + j] = (double)f[j];
     }
@@ -85,15 +83,15 @@ static bool store_f64(enum dtype to, const double *src, void *dst, int64_t n)
     return true;
 }
 
-/* A chunk of at most CHUNK elements, through double where float would round a first time. */
+/* A chunk of at most CAST_CHUNK elements, through double where float would round a first time. */
 static void cast_chunk(enum dtype to, void *dst, enum dtype from, const void *src, int64_t n,
                        struct cast_audit *audit)
 {
     const struct kernels *k = kernels_active();
     const struct dtype_info *info = dtype_info(from);
-    float f[CHUNK];
+    float f[CAST_CHUNK];
     if (info->decode_f64) {
-        double d[CHUNK];
+        double d[CAST_CHUNK];
         info->decode_f64(src, d, n);
         if (!store_f64(to, d, dst, n)) {
             for (int64_t i = 0; i < n; i++) f[i] = (float)d[i];
@@ -114,11 +112,11 @@ static void audit_copy(enum dtype t, const void *src, int64_t n, struct cast_aud
     if (!info->is_float || !info->decode_f32 || audit_all_finite(t, src, n)) {
         audit->n += (uint64_t)n;
     } else if (info->decode_f64) {
-        double d[CHUNK];
+        double d[CAST_CHUNK];
         info->decode_f64(src, d, n);
         audit_f64(audit, t, t, d, src, n);
     } else {
-        float f[CHUNK];
+        float f[CAST_CHUNK];
         kernels_active()->decode_f32[t](src, f, n);
         audit_f32(audit, t, t, f, src, n);
     }
@@ -139,7 +137,7 @@ enum status dtype_cast(enum dtype to, void *dst, enum dtype from, const void *sr
     const unsigned char *in = src;
     unsigned char *out = dst;
     for (int64_t i = 0, m; i < n; i += m) {
-        m = n - i < CHUNK ? n - i : CHUNK;
+        m = n - i < CAST_CHUNK ? n - i : CAST_CHUNK;
         if (to == from)
             audit_copy(to, in, m, audit);
         else

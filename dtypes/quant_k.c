@@ -69,36 +69,47 @@ static void pack_q6_k(const int8_t *q, struct block_q6_k *b)
     }
 }
 
+bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[16])
+{
+    float extreme = 0.0f, amax = 0.0f;
+    for (int s = 0; s < 16; s++) {
+        float a = fabsf(scales[s]);
+        if (a > amax) { /* never true for NaN: a block whose sums overflow counts as zero */
+            amax = a;
+            extreme = scales[s];
+        }
+    }
+    if (amax < scale_eps) {
+        memset(b, 0, sizeof *b);
+        return false;
+    }
+    float iscale = -128.0f / extreme;
+    b->d = half_store(1 / iscale);
+    for (int s = 0; s < 16; s++) {
+        int32_t v = i32_nearest(iscale * scales[s]);
+        b->scales[s] = (int8_t)(v < 127 ? v : 127);
+        steps[s] = half_load(b->d) * (float)b->scales[s];
+    }
+    return true;
+}
+
 void encode_q6_k(const float *src, void *dst, int64_t n)
 {
     struct block_q6_k *b = dst;
     for (; n > 0; n -= QK_K, b++, src += QK_K) {
         int8_t q[QK_K];
-        float scales[16], extreme = 0.0f, amax = 0.0f;
+        float scales[16], steps[16];
         for (int s = 0; s < 16; s++) {
             const float *x = src + 16 * s;
             float w[16];
             for (int i = 0; i < 16; i++) w[i] = x[i] * x[i];
             scales[s] = search_symmetric(16, 32, x, w, q + 16 * s);
-            float a = fabsf(scales[s]);
-            if (a > amax) { /* never true for NaN: a block whose sums overflow counts as zero */
-                amax = a;
-                extreme = scales[s];
-            }
         }
-        if (amax < scale_eps) {
-            memset(b, 0, sizeof *b);
-            continue;
-        }
-        float iscale = -128.0f / extreme;
-        b->d = half_store(1 / iscale);
-        for (int s = 0; s < 16; s++) {
-            int32_t v = i32_nearest(iscale * scales[s]);
-            b->scales[s] = (int8_t)(v < 127 ? v : 127);
-            float d = half_load(b->d) * (float)b->scales[s];
-            if (d == 0) continue; /* what the search left stays */
-            for (int i = 16 * s; i < 16 * s + 16; i++)
-                q[i] = (int8_t)i32_clamp(i32_nearest(src[i] / d), -32, 31);
+        if (!q6_k_set_scales(b, scales, steps)) continue;
+        for (int i = 0; i < QK_K; i++) {
+            float step = steps[i / 16];
+            if (step != 0) /* else what the search left stays */
+                q[i] = (int8_t)i32_clamp(i32_nearest(src[i] / step), -32, 31);
         }
         pack_q6_k(q, b);
     }
