@@ -155,15 +155,16 @@ static enum status gather(const struct gather *g, int d, uint64_t src, uint64_t 
 enum status strided_gather(const struct tensor *t, uint64_t elem_bytes, const struct strided_block *b,
                            void *dst, strided_read_fn *read, void *ctx, struct error *err)
 {
-    void *scratch;
-    TRY(mem_alloc(&scratch, STRIDED_SPAN_BYTES, 1, err));
     struct gather g = {.elem = elem_bytes,
                        .max_span = STRIDED_SPAN_BYTES / elem_bytes,
                        .dst = dst,
-                       .scratch = scratch,
                        .read = read,
                        .ctx = ctx};
+    void *scratch;
     plan(&g, t, b);
+    if (g.span[0] < g.max_span) g.max_span = g.span[0]; /* a small view needs no more memory than that */
+    TRY(mem_alloc(&scratch, g.max_span, (size_t)elem_bytes, err));
+    g.scratch = scratch;
     enum status st = gather(&g, 0, b->off, 0, err);
     free(scratch);
     return st;

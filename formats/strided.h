@@ -25,7 +25,7 @@ struct strided_block strided_block(const struct tensor *t, uint64_t elem_bytes, 
 
 /* Bytes [off, off + n) of the storage, counted from the view's first element. */
 typedef enum status strided_read_fn(void *ctx, uint64_t off, void *dst, size_t n, struct error *err);
-/* Uses STRIDED_SPAN_BYTES of memory. elem_bytes is at most 16. */
+/* Uses at most STRIDED_SPAN_BYTES of memory. elem_bytes is at most 16. */
 enum status strided_gather(const struct tensor *t, uint64_t elem_bytes, const struct strided_block *b,
                            void *dst, strided_read_fn *read, void *ctx, struct error *err);
 
