@@ -232,10 +232,12 @@ static enum status parse_object(struct header *h, member_fn *member, void *ctx, 
 static enum status read_dtype(struct header *h, struct entry *e, struct error *err)
 {
     struct text name;
-    char s[16] = "";
+    char s[16];
+    size_t n = 0;
     TRY(parse_string(h, &name, err));
-    if (name.n < sizeof s) s[text_decode(&name, s)] = '\0';
-    e->t.dtype = dtype_from_st_name(s);
+    if (name.n < sizeof s) n = text_decode(&name, s);
+    s[n] = '\0';
+    e->t.dtype = memchr(s, 0, n) ? DTYPE_COUNT : dtype_from_st_name(s); /* no name ends before its NUL */
     if (e->t.dtype != DTYPE_COUNT) return STATUS_OK;
     return error_at(err, STATUS_FORMAT, h->c->file.path, h->tensor, "unknown dtype '%.*s'",
                     (int)(name.n < 32 ? name.n : 32), name.s);
