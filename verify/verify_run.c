@@ -1,7 +1,7 @@
 #include "verify/verify_run.h"
 
 #include "base/file.h"
-#include "core/npy.h"
+#include "formats/npy.h"
 
 #include <stdlib.h>
 
@@ -88,8 +88,9 @@ static enum status open_output(struct session *s, struct error *err)
     if (!r->logits_path) return STATUS_OK;
     struct buf header = {0};
     uint64_t bytes;
-    npy_header(&header, r->precision == PRECISION_F64, r->tokens->n, r->a->hp.n_vocab);
-    enum status st = buf_check(&header, err);
+    const int64_t shape[] = {r->tokens->n, r->a->hp.n_vocab};
+    enum status st =
+        npy_header(&header, r->precision == PRECISION_F64 ? DTYPE_F64 : DTYPE_F32, 2, shape, err);
     if (st == STATUS_OK && (!size_mul((uint64_t)r->tokens->n, (uint64_t)r->a->hp.n_vocab, &bytes) ||
                             !size_mul(bytes, s->size, &bytes) || !size_add(bytes, header.len, &bytes)))
         st = error_at(err, STATUS_RANGE, r->logits_path, NULL, "the logits do not fit a file");

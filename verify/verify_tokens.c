@@ -1,7 +1,7 @@
 #include "verify/verify_tokens.h"
 
 #include "base/file.h"
-#include "core/npy.h"
+#include "formats/npy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,34 +84,38 @@ static enum status parse_text(struct tokens *t, const struct buf *text, const ch
     return STATUS_OK;
 }
 
-/* Element i as a signed number; unsigned ones beyond it come out negative, which is refused just as well. */
-static int64_t element(const struct npy *a, uint64_t i)
+static enum status take_array(struct tokens *t, const struct npy *a, const char *path, int64_t n_vocab,
+                              struct error *err)
 {
-    uint64_t v = 0;
-    memcpy(&v, a->data + i * (uint64_t)a->size_bytes, (size_t)a->size_bytes);
-    int unused = 64 - 8 * a->size_bytes;
-    return a->kind == 'i' ? (int64_t)(v << unused) >> unused : (int64_t)v;
-}
-
-static enum status parse_npy(struct tokens *t, const struct buf *text, const char *path, int64_t n_vocab,
-                             struct error *err)
-{
-    struct npy a;
-    TRY(npy_parse(&a, text->data, text->len, path, err));
-    bool flat = a.n_dims == 1 || (a.n_dims == 2 && a.shape[0] == 1);
-    if (!flat || (a.kind != 'i' && a.kind != 'u'))
+    bool flat = a->n_dims == 1 || (a->n_dims == 2 && a->shape[0] == 1);
+    if (!flat || (a->dtype != DTYPE_I32 && a->dtype != DTYPE_I64))
         return error_at(err, STATUS_FORMAT, path, NULL,
-                        "expected integers of shape (n) or (1, n), found %d dimensions of '%c%d'", a.n_dims,
-                        a.kind, a.size_bytes);
-    TRY(allocate(t, a.n_elements, err));
-    for (uint64_t i = 0; i < a.n_elements; i++) {
-        int64_t v = element(&a, i);
+                        "expected integers of shape (n) or (1, n), found %d dimensions of %s", a->n_dims,
+                        dtype_info(a->dtype)->name);
+    TRY(allocate(t, (uint64_t)a->n_elements, err));
+    for (int64_t i = 0; i < a->n_elements; i++) {
+        int64_t v = npy_int(a, i);
         char found[24];
-        snprintf(found, sizeof found, "%lld", (long long)v);
-        if (v < 0 || v >= n_vocab) return bad_id(path, (int64_t)i, n_vocab, found, strlen(found), err);
+        int n = snprintf(found, sizeof found, "%lld", (long long)v);
+        if (v < 0 || v >= n_vocab) return bad_id(path, i, n_vocab, found, (size_t)n, err);
         t->ids[i] = (int32_t)v;
     }
     return STATUS_OK;
+}
+
+static enum status read_array(struct tokens *t, const char *path, int64_t n_vocab, struct error *err)
+{
+    struct npy a;
+    TRY(npy_read(&a, path, FILE_MAX, err));
+    enum status st = take_array(t, &a, path, n_vocab, err);
+    npy_clear(&a);
+    return st;
+}
+
+static bool is_array(const struct buf *text)
+{
+    static const char magic[] = "\x93NUMPY";
+    return text->len >= sizeof magic - 1 && memcmp(text->data, magic, sizeof magic - 1) == 0;
 }
 
 enum status tokens_read(struct tokens *t, const char *path, int64_t n_vocab, struct error *err)
@@ -120,8 +124,7 @@ enum status tokens_read(struct tokens *t, const char *path, int64_t n_vocab, str
     *t = (struct tokens){0};
     enum status st = file_read_all(&text, path, FILE_MAX, err);
     if (st == STATUS_OK && text.len > 0)
-        st = npy_is(text.data, text.len) ? parse_npy(t, &text, path, n_vocab, err)
-                                         : parse_text(t, &text, path, n_vocab, err);
+        st = is_array(&text) ? read_array(t, path, n_vocab, err) : parse_text(t, &text, path, n_vocab, err);
     if (st == STATUS_OK && t->n == 0)
         st = error_at(err, STATUS_FORMAT, path, NULL, "expected token ids, found none");
     if (st != STATUS_OK) tokens_clear(t);
