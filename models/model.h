@@ -8,8 +8,11 @@
  *
  * After a successful open every required tensor is present, has the shape the configuration says, and no tensor is left unexplained:
  * a tensor that no rule lists, a missing one, a shape that contradicts the config, an unknown model type, activation or RoPE type are
- * errors that name the tensor or key with expected and found. Config keys that are neither used nor listed as ignored become warnings
- * ("config-key-unused").
+ * errors that name the tensor or key with expected and found. Opening reads no weights, except to compare a stored output matrix with the
+ * embedding that it is said to equal.
+ * Warnings: config-key-unused, config-keys-differ (two spellings of one key), rope-blocks-differ, rope-theta-differs, rope-types-differ,
+ * tied-head-dropped (equal to the embedding), tied-head-differs (both kept), lm-head-missing (taken as tied), task-head-dropped,
+ * vocab-size-differs (GGUF); from model_put_hparams: runtime-ignores-activation, rope-value-rounded (a float does not hold it).
  */
 #ifndef LATHE_MODEL_H
 #define LATHE_MODEL_H
