@@ -1,6 +1,7 @@
 #include "quantize/quantize.h"
 #include "base/options.h"
 #include "core/emit.h"
+#include "core/explain.h"
 #include "core/plan_report.h"
 #include "core/rewrite.h"
 
@@ -172,6 +173,7 @@ static int run(struct tool *tool, struct quantize_options *o)
 {
     struct error err = {0};
     struct quantization q = {.tool = tool, .opt = o, .start_ns = clock_ns()};
+    if (tool->explain) return explain_run(tool);
     if (o->list_types) return list_types(tool);
     signals_install();
     enum status st = check_arguments(o, tool, &err);
@@ -191,14 +193,14 @@ int quantize_main(int argc, char **argv)
          "the one type for every matrix, without the recipe's exceptions", "Types"},
         {"list-types", 0, NULL, OPTION_FLAG, &o.list_types,
          "print recipes and types with their bits per weight", NULL},
+        {"allow-overflow", 0, NULL, OPTION_FLAG, &o.allow_overflow,
+         "store infinities where the type cannot hold a weight", NULL},
         {"allow-requantize", 0, NULL, OPTION_FLAG, &o.allow_requantize,
          "let quantized tensors become another type", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", "Output"},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
          "Checks"},
         {"strict", 0, NULL, OPTION_FLAG, &o.strict, "warnings, fallback types included, become errors", NULL},
-        {"allow-overflow", 0, NULL, OPTION_FLAG, &o.allow_overflow,
-         "store infinities where the type cannot hold a weight", NULL},
         {0},
     };
     struct tool tool = {

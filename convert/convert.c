@@ -1,0 +1,240 @@
+#include "convert/convert.h"
+#include "base/options.h"
+#include "convert/model_plan.h"
+#include "core/emit.h"
+#include "core/explain.h"
+#include "core/plan_report.h"
+#include "core/rewrite.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct convert_options {
+    const char *source, *output, *type, *config;
+    int receipt;
+    bool pure, dry_run, strict, force, allow_overflow, allow_requantize;
+    const struct recipe *recipe; /* NULL: keep */
+};
+struct conversion {
+    const struct tool *tool;
+    const struct convert_options *opt;
+    struct model *model; /* NULL for a GGUF, whose tensors are taken as they are */
+    struct checkpoint *gguf;
+    const struct checkpoint *ckpt; /* of either */
+    struct plan plan;
+    struct warnings warn;
+    int64_t start_ns;
+};
+
+/* --- options --- */
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static enum status check_output(const struct convert_options *o, struct error *err)
+{
+    if (!o->output) {
+        if (o->dry_run) return STATUS_OK;
+        error_set(err, STATUS_USAGE, "no output given");
+        return error_hint(err, "-o OUT.gguf names it; --dry-run shows the plan without one");
+    }
+    if (file_is_dir(o->output) || !ends_with(o->output, ".gguf")) {
+        error_at(err, STATUS_USAGE, o->output, NULL,
+                 "expected the name of a .gguf file; writing a safetensors folder is not in this version");
+        return err->status;
+    }
+    return o->dry_run ? STATUS_OK : emit_check_free(o->output, o->force, err);
+}
+
+static enum status check_options(struct convert_options *o, struct error *err)
+{
+    if (strcmp(o->type, "keep") != 0)
+        TRY(recipe_find(&o->recipe, o->type, err));
+    else if (o->pure)
+        return error_set(err, STATUS_USAGE, "--pure needs a --type");
+    return check_output(o, err);
+}
+
+/* Options of later versions get a clear answer instead of a guess at a typo. */
+static const char *later_option(int argc, char **argv)
+{
+    static const char name[] = "--split-max-size";
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strncmp(argv[i], name, sizeof name - 1) == 0) return name;
+    return NULL;
+}
+
+/* --- the work --- */
+
+static enum status plan_gguf(struct conversion *c, struct error *err)
+{
+    const struct convert_options *o = c->opt;
+    if (o->config)
+        return error_at(err, STATUS_USAGE, o->source, NULL,
+                        "--config is for checkpoints; a GGUF file has its own");
+    struct rewrite_options rewrite = {
+        .recipe = o->recipe,
+        .pure = o->pure,
+        .allow_requantize = o->allow_requantize,
+        .drop_receipt = o->receipt == RECEIPT_NONE,
+    };
+    return plan_rewrite(&c->plan, c->ckpt, &rewrite, err);
+}
+
+static enum status plan_model(struct conversion *c, struct error *err)
+{
+    const struct convert_options *o = c->opt;
+    struct model_plan_options options = {
+        .recipe = o->recipe,
+        .pure = o->pure,
+        .receipt = (enum receipt_level)o->receipt,
+        .config_path = o->config,
+    };
+    return model_plan(&c->plan, c->model, &options, &c->warn, err);
+}
+
+static enum status open_source(struct conversion *c, struct error *err)
+{
+    struct checkpoint *ckpt;
+    struct model_options options = {.config_path = c->opt->config};
+    TRY(ckpt_open(&ckpt, c->opt->source, err));
+    c->ckpt = ckpt;
+    if (ckpt_gguf(ckpt)) {
+        c->gguf = ckpt;
+        return STATUS_OK;
+    }
+    return model_bind(&c->model, ckpt, &options, &c->warn, err);
+}
+
+static enum status make_plan(struct conversion *c, struct error *err)
+{
+    TRY(open_source(c, err));
+    TRY(c->model ? plan_model(c, err) : plan_gguf(c, err));
+    TRY(plan_layout(&c->plan, err));
+    report_fallbacks(&c->plan, &c->warn);
+    TRY(warnings_check(&c->warn, err));
+    return c->opt->strict ? report_strict(&c->warn, c->opt->source, err) : STATUS_OK;
+}
+
+static enum status convert(struct conversion *c, struct error *err)
+{
+    const struct convert_options *o = c->opt;
+    TRY(make_plan(c, err));
+    if (o->dry_run) return STATUS_OK;
+    struct emit_options emit = {
+        .path = o->output,
+        .source = c->ckpt,
+        .warn = &c->warn,
+        .force = o->force,
+        .strict = o->strict,
+        .hash = c->model && o->receipt != RECEIPT_NONE,
+        .allow_overflow = o->allow_overflow,
+        .threads = c->tool->threads,
+        .label = "converting",
+        .progress = c->tool->progress,
+        .quiet = c->tool->quiet,
+    };
+    return emit_file(&c->plan, &emit, err);
+}
+
+static void print_notes(const struct conversion *c)
+{
+    struct buf b = {0};
+    const struct checkpoint *ckpt = c->ckpt;
+    for (size_t i = 0; i < ckpt->notes.count; i++) {
+        char text[1024];
+        text_escape(ckpt->notes.items[i], text, sizeof text);
+        buf_printf(&b, "%s: note: %s\n", c->tool->name, text);
+    }
+    report_warnings(&c->warn, c->tool->name, &b);
+    if (b.data) fputs(b.data, stderr);
+    buf_clear(&b);
+}
+
+static int finish(struct conversion *c)
+{
+    struct buf text = {0};
+    struct emit_summary summary = {
+        .source = c->opt->source,
+        .output = c->opt->output,
+        .plan = &c->plan,
+        .checkpoint = c->ckpt,
+        .warn = &c->warn,
+        .dry_run = c->opt->dry_run,
+        .start_ns = c->start_ns,
+    };
+    if (c->tool->json)
+        emit_json(&summary, &text);
+    else if (!c->tool->quiet || c->opt->dry_run)
+        emit_text(&summary, &text);
+    if (!c->tool->json && !c->tool->quiet) print_notes(c);
+    int code = tool_finish(c->tool, &text, 0);
+    buf_clear(&text);
+    return code;
+}
+
+int convert_main(int argc, char **argv)
+{
+    struct convert_options o = {.type = "keep", .receipt = RECEIPT_FULL};
+    const struct option_spec specs[] = {
+        {"output", 'o', "OUT.gguf", OPTION_STRING, &o.output, "file to write", "Output"},
+        {"receipt", 0, "none|lean|full", OPTION_CHOICE, &o.receipt,
+         "how much of the source to record (default full)", NULL},
+        {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", NULL},
+        {"type", 0, "TYPE", OPTION_STRING, &o.type,
+         "storage of the matrices: keep (default), f32, f16, bf16, q8_0, q6_k, q4_0", "Types"},
+        {"pure", 0, NULL, OPTION_FLAG, &o.pure, "that type for every matrix, without the recipe's exceptions",
+         NULL},
+        {"allow-overflow", 0, NULL, OPTION_FLAG, &o.allow_overflow,
+         "store infinities where the type cannot hold a weight", NULL},
+        {"allow-requantize", 0, NULL, OPTION_FLAG, &o.allow_requantize,
+         "let quantized tensors of a GGUF become another type", NULL},
+        {"config", 0, "FILE", OPTION_STRING, &o.config, "config.json to use instead of the folder's",
+         "Source"},
+        {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
+         "Checks"},
+        {"strict", 0, NULL, OPTION_FLAG, &o.strict, "warnings become errors", NULL},
+        {0},
+    };
+    struct tool tool = {
+        .name = "lathe-convert",
+        .usage = "SRC -o OUT.gguf",
+        .summary = "Converts a checkpoint (a folder, an index, a shard or one file; safetensors, PyTorch or "
+                   "GGUF, recognised by content) to GGUF.",
+        .examples = "  lathe-convert SmolLM2-135M/ -o smollm2.gguf\n"
+                    "  lathe-convert gpt2/ -o gpt2.gguf --type f16 --dry-run\n",
+        .specs = specs,
+        .n_min = 1,
+        .n_max = 1,
+    };
+    struct error err = {0};
+    enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
+    const char *later = later_option(argc, argv);
+    if (parsed == TOOL_MISUSE && later) error_set(&err, STATUS_USAGE, "%s is not in this version", later);
+    if (parsed != TOOL_RUN) {
+        int code = parsed == TOOL_DONE ? 0 : tool_fail(&tool, &err);
+        tool_clear(&tool);
+        return code;
+    }
+    if (tool.explain) {
+        int code = explain_run(&tool);
+        tool_clear(&tool);
+        return code;
+    }
+    o.source = tool.args[0];
+    struct conversion c = {.tool = &tool, .opt = &o, .start_ns = clock_ns()};
+    signals_install();
+    enum status st = check_options(&o, &err);
+    if (st == STATUS_OK) st = convert(&c, &err);
+    int code = st == STATUS_OK ? finish(&c) : tool_fail(&tool, &err);
+    plan_clear(&c.plan);
+    if (c.model) model_close(c.model);
+    ckpt_close(c.gguf);
+    warnings_clear(&c.warn);
+    tool_clear(&tool);
+    return code;
+}

@@ -1,0 +1,207 @@
+#include "convert/model_plan.h"
+#include "formats/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUANTIZATION_VERSION = 2 }; /* ggml's; its converter writes it into every file */
+
+struct builder {
+    struct plan *plan;
+    const struct model *m;
+    const struct model_plan_options *opt;
+    struct recipe_state recipe;
+    size_t n_f64, n_f8;
+};
+
+/* --- types --- */
+
+/* What a matrix that keeps its type becomes: GGUF has no type for some. */
+static enum dtype kept_type(struct builder *b, enum dtype from)
+{
+    switch (from) {
+    case DTYPE_F32:
+    case DTYPE_F16:
+    case DTYPE_BF16:
+        return from;
+    case DTYPE_F64:
+        b->n_f64++;
+        return DTYPE_F32;
+    case DTYPE_F8_E4M3:
+    case DTYPE_F8_E5M2:
+        b->n_f8++;
+        return DTYPE_BF16;
+    default:
+        return DTYPE_COUNT;
+    }
+}
+
+static enum status choose_type(struct builder *b, const struct ckpt_tensor *source, struct plan_tensor *t,
+                               int n_dims, const int64_t *shape, struct error *err)
+{
+    const struct dtype_info *from = dtype_info(source->t->dtype);
+    if (!from->is_float)
+        return error_at(err, STATUS_UNSUPPORTED, source->container->file.path, source->t->name,
+                        "is of type %s; expected floating-point weights",
+                        plan_source_type_name(source->t->dtype));
+    if (!recipe_covers(t->name, n_dims, shape, &t->why)) {
+        t->to = DTYPE_F32; /* as runtimes need them */
+        return STATUS_OK;
+    }
+    t->why = "matrix";
+    if (b->opt->recipe) {
+        struct recipe_choice choice;
+        TRY(recipe_choose(&b->recipe, t->name, n_dims, shape, &choice, err));
+        t->to = choice.type;
+        t->wanted = choice.wanted;
+        t->why = choice.why;
+        return STATUS_OK;
+    }
+    t->to = kept_type(b, source->t->dtype);
+    if (t->to != DTYPE_COUNT) return STATUS_OK;
+    error_at(err, STATUS_UNSUPPORTED, source->container->file.path, source->t->name,
+             "GGUF has no type for %s", plan_source_type_name(source->t->dtype));
+    return error_hint(err, "--type names one to convert to");
+}
+
+/* --- tensors --- */
+
+/* "blk.{i}.attn_q.weight" with the layer's number. */
+static const char *target_name(struct plan *p, const char *pattern, int64_t layer)
+{
+    const char *hole = strstr(pattern, "{i}");
+    if (!hole) return arena_printf(&p->mem, "%s", pattern);
+    return arena_printf(&p->mem, "%.*s%lld%s", (int)(hole - pattern), pattern, (long long)layer, hole + 3);
+}
+
+static enum status add_weight(struct builder *b, const struct weight *weight, struct error *err)
+{
+    const struct tensor_rule *rule = weight->rule;
+    const struct tensor *source = weight->t->t;
+    struct plan_tensor t = {.name = target_name(b->plan, rule->target, weight->layer),
+                            .transform = rule->transform};
+    if (!t.name) return error_nomem(err, strlen(rule->target));
+    if (rule->transform == TRANSFORM_ROPE_ROWS) t.heads = hparams_eval(&b->m->hp, rule->heads);
+    struct transform_spec spec; /* only for the target's shape: rows are what types are chosen by */
+    if (transform_init(&spec, t.transform, source->dtype, source->n_dims, source->shape, t.heads, err) !=
+        STATUS_OK) {
+        struct error cause = *err;
+        return error_at(err, cause.status, weight->t->container->file.path, source->name, "%s", cause.text);
+    }
+    TRY(choose_type(b, weight->t, &t, spec.n_dims, spec.shape, err));
+    return plan_add(b->plan, &t, weight->t, err);
+}
+
+/* A source pattern: {p} is the prefix, {i} a number. */
+static bool matches(const char *pattern, const char *prefix, const char *name)
+{
+    while (*pattern) {
+        if (strncmp(pattern, "{p}", 3) == 0) {
+            size_t n = strlen(prefix);
+            if (strncmp(name, prefix, n) != 0) return false;
+            name += n;
+            pattern += 3;
+        } else if (strncmp(pattern, "{i}", 3) == 0) {
+            size_t n = strspn(name, "0123456789");
+            if (n == 0) return false;
+            name += n;
+            pattern += 3;
+        } else if (*pattern++ != *name++) {
+            return false;
+        }
+    }
+    return *name == 0;
+}
+
+/* Why a source tensor has no place in the output: the rule that names it tells. */
+static const char *drop_reason(const struct model *m, const char *name)
+{
+    for (const struct tensor_rule *rule = m->arch->rules; rule->source || rule->target; rule++)
+        for (const char *const *prefix = m->arch->prefixes; rule->source && *prefix; prefix++) {
+            if (!matches(rule->source, *prefix, name)) continue;
+            if (rule->presence == PRESENCE_LEFT_OUT) return "head of another task";
+            if (rule->presence == PRESENCE_DROPPED) return "buffer";
+            if (rule->role == ROLE_OUTPUT) return "equal to the token embedding";
+        }
+    return "not used";
+}
+
+static int compare_pointers(const void *a, const void *b)
+{
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    return x < y ? -1 : x > y;
+}
+
+static enum status add_dropped(struct builder *b, struct error *err)
+{
+    const struct model *m = b->m;
+    const struct ckpt_tensor **bound = calloc(m->n_weights + 1, sizeof *bound);
+    if (!bound) return error_nomem(err, m->n_weights * sizeof *bound);
+    for (size_t i = 0; i < m->n_weights; i++) bound[i] = m->weights[i].t;
+    qsort(bound, m->n_weights, sizeof *bound, compare_pointers);
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < m->ckpt->n_tensors && st == STATUS_OK; i++) {
+        const struct ckpt_tensor *t = &m->ckpt->tensors[i];
+        if (!bsearch(&t, bound, m->n_weights, sizeof *bound, compare_pointers))
+            st = plan_drop(b->plan, t, drop_reason(m, t->t->name), err);
+    }
+    free(bound);
+    return st;
+}
+
+/* --- metadata --- */
+
+static enum status put_tokenizer(struct builder *b, struct warnings *warn, struct error *err)
+{
+    struct tokenizer *t;
+    TRY(tokenizer_load(&t, b->m->ckpt->dir, b->m->hp.n_vocab, warn, err));
+    tokenizer_put(t, &b->plan->out);
+    tokenizer_free(t);
+    return STATUS_OK;
+}
+
+static enum status put_metadata(struct builder *b, struct warnings *warn, struct error *err)
+{
+    struct gguf_writer *w = &b->plan->out;
+    uint32_t file_type;
+    gguf_put_string(w, "general.architecture", b->m->arch->gguf_arch);
+    gguf_put_string(w, "general.type", "model");
+    if (b->m->name) gguf_put_string(w, "general.name", b->m->name);
+    TRY(model_put_hparams(b->m->arch, &b->m->hp, w, warn, err));
+    if (b->opt->recipe)
+        gguf_put_u32(w, "general.file_type", b->opt->recipe->file_type);
+    else if (recipe_file_type(plan_main_type(b->plan), &file_type))
+        gguf_put_u32(w, "general.file_type", file_type);
+    TRY(put_tokenizer(b, warn, err));
+    gguf_put_u32(w, "general.quantization_version", QUANTIZATION_VERSION);
+    return STATUS_OK;
+}
+
+static void warn_types(const struct builder *b, struct warnings *warn)
+{
+    if (b->n_f64 > 0)
+        warnings_add(warn, "source-f64",
+                     "%zu matrices are F64; GGUF's runtimes compute with no such type, stored as F32",
+                     b->n_f64);
+    if (b->n_f8 > 0)
+        warnings_add(warn, "source-f8",
+                     "%zu matrices are F8, which GGUF has not; stored as BF16, which holds every value",
+                     b->n_f8);
+}
+
+enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,
+                       struct warnings *warn, struct error *err)
+{
+    struct builder b = {.plan = p, .m = m, .opt = opt};
+    struct recipe_facts facts = {.arch = m->arch->gguf_arch,
+                                 .has_output = model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT) != NULL};
+    if (opt->recipe) b.recipe = recipe_begin(opt->recipe, opt->pure, &facts);
+    if (m->n_weights == 0)
+        return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL, "holds no tensor of the family %s",
+                        m->arch->family);
+    for (size_t i = 0; i < m->n_weights; i++) TRY(add_weight(&b, &m->weights[i], err));
+    TRY(add_dropped(&b, err));
+    warn_types(&b, warn);
+    TRY(put_metadata(&b, warn, err));
+    return receipt_put(p, m, opt->receipt, opt->config_path, err);
+}

@@ -1,0 +1,20 @@
+/* The plan of a model in a source layout (safetensors, torch) that becomes a file of the unified format. */
+#ifndef LATHE_MODEL_PLAN_H
+#define LATHE_MODEL_PLAN_H
+
+#include "base/warnings.h"
+#include "core/plan.h"
+#include "core/receipt.h"
+#include "core/recipe.h"
+
+struct model_plan_options {
+    const struct recipe *recipe; /* NULL: every matrix keeps its type, as far as GGUF has it */
+    bool pure;
+    enum receipt_level receipt;
+    const char *config_path; /* as given to model_open */
+};
+/* Tensors and metadata; plan_layout is left to the caller. m is not a GGUF and outlives the plan. */
+enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,
+                       struct warnings *warn, struct error *err);
+
+#endif

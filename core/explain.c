@@ -1,0 +1,121 @@
+#include "core/explain.h"
+
+#include <string.h>
+
+static const struct {
+    const char *code, *text;
+} entries[] = {
+    {"cast-flushed",
+     "Some weights are not zero in the source and become zero in the output's type: they are smaller than "
+     "half of its smallest number\n"
+     "(F16: 3e-8), or, in a block type, all of a block is that small beside the steps of its scale.\n"
+     "To keep them: --type keep, bf16 or f32. Weights that small rarely matter; lathe-verify measures "
+     "whether they do.\n"},
+    {"cast-overflow", "Some finite weights are beyond the range of the output's type (F16 ends at 65504) and "
+                      "are stored as infinity because\n"
+                      "--allow-overflow was given. Such a model usually computes NaN. --type keep, bf16 or "
+                      "f32 hold the values.\n"},
+    {"cast-subnormal",
+     "Some weights fall into the subnormal range of the output's type (F16: below 6.1e-5) and are stored "
+     "with fewer bits.\n"
+     "Common when a BF16 model is stored as F16. To keep every bit: --type keep, bf16 or f32.\n"},
+    {"chat-template-differs", "The folder holds a chat template as a file and another one in "
+                              "tokenizer_config.json. The file wins, as in transformers.\n"},
+    {"config-key-unused", "config.json has a key that lathe neither uses nor knows to be without effect on "
+                          "the model's output. If the key changes how the model\n"
+                          "computes, the conversion lacks that. The receipt keeps config.json as a whole. "
+                          "--strict makes this an error.\n"},
+    {"config-keys-differ", "config.json says one thing twice, under two names, with different values. The "
+                           "first spelling is used, as transformers does.\n"},
+    {"lm-head-missing", "The configuration does not tie the output matrix to the token embedding, but there "
+                        "is no output matrix in the checkpoint. transformers\n"
+                        "would start with random numbers; lathe takes the model as tied.\n"},
+    {"rope-blocks-differ",
+     "config.json has both rope_scaling and rope_parameters, and they differ. rope_scaling is used.\n"},
+    {"rope-theta-differs", "The base of the rotary positions is given twice with different values. The one "
+                           "inside the block is used, as transformers does.\n"},
+    {"rope-types-differ", "The RoPE block gives its type twice, as type and as rope_type, with different "
+                          "words. rope_type is used, as transformers does.\n"},
+    {"rope-value-rounded", "A RoPE value does not fit GGUF's 32-bit float exactly. The source's block stands "
+                           "in lathe.rope.source with every digit.\n"},
+    {"runtime-ignores-activation", "llama.cpp computes another activation function for this architecture "
+                                   "than the model was trained with. The difference is small for\n"
+                                   "the two forms of GELU (at most 5e-4 per value). lathe-verify uses the "
+                                   "right one, which the file keeps.\n"},
+    {"source-f64", "Weights are stored as 64-bit floats. GGUF can hold them, but no runtime computes with "
+                   "them, so matrices become F32.\n"},
+    {"source-f8", "Weights are stored as 8-bit floats without scales. GGUF has no such type; BF16 holds each "
+                  "of their values exactly.\n"},
+    {"source-inf", "The source has infinite weights; they are in the output as they were. The checkpoint is "
+                   "probably broken.\n"},
+    {"source-nan", "The source has weights that are NaN; they are in the output as they were. The checkpoint "
+                   "is probably broken.\n"},
+    {"task-head-dropped", "The checkpoint holds the head of another task (classification, say) beside the "
+                          "language model. It is left out.\n"},
+    {"tied-head-differs", "The configuration ties the output matrix to the token embedding, but the "
+                          "checkpoint stores both and they differ. Both are kept and\n"
+                          "the output is untied, as transformers reads such a file.\n"},
+    {"tied-head-dropped", "The checkpoint stores the output matrix although it equals the token embedding. "
+                          "It is stored once; runtimes use the embedding.\n"},
+    {"tokenizer-duplicate", "Two ids of the vocabulary have one text. llama.cpp insists on different texts, "
+                            "so the later one is renamed. It was never produced.\n"},
+    {"tokenizer-id-twice", "An id is given to two tokens. The first keeps it, the other one is left out.\n"},
+    {"tokenizer-ignore-merges", "tokenizer.json says whether a word that is a token is left whole before "
+                                "merges are tried; llama.cpp decides that by the name of the\n"
+                                "pre-tokenizer and decides otherwise. Some words may be cut differently.\n"},
+    {"tokenizer-merge-malformed", "A line of the merges is not two parts. It is left out.\n"},
+    {"tokenizer-missing", "There are no tokenizer files beside the weights, so the output has no vocabulary "
+                          "and runtimes cannot turn text into ids. Put\n"
+                          "tokenizer.json (or tokenizer.model, or vocab.json and merges.txt) into the folder "
+                          "and convert again.\n"},
+    {"tokenizer-no-merges", "The vocabulary comes without merges: text is encoded byte by byte.\n"},
+    {"tokenizer-normalizer", "The tokenizer changes the form of text (Unicode normalisation, say) before it "
+                             "cuts it; llama.cpp does not. Text that is in that form\n"
+                             "already, as most is, gives the same ids.\n"},
+    {"tokenizer-pre-unknown", "The rules by which text is cut into words are none that llama.cpp has a name "
+                              "for. The nearest is written; some text may be encoded\n"
+                              "differently. The source's tokenizer.json is in the receipt.\n"},
+    {"tokenizer-special-missing",
+     "A special token (end of text, say) is named in the configuration but is not in the vocabulary.\n"},
+    {"tokenizer-special-range",
+     "A special token's id is beyond the rows of the token embedding. It is left out.\n"},
+    {"tokenizer-spm-no-bytes", "A SentencePiece vocabulary without tokens for single bytes: characters it "
+                               "does not know become the unknown token.\n"},
+    {"tokenizer-token-empty",
+     "A token has no text. It gets a name, because llama.cpp insists on one. It was never produced.\n"},
+    {"tokenizer-token-replaced", "An added token takes the id of another one, whose text is lost.\n"},
+    {"tokenizer-too-many", "The tokenizer has more tokens than the token embedding has rows. The ones beyond "
+                           "could not be used and are left out.\n"},
+    {"tokenizer-unsupported", "The tokenizer is of a kind that GGUF has no model for. The output has no "
+                              "vocabulary; the files themselves are in the receipt.\n"},
+    {"type-fallback", "A block type needs rows that are a multiple of its block (32 or 256 weights). These "
+                      "tensors have other rows and get the type that\n"
+                      "llama.cpp's quantizer takes instead, mostly with more bits. The file is right, but "
+                      "larger than the recipe's name suggests.\n"},
+    {"vocab-size-differs",
+     "The metadata's vocabulary size is not the number of rows of the token embedding. The rows count.\n"},
+};
+enum { N_ENTRIES = sizeof entries / sizeof entries[0] };
+
+const char *explain_text(const char *code)
+{
+    for (size_t i = 0; i < N_ENTRIES; i++)
+        if (strcmp(entries[i].code, code) == 0) return entries[i].text;
+    return NULL;
+}
+
+int explain_run(const struct tool *tool)
+{
+    struct buf b = {0};
+    struct error err;
+    const char *text = explain_text(tool->explain);
+    bool list = strcmp(tool->explain, "list") == 0;
+    for (size_t i = 0; list && i < N_ENTRIES; i++) buf_printf(&b, "%s\n", entries[i].code);
+    if (text) buf_printf(&b, "%s\n\n%s", tool->explain, text);
+    if (!list && !text)
+        error_set(&err, STATUS_USAGE, "no warning has the code '%s'; --explain list shows all codes",
+                  tool->explain);
+    int code = list || text ? tool_finish(tool, &b, 0) : tool_fail(tool, &err);
+    buf_clear(&b);
+    return code;
+}

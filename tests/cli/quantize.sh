@@ -1,0 +1,93 @@
+# lathe-quantize on the embedded models.
+. tests/cli/lib.sh
+quantize=$BIN/lathe-quantize
+size_of() { wc -c <"$1" | tr -d ' '; }
+for model in tiny-llama tiny-gpt2; do
+    status "$model to GGUF" 0 "$BIN/lathe-convert" "$DATA/$model" -o "$DIR/$model.gguf" --type f32
+    for type in F32 F16 BF16 Q8_0 Q6_K Q4_0; do
+        out=$DIR/$model-$type.gguf
+        status "$model $type" 0 "$quantize" "$DIR/$model.gguf" "$out" $type --threads 1
+        status "$model $type with 2 threads" 0 "$quantize" "$DIR/$model.gguf" "$DIR/two.gguf" $type --threads 2 --force
+        check "$model $type: same bytes for 1 and 2 threads" cmp "$out" "$DIR/two.gguf"
+        status "$model $type dry run" 0 "$quantize" "$DIR/$model.gguf" "$out" $type --dry-run
+        equal "$model $type: promised size" "$(size_of "$out")" "$(sed -n 's/^total \([0-9]*\) bytes.*/\1/p' "$DIR/out")"
+    done
+done
+in=$DIR/tiny-llama.gguf
+status "lower case" 0 "$quantize" "$in" "$DIR/lower.gguf" q4_0
+check "is the same recipe" cmp "$DIR/lower.gguf" "$DIR/tiny-llama-Q4_0.gguf"
+contains "summary tells from and to" "$DIR/out" "lower.gguf: 20 tensors, 3.51 MiB to "
+contains "summary names the next command" "$DIR/out" "next: lathe-verify $in $DIR/lower.gguf"
+
+# BF16 is widened without loss, so quantizing from either gives the same blocks; file type and order are those of the recipe
+status "json plan" 0 "$quantize" "$in" "$DIR/x.gguf" Q4_0 --dry-run --json
+plan() { jq -r "$1" "$DIR/out"; }
+equal "order: outside of blocks first, by name" "output_norm.weight token_embd.weight blk.0.attn_k.weight" "$(plan '[.plan.tensors[0:3][].name] | join(" ")')"
+equal "tied table" Q6_K "$(plan '.plan.tensors[1].dtype')"
+equal "last keys" "general.quantization_version 2 general.file_type 2" "$(plan '.plan.metadata[-2:] | map("\(.key) \(.value)") | join(" ")')"
+equal "the receipt is carried over" 1 "$(plan '[.plan.metadata[] | select(.key == "lathe.receipt.sha256")] | length')"
+check "nothing is written by a dry run" test ! -e "$DIR/x.gguf"
+digests() { tail -c +$(($(grep -abo lathe.receipt.sha256 "$1" | head -n 1 | cut -d: -f1) + 20 + 4 + 8 + 1)) "$1" | head -c $((64 * 20)); }
+equal "with its digests" "$(digests "$in")" "$(digests "$DIR/tiny-llama-Q4_0.gguf")"
+check "which are no zeros" sh -c 'echo "$1" | grep -qv "^0000"' - "$(digests "$in")"
+status "pure" 0 "$quantize" "$in" "$DIR/x.gguf" Q4_0 --dry-run --json --pure
+equal "pure: tied table" Q4_0 "$(plan '.plan.tensors[1].dtype')"
+
+status "gpt2: rows that fit no block" 0 "$quantize" "$DIR/tiny-gpt2.gguf" "$DIR/x.gguf" Q6_K --dry-run --json
+equal "fallbacks are as many as tensors that wanted another type" \
+    "$(plan '[.plan.tensors[] | select(.fallback_from)] | length > 0')" "$(plan '[.warnings[] | select(.code == "type-fallback")] | length > 0')"
+
+status "types as text" 0 "$quantize" --list-types
+contains "a recipe with its bits" "$DIR/out" "Q4_0     q4_0           4.5000"
+status "types as json" 0 "$quantize" --list-types --json
+equal "bits of Q6_K" 6.5625 "$(jq '.types[] | select(.name == "q6_k") | .bits_per_weight' "$DIR/out")"
+equal "what --list-types promises can be written" "true" "$(jq '[.types[] | select(.name | IN("q8_0", "q6_k", "q4_0", "f16", "bf16", "f32")) | .can_write] | all' "$DIR/out")"
+status "json" 0 "$quantize" "$in" "$DIR/j.gguf" Q8_0 --json
+equal "json size" "$(size_of "$DIR/j.gguf")" "$(jq .size_bytes "$DIR/out")"
+
+# --- refusals ---
+mkdir "$DIR/o"
+out=$DIR/o/x.gguf
+refused() {
+    refused_name=$1
+    refused_text=$2
+    shift 2
+    status "$refused_name" 2 "$quantize" "$@"
+    equal "$refused_name: text" "$refused_text" "$(head -n 1 "$DIR/err")"
+    equal "$refused_name: nothing left" "" "$(ls -A "$DIR/o")"
+}
+refused "an unknown type" "lathe-quantize: type 'Q4_K_XL' is not known here; expected one of F32, F16, BF16, Q8_0, Q6_K, Q4_0" "$in" "$out" Q4_K_XL
+refused "too few arguments" "lathe-quantize: expected IN.gguf, OUT.gguf and TYPE, found 2 arguments" "$in" "$out"
+refused "a checkpoint that is no GGUF" "lathe-quantize: $DATA/tiny-llama: expected a GGUF file, found safetensors" "$DATA/tiny-llama" "$out" Q8_0
+refused "quantized already" \
+    "lathe-quantize: $DIR/tiny-llama-Q4_0.gguf: tensor 'blk.0.attn_k.weight': is Q4_0 already; a second quantization adds its error to the first's" \
+    "$DIR/tiny-llama-Q4_0.gguf" "$out" Q6_K
+status "quantized already, but wanted" 0 "$quantize" "$DIR/tiny-llama-Q4_0.gguf" "$DIR/re.gguf" Q6_K --allow-requantize
+status "the type it has" 0 "$quantize" "$DIR/tiny-llama-Q8_0.gguf" "$DIR/same.gguf" Q8_0
+check "is copied" cmp "$DIR/tiny-llama-Q8_0.gguf" "$DIR/same.gguf"
+head -c 300000 "$in" >"$DIR/short.gguf"
+status "a truncated file" 2 "$quantize" "$DIR/short.gguf" "$out" Q8_0
+status "an existing output" 2 "$quantize" "$in" "$DIR/j.gguf" Q8_0
+equal "an existing output: text" "lathe-quantize: $DIR/j.gguf: exists already" "$(head -n 1 "$DIR/err")"
+cp "$in" "$DIR/copy.gguf"
+ln "$in" "$DIR/hard.gguf"
+ln -s tiny-llama.gguf "$DIR/soft.gguf"
+for name in tiny-llama hard soft; do
+    status "the input as $name" 2 "$quantize" "$in" "$DIR/$name.gguf" Q8_0 --force
+    equal "the input as $name: text" "lathe-quantize: $DIR/$name.gguf: is the same file as the source '$in', which is never replaced" "$(head -n 1 "$DIR/err")"
+    check "the input as $name: untouched" cmp "$in" "$DIR/copy.gguf"
+done
+# A weight that is not finite: the last of the file's data is a vector or matrix of floats; find the matrix by its offset in the plan.
+status "offsets" 0 "$BIN/lathe-convert" "$DATA/tiny-llama" --type f32 --dry-run --json
+at=$(jq '.plan.tensors[] | select(.name == "blk.1.ffn_up.weight") | .offset' "$DIR/out")
+cp "$in" "$DIR/inf.gguf"
+printf '\000\000\200\377' | dd of="$DIR/inf.gguf" bs=1 seek=$((at + 4 * (256 * 5 + 11))) conv=notrunc 2>/dev/null
+for type in F16 Q8_0 F32; do
+    refused "an infinite weight to $type" \
+        "lathe-quantize: $DIR/inf.gguf: tensor 'blk.1.ffn_up.weight': row 5, column 11 is -inf; expected finite weights" "$DIR/inf.gguf" "$out" $type
+done
+printf '\000\000\200\111' | dd of="$DIR/inf.gguf" bs=1 seek=$((at + 4 * (256 * 5 + 11))) conv=notrunc 2>/dev/null # 2^20
+refused "a weight beyond halves" "lathe-quantize: $DIR/inf.gguf: tensor 'blk.1.ffn_up.weight': row 5, column 11 is 1048576, which F16 cannot hold" \
+    "$DIR/inf.gguf" "$out" F16
+status "help" 0 "$quantize" --help
+finish
