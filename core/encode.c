@@ -81,16 +81,17 @@ static double element(const struct encode_job *job, int64_t i)
     return dtype_decode_f64(job->from, block, v, len, &ignored) == STATUS_OK ? v[i % len] : 0;
 }
 
-/* Notes the first bad element of [at, at + n), which is there. */
+/* Notes the first bad element of [at, at + n), which is there. An infinity in a block makes its neighbours overflow: then it is the fault. */
 static void find_fault(struct encode_job *job, int64_t at, int64_t n, bool refuse_source, int64_t overflow)
 {
+    const void *src = (const char *)job->src + bytes_of(job->from, at);
+    int64_t len = dtype_info(job->to)->block_len, bad = n;
     uint64_t n_nan = 0, n_inf = 0;
-    int64_t bad = refuse_source ? encode_scan(job->from, (const char *)job->src + bytes_of(job->from, at), n,
-                                              &n_nan, &n_inf)
-                                : n;
-    enum fault_kind kind = overflow < bad ? FAULT_OVERFLOW : FAULT_NOT_FINITE;
-    int64_t i = at + (overflow < bad ? overflow : bad);
-    job->fault = (struct encode_fault){kind, job->first + i, element(job, i)};
+    if (refuse_source) bad = encode_scan(job->from, src, n, &n_nan, &n_inf);
+    bool is_overflow = overflow / len < bad / len || (bad == n && overflow < n);
+    int64_t i = at + (is_overflow ? overflow : bad);
+    job->fault = (struct encode_fault){is_overflow ? FAULT_OVERFLOW : FAULT_NOT_FINITE, job->first + i,
+                                       element(job, i)};
 }
 
 /* The bytes as they are. */

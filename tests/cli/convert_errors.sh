@@ -110,7 +110,7 @@ equal "a truncated file: nothing left" "" "$(ls -A "$DIR/o")"
 # --- requantizing ---
 status "to blocks" 0 "$convert" "$llama" -o "$DIR/q.gguf" --type q4_0
 refused "blocks to other blocks" \
-    "lathe-convert: $DIR/q.gguf: tensor 'blk.0.attn_k.weight': is Q4_0 already; a second quantization adds its error to the first's" \
+    "lathe-convert: $DIR/q.gguf: tensor 'token_embd.weight': is Q6_K already; a second quantization adds its error to the first's" \
     "$DIR/q.gguf" -o "$out" --type q8_0
 status "unless that is wanted" 0 "$convert" "$DIR/q.gguf" -o "$DIR/q8.gguf" --type q8_0 --allow-requantize
 finish

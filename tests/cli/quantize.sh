@@ -16,7 +16,7 @@ done
 in=$DIR/tiny-llama.gguf
 status "lower case" 0 "$quantize" "$in" "$DIR/lower.gguf" q4_0
 check "is the same recipe" cmp "$DIR/lower.gguf" "$DIR/tiny-llama-Q4_0.gguf"
-contains "summary tells from and to" "$DIR/out" "lower.gguf: 20 tensors, 3.51 MiB to "
+contains "summary tells from and to" "$DIR/out" "lower.gguf: 20 tensors, 3.5 MiB to "
 contains "summary names the next command" "$DIR/out" "next: lathe-verify $in $DIR/lower.gguf"
 
 # BF16 is widened without loss, so quantizing from either gives the same blocks; file type and order are those of the recipe

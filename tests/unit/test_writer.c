@@ -209,12 +209,16 @@ static void test_faults_in_order(void **state)
 static void test_not_finite(void **state)
 {
     (void)state;
-    struct checkpoint *c = bad_model(NAN, 130, INFINITY, 64);
+    struct checkpoint *c = bad_model(NAN, 130, INFINITY, 69);
     struct plan p = {0};
     remove(temp_path("out.gguf"));
     add(&p, c, "x", "x", DTYPE_Q8_0, TRANSFORM_NONE, 0);
     run(&p, 2, 1024, STATUS_RANGE);
     assert_string_equal(err.text, "row 2, column 2 is nan; expected finite weights");
+    plan_clear(&p);
+    add(&p, c, "y", "y", DTYPE_Q8_0, TRANSFORM_NONE, 0);
+    run(&p, 2, 1024, STATUS_RANGE); /* its neighbours in the block come back infinite, too */
+    assert_string_equal(err.text, "row 1, column 5 is inf; expected finite weights");
     plan_clear(&p);
     /* where a float type goes to a float type they pass, and are counted */
     add(&p, c, "x", "x", DTYPE_BF16, TRANSFORM_NONE, 0);
