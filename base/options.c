@@ -1,5 +1,6 @@
 #include "base/options.h"
 #include "base/options_help.h"
+#include "base/suggest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,44 +55,6 @@ static const struct option_spec *find_option(const struct parser *p, const char 
 {
     const struct option_spec *s = find_in(p->tool->specs, name, n, letter);
     return s ? s : find_in(p->common, name, n, letter);
-}
-
-enum { WORD_MAX = 40 };
-
-/* Edits (insert, delete, change, swap neighbours) that turn a into b; large when either is too long to be a typo of the other. */
-static size_t edit_distance(const char *a, size_t n, const char *b, size_t m)
-{
-    size_t d[WORD_MAX + 1][WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX) return SIZE_MAX;
-    for (size_t i = 0; i <= n; i++) {
-        for (size_t j = 0; j <= m; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = i + j;
-                continue;
-            }
-            size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if (swapped && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    }
-    return d[n][m];
-}
-
-struct guess {
-    const char *word;
-    size_t len, distance;
-};
-
-/* Keeps the candidate if it is nearer than the best so far and near enough: a third of the letters, or a word that was cut short. */
-static void guess_try(struct guess *g, const char *typed, size_t n, const char *word, size_t len)
-{
-    size_t distance = edit_distance(typed, n, word, len), limit = n / 3 > 1 ? n / 3 : 1;
-    if (n >= 2 && n < len && memcmp(typed, word, n) == 0) distance = 1;
-    if (distance > limit || (g->word && distance >= g->distance)) return;
-    *g = (struct guess){.word = word, .len = len, .distance = distance};
 }
 
 static enum status unknown_option(struct parser *p, const char *name, size_t n)
@@ -306,9 +269,8 @@ static enum status check_words(struct parser *p)
     return STATUS_OK;
 }
 
-/* A file that a tool opens must never get the number of a standard stream that was closed: results would be printed into it. The null
- * device, opened the wrong way round, stands in, so that using the stream still fails. */
-static void hold_standard_streams(void)
+/* The null device is opened the wrong way round, so that using the stream still fails. */
+void streams_hold(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
@@ -338,7 +300,7 @@ static enum tool_parsed print_and_end(struct tool *t, struct buf *text, struct e
 enum tool_parsed tool_parse(struct tool *t, int argc, char **argv, struct error *err)
 {
     struct parser p = {.tool = t, .argc = argc, .argv = argv, .next = 1, .err = err};
-    hold_standard_streams();
+    streams_hold();
     *err = (struct error){.status = STATUS_USAGE};
     options_common(t, &p.help, &p.version, p.common);
     t->n_args = 0;

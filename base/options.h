@@ -71,5 +71,9 @@ void tool_clear(struct tool *t);
 /* true when colours may be used on stdout: --color, NO_COLOR, TERM=dumb, isatty */
 bool tool_color(const struct tool *t);
 
+/* Occupies standard streams that were closed, so that no file that is opened gets their numbers and results printed into it. tool_parse
+ * does it, too; for a main that prints or opens before. */
+void streams_hold(void);
+
 extern const char lathe_version[]; /* "0.1.0" */
 #endif

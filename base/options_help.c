@@ -57,6 +57,7 @@ static void append_examples(const struct tool *t, struct buf *out)
     if (!t->examples) return;
     buf_puts(out, "\nexamples:\n");
     for (const char *line = t->examples; *line;) {
+        line += strspn(line, " ");
         size_t n = strcspn(line, "\n");
         buf_printf(out, "  %.*s\n", (int)n, line);
         line += n + (line[n] == '\n');

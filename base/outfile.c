@@ -1,6 +1,7 @@
 /* Outputs of file.h: temporary name, reservation, write-back, flush, rename; and their removal when a signal
  * ends the process. */
 #include "base/file.h"
+#include "base/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,7 @@ static void on_signal(int number)
     for (struct temp_name *t = atomic_load(&temp_names); t; t = t->next) {
         if (atomic_load(&t->live)) unlinkat(t->dir_fd, t->name, 0);
     }
+    progress_wipe();
     _exit(128 + number);
 }
 

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,8 @@ static size_t terminal_width(void)
     return n > 0 && n < 10000 ? (size_t)n : 80;
 }
 
+static atomic_bool line_shown; /* a live line stands on the terminal */
+
 static void write_stderr(const char *text, size_t n)
 {
     ssize_t ignored = write(STDERR_FILENO, text, n); /* progress that cannot be shown is no reason to stop */
@@ -126,6 +129,7 @@ static void show(const struct progress *p, uint64_t done, int64_t now_ns)
         buf_puts(&b, live ? "\x1b[K" : "\n");
     }
     if (!b.failed && b.len > 0) write_stderr(b.data, b.len);
+    if (live) atomic_store(&line_shown, true);
     buf_clear(&line);
     buf_clear(&b);
 }
@@ -154,8 +158,13 @@ void progress_end(struct progress *p)
     if (!p->on) return;
     p->on = false;
     if (is_live()) {
-        write_stderr("\r\x1b[K", 4);
+        progress_wipe();
     } else {
         show(p, p->done_bytes, clock_ns());
     }
+}
+
+void progress_wipe(void)
+{
+    if (atomic_exchange(&line_shown, false)) write_stderr("\r\x1b[K", 4);
 }

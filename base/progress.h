@@ -17,6 +17,8 @@ struct progress {
 void progress_begin(struct progress *p, bool force, bool quiet, const char *label, uint64_t total_bytes);
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
+/* Erases a line that is being shown, whosesoever; async-signal-safe, for a handler that ends the process. */
+void progress_wipe(void);
 
 int64_t clock_ns(void);           /* monotonic */
 uint64_t memory_peak_bytes(void); /* peak resident size of this process */

@@ -92,7 +92,8 @@ static void test_unpack_refused(void **state)
     bytes[sizeof hello9] = 0;
     assert_int_equal(zlib_unpack(&b, bytes, sizeof hello9 + 1, 100, &err), STATUS_FORMAT);
     assert_string_equal(err.text, "broken zlib stream: bytes after its end");
-    for (size_t i = 0; i < sizeof hello9; i++) { /* any bit: the check sum or the structure is broken, but for padding */
+    for (size_t i = 0; i < sizeof hello9;
+         i++) { /* any bit: the check sum or the structure is broken, but for padding */
         for (int bit = 0; bit < 8; bit++) {
             if (i == 8 && bit >= 2) continue; /* after the end-of-block code */
             memcpy(bytes, hello9, sizeof hello9);

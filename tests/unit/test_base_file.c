@@ -341,6 +341,10 @@ static void test_output_size(void **state)
     assert_int_equal(outfile_write_at(o, 6, "7890", 4, &err), STATUS_OK);
     assert_int_equal(outfile_commit(o, &err), STATUS_MISMATCH); /* a hole */
     assert_string_equal(err.text, "expected 10 bytes to be written, found 8, up to offset 10");
+    assert_int_equal(outfile_create(&o, "out", OUTFILE_NEW, 10, &err), STATUS_OK);
+    assert_int_equal(outfile_write_at(o, 0, "12345", 5, &err), STATUS_OK);
+    assert_int_equal(outfile_write_at(o, 0, "12345", 5, &err), STATUS_OK);
+    assert_int_equal(outfile_commit(o, &err), STATUS_MISMATCH); /* one half twice */
     assert_int_equal(outfile_create(&o, "out", OUTFILE_NEW, (uint64_t)INT64_MAX + 1, &err), STATUS_RANGE);
     enum status st = outfile_create(&o, "out", OUTFILE_NEW, (uint64_t)1 << 60, &err);
     assert_int_equal(st, STATUS_IO);

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/options.h"
 #include "base/progress.h"
+#include "base/suggest.h"
 #include "base/workers.h"
 
 #include <fcntl.h>
@@ -38,7 +39,9 @@ static void values_init(struct values *v)
         {"layer", 0, "N", OPTION_INT, &v->layer, "one layer", "pictures"},
         {"tolerance", 0, "X", OPTION_DOUBLE, &v->tolerance, "largest difference", NULL},
         {"split-max-size", 0, "BYTES", OPTION_SIZE, &v->split, "numbered parts", NULL},
-        {"tensor-type", 0, "REGEX=TYPE", OPTION_LIST, &v->types, "type of some tensors, repeatable", NULL},
+        {"tensor-type", 0, "REGEX=TYPE", OPTION_LIST, &v->types,
+         "type of some tensors, repeatable: of several expressions that match a name the last one decides",
+         NULL},
         {0},
     };
     *v = (struct values){.receipt = 2};
@@ -46,7 +49,7 @@ static void values_init(struct values *v)
     v->tool = (struct tool){.name = "lathe-trial",
                             .usage = "SRC [OTHER] -o OUT",
                             .summary = "a trial",
-                            .examples = "lathe-trial a -o b\nlathe-trial c",
+                            .examples = "lathe-trial a -o b\n  lathe-trial c\n",
                             .specs = v->specs,
                             .n_min = 1,
                             .n_max = 2};
@@ -283,6 +286,40 @@ static void test_help(void **state)
     assert_string_equal(text.data, "lathe-trial 0.1.0\n");
     tool_clear(&v.tool);
     buf_clear(&text);
+}
+
+static void test_guess(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *typed, *words[4], *nearest;
+    } guesses[] = {
+        {"quantise", {"convert", "quantize", "verify"}, "quantize"},
+        {"in", {"convert", "inspect"}, "inspect"},
+        {"i", {"convert", "inspect"}, NULL},
+        {"layers", {"player", "layer"}, "layer"},
+        {"layers", {"layer", "player"}, "layer"},
+        {"abcd", {"abce", "abcf"}, "abce"},
+        {"wholly", {"different"}, NULL},
+        {"", {"a", "b"}, "a"},
+    };
+    for (size_t i = 0; i < sizeof guesses / sizeof guesses[0]; i++) {
+        struct guess g = {0};
+        const char *typed = guesses[i].typed;
+        for (const char *const *w = guesses[i].words; *w; w++)
+            guess_try(&g, typed, strlen(typed), *w, strlen(*w));
+        if (guesses[i].nearest) {
+            assert_non_null(g.word);
+            assert_string_equal(g.word, guesses[i].nearest);
+        } else {
+            assert_null(g.word);
+        }
+    }
+    char deep[5000];
+    memset(deep, 'x', sizeof deep);
+    struct guess g = {0};
+    guess_try(&g, deep, sizeof deep, deep, sizeof deep - 1);
+    assert_null(g.word);
 }
 
 static void test_bare_call(void **state)
@@ -526,10 +563,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command_lines), cmocka_unit_test(test_help),
-        cmocka_unit_test(test_bare_call),     cmocka_unit_test(test_full_stdout),
-        cmocka_unit_test(test_finish),        cmocka_unit_test(test_fail),
-        cmocka_unit_test(test_color),         cmocka_unit_test(test_format_bytes),
-        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_guess),         cmocka_unit_test(test_bare_call),
+        cmocka_unit_test(test_full_stdout),   cmocka_unit_test(test_finish),
+        cmocka_unit_test(test_fail),          cmocka_unit_test(test_color),
+        cmocka_unit_test(test_format_bytes),  cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
