@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { PER_CODE_MAX = 8 }; /* tensors named per kind of warning */
+enum { NAMED_MAX = 3 }; /* tensors told one by one; more become one warning with the worst of them */
 
 /* --- fallbacks --- */
 
@@ -52,12 +52,13 @@ static const struct kind {
     const char *code, *json, *text;
     size_t off; /* in struct cast_audit */
 } kinds[] = {
-    {"cast-overflow", "overflow", "finite in the source, infinite as",
+    {"cast-overflow", "overflow", "are finite in the source, infinite as",
      offsetof(struct cast_audit, n_overflow)},
-    {"cast-flushed", "flushed", "not zero in the source, zero as", offsetof(struct cast_audit, n_flushed)},
+    {"cast-flushed", "flushed", "are not zero in the source, zero as",
+     offsetof(struct cast_audit, n_flushed)},
     {"cast-subnormal", "subnormal", "lose bits as subnormals of", offsetof(struct cast_audit, n_subnormal)},
-    {"source-nan", "nan", "NaN, stored as", offsetof(struct cast_audit, n_nan)},
-    {"source-inf", "inf", "infinite, stored as", offsetof(struct cast_audit, n_inf)},
+    {"source-nan", "nan", "are NaN, stored as", offsetof(struct cast_audit, n_nan)},
+    {"source-inf", "inf", "are infinite, stored as", offsetof(struct cast_audit, n_inf)},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -73,28 +74,31 @@ static const char *source_name(const struct plan_tensor *t)
     return t->n_sources > 0 ? t->sources[0].t->t->name : t->name;
 }
 
+static void warn_tensor(const struct plan_tensor *t, const struct kind *k, struct warnings *warn)
+{
+    warnings_add(warn, k->code, "tensor '%s': %" PRIu64 " of %" PRIu64 " elements %s %s", source_name(t),
+                 count_of(t, k), t->audit.n, k->text, dtype_info(t->to)->ggml_name);
+}
+
 void report_casts(const struct plan *p, struct warnings *warn)
 {
-    for (size_t k = 0; k < N_KINDS; k++) {
-        size_t named = 0, more = 0;
+    for (const struct kind *k = kinds; k < kinds + N_KINDS; k++) {
+        size_t n = 0;
         uint64_t elements = 0;
+        const struct plan_tensor *worst = NULL;
         for (size_t i = 0; i < p->n_tensors; i++) {
-            const struct plan_tensor *t = &p->tensors[i];
-            uint64_t n = count_of(t, &kinds[k]);
-            if (n == 0) continue;
-            if (named < PER_CODE_MAX) {
-                named++;
-                warnings_add(warn, kinds[k].code,
-                             "tensor '%s': %" PRIu64 " of %" PRIu64 " elements are %s %s", source_name(t), n,
-                             t->audit.n, kinds[k].text, dtype_info(t->to)->ggml_name);
-            } else {
-                more++;
-                elements += n;
-            }
+            uint64_t count = count_of(&p->tensors[i], k);
+            n += count > 0;
+            elements += count;
+            if (count > 0 && (!worst || count > count_of(worst, k))) worst = &p->tensors[i];
         }
-        if (more > 0)
-            warnings_add(warn, kinds[k].code, "%zu more tensors: %" PRIu64 " elements are %s another type",
-                         more, elements, kinds[k].text);
+        for (size_t i = 0; n <= NAMED_MAX && i < p->n_tensors; i++)
+            if (count_of(&p->tensors[i], k) > 0) warn_tensor(&p->tensors[i], k, warn);
+        if (n > NAMED_MAX)
+            warnings_add(warn, k->code,
+                         "%zu tensors: %" PRIu64 " elements %s %s; most of them, %" PRIu64 ", in '%s'", n,
+                         elements, k->text, dtype_info(worst->to)->ggml_name, count_of(worst, k),
+                         source_name(worst));
     }
 }
 

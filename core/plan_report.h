@@ -8,7 +8,8 @@
 
 /* "type-fallback": tensors whose rows are no multiple of the wanted type's block, with what that costs. After plan_layout. */
 void report_fallbacks(const struct plan *p, struct warnings *warn);
-/* After writer_run, one warning per tensor and kind, the rest counted: "cast-overflow", "cast-flushed", "cast-subnormal", "source-nan", "source-inf". */
+/* After writer_run: "cast-overflow", "cast-flushed", "cast-subnormal", "source-nan", "source-inf". One warning for each tensor where they are few,
+ * else one for all with the worst of them. */
 void report_casts(const struct plan *p, struct warnings *warn);
 /* Array "casts": {tensor, from, to, n, overflow, flushed, subnormal, nan, inf} of each tensor with a count that is not 0. */
 void report_casts_json(const struct plan *p, struct jwriter *w);
