@@ -16,7 +16,7 @@ void sha256_finish(struct sha256 *h, uint8_t digest[SHA256_BYTES]); /* and start
 void sha256_free(struct sha256 *h);
 void sha256_hex(const uint8_t digest[SHA256_BYTES], char hex[SHA256_HEX]);
 
-/* zlib stream (RFC 1950), level 9, appended to *out. Bytes depend on src and the zlib version only. */
+/* zlib stream (RFC 1950), level 6, appended to *out. Bytes depend on src and the zlib version only. */
 enum status zlib_pack(struct buf *out, const void *src, size_t n, struct error *err);
 /* Appends the unpacked bytes; STATUS_FORMAT for a broken stream or trailing bytes, STATUS_RANGE beyond
  * max_bytes. */

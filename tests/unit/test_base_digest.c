@@ -123,7 +123,7 @@ static void test_round_trip(void **state)
         bytes[i] = i < SIZE / 2 ? (char)(v & 0x7f) : 0;
     }
     assert_int_equal(zlib_pack(&packed, bytes, SIZE, &err), STATUS_OK);
-    assert_int_equal((unsigned char)packed.data[1], 0xda); /* level 9 */
+    assert_int_equal((unsigned char)packed.data[1], 0x9c); /* level 6 */
     assert_int_equal(zlib_unpack(&back, packed.data, packed.len, SIZE, &err), STATUS_OK);
     assert_int_equal(back.len, SIZE);
     assert_memory_equal(back.data, bytes, SIZE);
