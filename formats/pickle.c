@@ -112,6 +112,7 @@ static enum status take_mark(struct machine *m, uint32_t *n)
 enum status pickle_list_append(struct machine *m, struct pickle_list *l, const struct pickle_value *v,
                                uint32_t n)
 {
+    if (n == 0) return STATUS_OK;
     if (n > UINT32_MAX / 4 - l->n) return pickle_fail(m, STATUS_RANGE, "too many items");
     if (l->n + n > l->cap) {
         uint32_t cap = l->n + n > 2 * l->cap ? l->n + n : 2 * l->cap;
@@ -131,7 +132,7 @@ enum status pickle_new_list(struct machine *m, enum pickle_type type, const stru
 {
     struct pickle_list *l = pickle_new_object(m, sizeof *l);
     if (!l) return m->err->status;
-    if (n) TRY(pickle_list_append(m, l, items, n));
+    TRY(pickle_list_append(m, l, items, n));
     *out = (struct pickle_value){.type = type, .v.list = l};
     return STATUS_OK;
 }

@@ -150,7 +150,7 @@ enum status torch_list_state(const struct pickle *p, size_t n_bytes, const char 
     w->path = path;
     w->mem = mem;
     w->err = err;
-    w->max_visits = n_bytes;
+    w->max_visits = n_bytes + 4096; /* without sharing, each visit is a byte of the pickle at least */
     enum status st = STATUS_OK;
     if (p->root.type == PICKLE_TENSOR) {
         strcpy(w->name, "tensor");
