@@ -125,17 +125,12 @@ static enum status record_error(const struct container *c, const struct zip_entr
     return error_at(err, STATUS_FORMAT, c->file.path, NULL, "record '%s': %s", e->name, what);
 }
 
-static enum status check_method(const struct container *c, const struct zip_entry *e, uint64_t max_bytes,
-                                struct error *err)
+static enum status check_method(const struct container *c, const struct zip_entry *e, struct error *err)
 {
-    if (e->method != ZIP_STORED && e->method != ZIP_DEFLATED)
-        return error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
-                        "record '%s': expected it stored or deflated, found compression method %u", e->name,
-                        (unsigned)e->method);
-    if (e->size_bytes > max_bytes)
-        return error_at(err, STATUS_RANGE, c->file.path, NULL, "record '%s' has %llu bytes, more than %llu",
-                        e->name, (unsigned long long)e->size_bytes, (unsigned long long)max_bytes);
-    return STATUS_OK;
+    if (e->method == ZIP_STORED || e->method == ZIP_DEFLATED) return STATUS_OK;
+    return error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
+                    "record '%s': expected it stored or deflated, found compression method %u", e->name,
+                    (unsigned)e->method);
 }
 
 /* The whole record into dst (e->size_bytes) through libzip, which checks the CRC when it reaches the end. */
@@ -164,7 +159,9 @@ static enum status unpack(const struct container *c, struct torch_zip *z, const 
 {
     void *bytes;
     *out = NULL;
-    TRY(check_method(c, e, max_bytes, err));
+    if (e->size_bytes > max_bytes)
+        return error_at(err, STATUS_RANGE, c->file.path, NULL, "record '%s' has %llu bytes, more than %llu",
+                        e->name, (unsigned long long)e->size_bytes, (unsigned long long)max_bytes);
     TRY(mem_alloc(&bytes, e->size_bytes + 1, 1, err));
     enum status st = unpack_into(c, z, e, bytes, err);
     if (st == STATUS_OK)
@@ -230,7 +227,6 @@ static enum status set_storage(const struct container *c, struct torch_zip *z, c
     const struct zip_entry *e = find_record(z, rest);
     if (!e)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL, "record '%s/%s' is missing", z->top, rest);
-    TRY(check_method(c, e, UINT64_MAX, err));
     if (!size_mul(s->n_elements, elem, &bytes) || bytes != e->size_bytes)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL,
                         "record '%s' has %llu bytes, expected %llu elements of %llu", e->name,
@@ -309,6 +305,7 @@ static enum status open_torch_zip(struct container *c, struct error *err)
     struct torch_zip *z = c->priv = mem;
     pthread_mutex_init(&z->lock, NULL);
     TRY(zip_directory_read(&z->dir, &c->file, &c->mem, err));
+    for (size_t i = 0; i < z->dir.n_entries; i++) TRY(check_method(c, &z->dir.entries[i], err));
     TRY(open_libzip(c, z, err));
     TRY(find_top(c, z, &c->mem, err));
     TRY(read_byteorder(c, z, err));
