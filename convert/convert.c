@@ -203,8 +203,8 @@ int convert_main(int argc, char **argv)
     struct tool tool = {
         .name = "lathe-convert",
         .usage = "SRC -o OUT.gguf",
-        .summary = "Converts a checkpoint (a folder, an index, a shard or one file; safetensors, PyTorch or "
-                   "GGUF, recognised by content) to GGUF.",
+        .summary =
+            "Converts a checkpoint (folder, index, shard or file; safetensors, PyTorch, GGUF) to GGUF.",
         .examples = "  lathe-convert SmolLM2-135M/ -o smollm2.gguf\n"
                     "  lathe-convert gpt2/ -o gpt2.gguf --type f16 --dry-run\n",
         .specs = specs,

@@ -143,8 +143,10 @@ static void test_round_trip(void **state)
     buf_clear(&back);
     buf_clear(&again);
     assert_int_equal(zlib_pack(&packed, "", 0, &err), STATUS_OK);
-    assert_int_equal(packed.len, sizeof empty9);
-    assert_memory_equal(packed.data, empty9, sizeof empty9);
+    static const unsigned char empty6[] = {0x78, 0x9c, 0x03, 0x00,
+                                           0x00, 0x00, 0x00, 0x01}; /* zlib.compress(b"", 6) */
+    assert_int_equal(packed.len, sizeof empty6);
+    assert_memory_equal(packed.data, empty6, sizeof empty6);
     buf_clear(&packed);
     free(bytes);
 }
