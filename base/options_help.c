@@ -10,16 +10,16 @@ static void append_spaces(struct buf *b, size_t n)
     for (; n > 0; n--) buf_append(b, " ", 1);
 }
 
-/* Words of text from column `at` on, lines broken before HELP_WIDTH and continued at HELP_COLUMN. */
-static void append_wrapped(struct buf *b, const char *text, size_t at)
+/* Words of text, the first of them at column `indent`; lines are broken before HELP_WIDTH and continued there. */
+static void append_wrapped(struct buf *b, const char *text, size_t indent)
 {
-    while (*text) {
+    for (size_t at = indent; *text;) {
         size_t n = strcspn(text, " ");
-        if (at > HELP_COLUMN && at + 1 + n > HELP_WIDTH) {
+        if (at > indent && at + 1 + n > HELP_WIDTH) {
             buf_append(b, "\n", 1);
-            append_spaces(b, HELP_COLUMN);
-            at = HELP_COLUMN;
-        } else if (at > HELP_COLUMN) {
+            append_spaces(b, indent);
+            at = indent;
+        } else if (at > indent) {
             buf_append(b, " ", 1);
             at++;
         }
@@ -64,17 +64,22 @@ static void append_examples(const struct tool *t, struct buf *out)
     }
 }
 
+static void append_heading(const struct tool *t, struct buf *out)
+{
+    buf_printf(out, "usage: %s %s\n", t->name, t->usage);
+    append_wrapped(out, t->summary, 0);
+    append_examples(t, out);
+}
+
 void help_short(const struct tool *t, struct buf *out)
 {
-    buf_printf(out, "usage: %s %s\n%s\n", t->name, t->usage, t->summary);
-    append_examples(t, out);
+    append_heading(t, out);
     buf_printf(out, "\n'%s --help' lists all options.\n", t->name);
 }
 
 void help_long(const struct tool *t, const struct option_spec *common, struct buf *out)
 {
-    buf_printf(out, "usage: %s %s\n%s\n", t->name, t->usage, t->summary);
-    append_examples(t, out);
+    append_heading(t, out);
     append_options(out, t->specs, "options");
     append_options(out, common, NULL);
     buf_puts(out, "\nexit status:\n"

@@ -48,7 +48,8 @@ static void values_init(struct values *v)
     memcpy(v->specs, specs, sizeof specs);
     v->tool = (struct tool){.name = "lathe-trial",
                             .usage = "SRC [OTHER] -o OUT",
-                            .summary = "a trial",
+                            .summary = "A trial of all kinds of options, with a line about it that is longer "
+                                       "than the hundred columns of a help text.",
                             .examples = "lathe-trial a -o b\n  lathe-trial c\n",
                             .specs = v->specs,
                             .n_min = 1,
@@ -244,18 +245,20 @@ static void test_help(void **state)
     enum tool_parsed parsed = parse(&v, "--help", copy, &err);
     stream_end(1, &text);
     assert_int_equal(parsed, TOOL_DONE);
-    static const char start[] = "usage: lathe-trial SRC [OTHER] -o OUT\n"
-                                "a trial\n\n"
-                                "examples:\n"
-                                "  lathe-trial a -o b\n"
-                                "  lathe-trial c\n\n"
-                                "options:\n"
-                                "  -o, --output OUT            file or folder to write\n"
-                                "      --receipt none|lean|full\n"
-                                "                              how much of the source to record\n"
-                                "  -f, --force                 replace an existing OUT\n\n"
-                                "pictures:\n"
-                                "      --layer N               one layer\n";
+    static const char start[] =
+        "usage: lathe-trial SRC [OTHER] -o OUT\n"
+        "A trial of all kinds of options, with a line about it that is longer than the hundred columns of a\n"
+        "help text.\n\n"
+        "examples:\n"
+        "  lathe-trial a -o b\n"
+        "  lathe-trial c\n\n"
+        "options:\n"
+        "  -o, --output OUT            file or folder to write\n"
+        "      --receipt none|lean|full\n"
+        "                              how much of the source to record\n"
+        "  -f, --force                 replace an existing OUT\n\n"
+        "pictures:\n"
+        "      --layer N               one layer\n";
     assert_memory_equal(text.data, start, sizeof start - 1);
     static const char *const common[] = {
         "--threads N",    "--json", "--quiet",  "--progress", "--color auto|always|never",
@@ -336,9 +339,11 @@ static void test_bare_call(void **state)
     assert_int_equal(parsed, TOOL_MISUSE);
     assert_int_equal(code, 2);
     assert_string_equal(err.text, "");
-    assert_string_equal(text.data,
-                        "usage: lathe-trial SRC [OTHER] -o OUT\na trial\n\nexamples:\n  lathe-trial a -o b\n"
-                        "  lathe-trial c\n\n'lathe-trial --help' lists all options.\n");
+    assert_string_equal(
+        text.data,
+        "usage: lathe-trial SRC [OTHER] -o OUT\nA trial of all kinds of options, with a line about it that "
+        "is longer than the hundred columns of a\nhelp text.\n\nexamples:\n  lathe-trial a -o b\n"
+        "  lathe-trial c\n\n'lathe-trial --help' lists all options.\n");
     tool_clear(&v.tool);
     buf_clear(&text);
 }
