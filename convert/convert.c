@@ -25,6 +25,7 @@ struct conversion {
     struct plan plan;
     struct warnings warn;
     int64_t start_ns;
+    bool told;
 };
 
 /* --- options --- */
@@ -120,27 +121,6 @@ static enum status make_plan(struct conversion *c, struct error *err)
     return c->opt->strict ? report_strict(&c->warn, c->opt->source, err) : STATUS_OK;
 }
 
-static enum status convert(struct conversion *c, struct error *err)
-{
-    const struct convert_options *o = c->opt;
-    TRY(make_plan(c, err));
-    if (o->dry_run) return STATUS_OK;
-    struct emit_options emit = {
-        .path = o->output,
-        .source = c->ckpt,
-        .warn = &c->warn,
-        .force = o->force,
-        .strict = o->strict,
-        .hash = c->model && o->receipt != RECEIPT_NONE,
-        .allow_overflow = o->allow_overflow,
-        .threads = c->tool->threads,
-        .label = "converting",
-        .progress = c->tool->progress,
-        .quiet = c->tool->quiet,
-    };
-    return emit_file(&c->plan, &emit, err);
-}
-
 static void print_notes(const struct conversion *c)
 {
     struct buf b = {0};
@@ -155,8 +135,9 @@ static void print_notes(const struct conversion *c)
     buf_clear(&b);
 }
 
-static int finish(struct conversion *c)
+static int tell(void *ctx)
 {
+    struct conversion *c = ctx;
     struct buf text = {0};
     struct emit_summary summary = {
         .source = c->opt->source,
@@ -173,8 +154,32 @@ static int finish(struct conversion *c)
         emit_text(&summary, &text);
     if (!c->tool->json && !c->tool->quiet) print_notes(c);
     int code = tool_finish(c->tool, &text, 0);
+    c->told = true;
     buf_clear(&text);
     return code;
+}
+
+static enum status convert(struct conversion *c, struct error *err)
+{
+    const struct convert_options *o = c->opt;
+    TRY(make_plan(c, err));
+    if (o->dry_run) return tell(c) == 0 ? STATUS_OK : error_set(err, STATUS_IO, "%s", "");
+    struct emit_options emit = {
+        .path = o->output,
+        .source = c->ckpt,
+        .warn = &c->warn,
+        .force = o->force,
+        .strict = o->strict,
+        .hash = c->model && o->receipt != RECEIPT_NONE,
+        .allow_overflow = o->allow_overflow,
+        .threads = c->tool->threads,
+        .label = "converting",
+        .progress = c->tool->progress,
+        .quiet = c->tool->quiet,
+        .tell = tell,
+        .tell_ctx = c,
+    };
+    return emit_file(&c->plan, &emit, err);
 }
 
 int convert_main(int argc, char **argv)
@@ -230,7 +235,8 @@ int convert_main(int argc, char **argv)
     signals_install();
     enum status st = check_options(&o, &err);
     if (st == STATUS_OK) st = convert(&c, &err);
-    int code = st == STATUS_OK ? finish(&c) : tool_fail(&tool, &err);
+    tool.json = tool.json && !c.told; /* one document is enough */
+    int code = st == STATUS_OK ? 0 : tool_fail(&tool, &err);
     plan_clear(&c.plan);
     if (c.model) model_close(c.model);
     ckpt_close(c.gguf);

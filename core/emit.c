@@ -57,6 +57,8 @@ enum status emit_file(struct plan *p, const struct emit_options *opt, struct err
         outfile_create(&o, opt->path, opt->force ? OUTFILE_REPLACE : OUTFILE_NEW, p->out.size_bytes, err);
     if (st == STATUS_OK) st = fill(p, o, workers, opt, err);
     workers_free(workers);
+    if (st == STATUS_OK && opt->tell && opt->tell(opt->tell_ctx) != 0)
+        st = error_set(err, STATUS_IO, "%s", "");
     if (st == STATUS_OK) return outfile_commit(o, err);
     outfile_discard(o);
     return st;

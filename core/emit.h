@@ -15,8 +15,13 @@ struct emit_options {
     int64_t threads;                   /* 0: all cores */
     const char *label;                 /* of the progress line */
     bool progress, quiet;
+    /* Tells the result, after everything was written and before the file gets its name: a result that cannot be told (standard output is closed
+     * or full) is a failure, and failures leave nothing behind. Returns 0, or another exit status after it has said why. NULL: nothing is told. */
+    int (*tell)(void *ctx);
+    void *tell_ctx;
 };
-/* Creates, fills and commits the file; digests go into the receipt. On failure nothing is left behind. */
+/* Creates, fills and commits the file; digests go into the receipt. On failure nothing is left behind, and what stood there before stands there
+ * still. err->text is empty when `tell` failed. */
 enum status emit_file(struct plan *p, const struct emit_options *opt, struct error *err);
 /* STATUS_EXISTS with a hint when the output is taken and may not be replaced: to be told before the work. */
 enum status emit_check_free(const char *path, bool force, struct error *err);

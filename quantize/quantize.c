@@ -20,6 +20,7 @@ struct quantization {
     struct plan plan;
     struct warnings warn;
     int64_t start_ns;
+    bool told;
 };
 
 /* --- --list-types --- */
@@ -123,29 +124,9 @@ static enum status make_plan(struct quantization *q, struct error *err)
     return o->strict ? report_strict(&q->warn, o->input, err) : STATUS_OK;
 }
 
-static enum status quantize(struct quantization *q, struct error *err)
+static int tell(void *ctx)
 {
-    const struct quantize_options *o = q->opt;
-    TRY(make_plan(q, err));
-    if (o->dry_run) return STATUS_OK;
-    struct emit_options emit = {
-        .path = o->output,
-        .source = q->ckpt,
-        .warn = &q->warn,
-        .force = o->force,
-        .strict = o->strict,
-        .finite = true,
-        .allow_overflow = o->allow_overflow,
-        .threads = q->tool->threads,
-        .label = "quantizing",
-        .progress = q->tool->progress,
-        .quiet = q->tool->quiet,
-    };
-    return emit_file(&q->plan, &emit, err);
-}
-
-static int finish(struct quantization *q)
-{
+    struct quantization *q = ctx;
     struct buf text = {0}, notes = {0};
     struct emit_summary summary = {
         .source = q->opt->input,
@@ -164,9 +145,33 @@ static int finish(struct quantization *q)
     if (!q->tool->json && !q->tool->quiet) report_warnings(&q->warn, q->tool->name, &notes);
     if (notes.data) fputs(notes.data, stderr);
     int code = tool_finish(q->tool, &text, 0);
+    q->told = true;
     buf_clear(&notes);
     buf_clear(&text);
     return code;
+}
+
+static enum status quantize(struct quantization *q, struct error *err)
+{
+    const struct quantize_options *o = q->opt;
+    TRY(make_plan(q, err));
+    if (o->dry_run) return tell(q) == 0 ? STATUS_OK : error_set(err, STATUS_IO, "%s", "");
+    struct emit_options emit = {
+        .path = o->output,
+        .source = q->ckpt,
+        .warn = &q->warn,
+        .force = o->force,
+        .strict = o->strict,
+        .finite = true,
+        .allow_overflow = o->allow_overflow,
+        .threads = q->tool->threads,
+        .label = "quantizing",
+        .progress = q->tool->progress,
+        .quiet = q->tool->quiet,
+        .tell = tell,
+        .tell_ctx = q,
+    };
+    return emit_file(&q->plan, &emit, err);
 }
 
 static int run(struct tool *tool, struct quantize_options *o)
@@ -178,7 +183,8 @@ static int run(struct tool *tool, struct quantize_options *o)
     signals_install();
     enum status st = check_arguments(o, tool, &err);
     if (st == STATUS_OK) st = quantize(&q, &err);
-    int code = st == STATUS_OK ? finish(&q) : tool_fail(tool, &err);
+    tool->json = tool->json && !q.told; /* one document is enough */
+    int code = st == STATUS_OK ? 0 : tool_fail(tool, &err);
     plan_clear(&q.plan);
     ckpt_close(q.ckpt);
     warnings_clear(&q.warn);

@@ -113,4 +113,19 @@ refused "blocks to other blocks" \
     "lathe-convert: $DIR/q.gguf: tensor 'token_embd.weight': is Q6_K already; a second quantization adds its error to the first's" \
     "$DIR/q.gguf" -o "$out" --type q8_0
 status "unless that is wanted" 0 "$convert" "$DIR/q.gguf" -o "$DIR/q8.gguf" --type q8_0 --allow-requantize
+# A result that cannot be told is no result; what stood there before is not touched
+if [ -e /dev/full ]; then
+    "$convert" "$llama" -o "$out" >/dev/full 2>"$DIR/err"
+    equal "full stdout: exit status" 2 $?
+    equal "full stdout: one line" 1 "$(wc -l <"$DIR/err" | tr -d ' ')"
+    equal "full stdout: nothing left" "" "$(ls -A "$DIR/o")"
+    echo precious >"$out"
+    "$convert" "$llama" -o "$out" --force >/dev/full 2>"$DIR/err"
+    equal "full stdout with force: exit status" 2 $?
+    equal "full stdout with force: untouched" precious "$(cat "$out")"
+    rm "$out"
+fi
+"$convert" "$llama" -o "$out" >&- 2>"$DIR/err"
+equal "closed stdout: exit status" 2 $?
+equal "closed stdout: nothing left" "" "$(ls -A "$DIR/o")"
 finish

@@ -90,4 +90,19 @@ printf '\000\000\200\111' | dd of="$DIR/inf.gguf" bs=1 seek=$((at + 4 * (256 * 5
 refused "a weight beyond halves" "lathe-quantize: $DIR/inf.gguf: tensor 'blk.1.ffn_up.weight': row 5, column 11 is 1048576, which F16 cannot hold" \
     "$DIR/inf.gguf" "$out" F16
 status "help" 0 "$quantize" --help
+# A result that cannot be told is no result; what stood there before is not touched
+if [ -e /dev/full ]; then
+    "$quantize" "$in" "$out" Q8_0 >/dev/full 2>"$DIR/err"
+    equal "full stdout: exit status" 2 $?
+    equal "full stdout: one line" 1 "$(wc -l <"$DIR/err" | tr -d ' ')"
+    equal "full stdout: nothing left" "" "$(ls -A "$DIR/o")"
+    echo precious >"$out"
+    "$quantize" "$in" "$out" Q8_0 --force >/dev/full 2>"$DIR/err"
+    equal "full stdout with force: exit status" 2 $?
+    equal "full stdout with force: untouched" precious "$(cat "$out")"
+    rm "$out"
+fi
+"$quantize" "$in" "$out" Q8_0 >&- 2>"$DIR/err"
+equal "closed stdout: exit status" 2 $?
+equal "closed stdout: nothing left" "" "$(ls -A "$DIR/o")"
 finish
