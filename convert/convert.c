@@ -232,7 +232,6 @@ int convert_main(int argc, char **argv)
     }
     o.source = tool.args[0];
     struct conversion c = {.tool = &tool, .opt = &o, .start_ns = clock_ns()};
-    signals_install();
     enum status st = check_options(&o, &err);
     if (st == STATUS_OK) st = convert(&c, &err);
     tool.json = tool.json && !c.told; /* one document is enough */

@@ -180,7 +180,6 @@ static int run(struct tool *tool, struct quantize_options *o)
     struct quantization q = {.tool = tool, .opt = o, .start_ns = clock_ns()};
     if (tool->explain) return explain_run(tool);
     if (o->list_types) return list_types(tool);
-    signals_install();
     enum status st = check_arguments(o, tool, &err);
     if (st == STATUS_OK) st = quantize(&q, &err);
     tool->json = tool->json && !q.told; /* one document is enough */
