@@ -48,11 +48,9 @@ if [ ! -e "$main/finished" ]; then
     say "making $main (torch, transformers, llama.cpp from source: 10 to 20 minutes)"
     rm -rf "$main"
     "$python" -m venv "$main"
-    # torch first, and its CPU build: other packages would pull the CUDA one.
+    # torch first, and alone: other packages would choose a build for it.
     torch=$(pin torch)
-    pip_in "$main" install -q --no-deps "torch==$torch+cpu" ||
-        pip_in "$main" install -q --no-deps --index-url https://download.pytorch.org/whl/cpu "torch==$torch" ||
-        pip_in "$main" install -q --no-deps "torch==$torch" || die "torch $torch cannot be installed"
+    pip_in "$main" install -q --no-deps "torch==$torch" || die "torch $torch cannot be installed"
     # What needs no compiler next, llama.cpp last.
     grep -v '^llama-cpp-python==' "$here/requirements.txt" >"$root/quick.txt"
     pip_in "$main" install -q --no-deps -r "$root/quick.txt" || die "pip failed, see above"
