@@ -182,7 +182,7 @@ static enum status scores_from_merges(struct tok_build *b, const struct json *do
         st = buf_check(&joined, err);
         if (st == STATUS_OK && strmap_find_n(&ids, joined.data, joined.len, &id) &&
             b->scores[id] == score_unset)
-            b->scores[id] = 0.0f - (float)index;
+            b->scores[id] = (float)-(int64_t)index; /* negated as an integer: no -0 for the first */
     }
     for (int64_t i = 0; i < b->n_rows; i++)
         if (b->scores[i] == score_unset) b->scores[i] = score_no_merge;
