@@ -2,8 +2,8 @@
  *   1. "GGUF", u32 version, u64 n_tensors, u64 n_kv
  *   2. n_kv × { string key, u32 type, value }        string = u64 length, bytes without terminator
  *      array value = u32 element type, u64 count, elements packed; no arrays of arrays
- *   3. n_tensors × { string name, u32 n_dims, u64 ne[n_dims] innermost first, u32 type, u64 offset from the
- * data section }
+ *   3. n_tensors × { string name, u32 n_dims, u64 ne[n_dims] innermost first, u32 type,
+ *                    u64 offset from the data section }
  *   4. padding to general.alignment (u32, default 32); the data section
  *
  * Parts 1–3 are the head. It is scanned first, in a window that grows with what is really there: every length
@@ -13,12 +13,12 @@
  *
  * Policy where the format is silent or readers differ:
  *   - refused: version 1 and big-endian files (by name); duplicate keys and names; empty keys, keys that are
- * no UTF-8 or hold NUL; names of 64 bytes or more; types that ggml does not define; n_dims 0 or above 4; a
- * row that is no whole number of blocks; a head of more than 64 MiB + 1/16 of the file (1 GiB at most);
+ *     no UTF-8 or hold NUL; names of 64 bytes or more; types that ggml does not define; n_dims 0 or above 4;
+ *     a row that is no whole number of blocks; a head of more than 64 MiB + 1/16 of the file (1 GiB at most);
  *   - tensor data must lie inside the file, start at multiples of the alignment and not overlap. Gaps and any
- * order are accepted, though ggml wants tensors back to back in the order of the list: the format's text asks
- * for aligned offsets only, and rewriting such a file mends it. The padding after the last tensor counts as
- * data: a file cut there is refused. Bytes after that are ignored, as ggml does;
+ *     order are accepted, though ggml wants tensors back to back in the order of the list: the format's text
+ *     asks for aligned offsets only, and rewriting such a file mends it. The padding after the last tensor
+ *     counts as data: a file cut there is refused. Bytes after that are ignored, as ggml does;
  *   - a dimension of zero is legal; a bool is true for any byte but 0.
  */
 #include "base/cursor.h"

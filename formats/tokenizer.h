@@ -125,8 +125,8 @@ enum status tokenizer_load(struct tokenizer **out, const char *dir, int64_t n_ro
 enum status tokenizer_from_gguf(struct tokenizer **out, const struct container *c, struct error *err);
 void tokenizer_free(struct tokenizer *t); /* NULL is allowed */
 
-/* Writes all keys, in llama.cpp's order; for TOKENIZER_NONE just the chat templates. add_bos_token is always written:
- * runtimes' defaults differ. */
+/* Writes all keys, in llama.cpp's order; for TOKENIZER_NONE just the chat templates. add_bos_token is always
+ * written: runtimes' defaults differ. */
 void tokenizer_put(const struct tokenizer *t, struct gguf_writer *w);
 
 /* Appends the bytes that token `id` stands for, as text: byte alphabet and U+2581 undone, one raw byte for

@@ -1,5 +1,5 @@
-/* GGUF files that lie: each is built here, by name, and must be refused with the expected status and a text that says why;
- * legal oddities must be read. Also the rules of the writer. */
+/* GGUF files that lie: each is built here, by name, and must be refused with the expected status and a text
+ * that says why; legal oddities must be read. Also the rules of the writer. */
 #include "base/cursor.h"
 #include "base/file.h"
 #include "formats/gguf.h"

@@ -1,4 +1,5 @@
-/* GGUF files written by gguf-py (tests/vectors/make_gguf_vectors.py): read, and written again with equal bytes. */
+/* GGUF files written by gguf-py (tests/vectors/make_gguf_vectors.py): read, and written again with equal
+ * bytes. */
 #include "base/file.h"
 #include "formats/gguf.h"
 

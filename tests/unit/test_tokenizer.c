@@ -1,5 +1,5 @@
-/* Tokenizer folders as Hugging Face's libraries write them (tests/vectors/make_tokenizer_vectors.py), against the metadata that
- * gguf-py wrote for the same folders from what transformers and sentencepiece say. */
+/* Tokenizer folders as Hugging Face's libraries write them (tests/vectors/make_tokenizer_vectors.py), against
+ * the metadata that gguf-py wrote for the same folders from what transformers and sentencepiece say. */
 #include "base/file.h"
 #include "formats/tokenizer.h"
 

@@ -650,6 +650,24 @@ static void special_ids(void **state)
     tokenizer_free(t);
 }
 
+/* A template that ends a text with another token than eos_token: that one ends texts, eos_token ends turns. */
+static void template_ids(void **state)
+{
+    (void)state;
+    put("tokenizer.json",
+        "{" PRE ", \"post_processor\": {\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}, "
+        "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": "
+        "{\"id\": \"b\"}}]}]}, "
+        "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b\"]}}");
+    put("tokenizer_config.json", "{\"eos_token\": \"a\", \"bos_token\": \"a\"}");
+    struct tokenizer *t = ACCEPTED(0, NULL);
+    assert_int_equal(t->special[SPECIAL_EOS], 1);
+    assert_int_equal(t->special[SPECIAL_EOT], 0);
+    assert_int_equal(t->add_eos, SAID_YES);
+    assert_int_equal(t->add_bos, SAID_NO); /* nothing special in front */
+    tokenizer_free(t);
+}
+
 static void templates(void **state)
 {
     (void)state;
@@ -715,6 +733,7 @@ int main(void)
         T(no_files),
         T(merges_file),
         T(special_ids),
+        T(template_ids),
         T(templates),
         T(large_vocabulary),
     };

@@ -1,4 +1,5 @@
-/* The pre-tokenizers of published models, by their structure (tests/vectors/tokenizers/pre_tokenizers.json). */
+/* The pre-tokenizers of published models, by their structure
+ * (tests/vectors/tokenizers/pre_tokenizers.json). */
 #include "base/file.h"
 #include "base/json.h"
 #include "formats/tokenizer.h"
