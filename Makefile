@@ -14,13 +14,10 @@ DESTDIR ?=
 ROOMS := base dtypes formats models plots core
 TOOLS := convert inspect quantize verify
 
-PKGS  := zlib libzip libcjson libpng libpcre2-8 libutf8proc libcrypto freetype2 fontconfig
-# Debian ships the serial OpenBLAS in a folder of its own, so that it can live beside the threaded one.
-BLAS_PC := $(firstword $(wildcard /usr/lib/*/openblas-serial/pkgconfig) /usr/lib/openblas-serial/pkgconfig)
-PKG   := PKG_CONFIG_PATH=$(BLAS_PC):$$PKG_CONFIG_PATH pkg-config
+PKGS  := zlib libzip libcjson libpng libcrypto freetype2 fontconfig
 ifeq ($(filter deps help clean uninstall fmt man,$(MAKECMDGOALS)),)
-PKG_CFLAGS := $(shell $(PKG) --cflags $(PKGS) openblas 2>/dev/null)
-PKG_LIBS   := $(shell $(PKG) --libs $(PKGS) openblas 2>/dev/null) -Wl,-rpath,$(shell $(PKG) --variable=libdir openblas 2>/dev/null)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 endif
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
