@@ -59,7 +59,7 @@ $(B)/obj/dtypes/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -m
 .DEFAULT_GOAL := all
 .PHONY: all help deps demo check check-san interop bench install uninstall man fmt clean
 
-all: $(BINS) build/bin ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
+all: $(BINS) $(if $(filter release,$(MODE)),build/bin) ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)

@@ -33,6 +33,7 @@ static FT_Face open_face(void)
     char path[1024];
     if (!FcInit() || FT_Init_FreeType(&library) != 0) return NULL;
     find_font("Unifont,monospace:style=Regular", path, sizeof path);
+    FcFini(); /* only the path was wanted */
     if (path[0] == '\0' || FT_New_Face(library, path, 0, &face) != 0) return NULL;
     if (FT_Set_Pixel_Sizes(face, 0, GLYPH_H) != 0) {
         FT_Done_Face(face);

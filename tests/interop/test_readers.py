@@ -16,7 +16,6 @@ import transformers
 from checks import *
 from PIL import Image
 
-import make_checkpoints
 import reference
 import smollm2
 
@@ -78,8 +77,10 @@ def beside_converter(model, folder, outtype, pre):
 
 def transformers_loads(model, folder, ids):
     ours = convert(folder, f"{model}-f32.gguf", "--type", "f32")
+    # For GPT-2 that loader overlooks n_inner and the number of positions: they are given to it.
+    config = {"config": transformers.AutoConfig.from_pretrained(folder)} if "gpt2" in model else {}
     loaded = transformers.AutoModelForCausalLM.from_pretrained(os.path.dirname(ours), gguf_file=os.path.basename(ours), dtype="float32",
-                                                               attn_implementation="eager").eval()
+                                                               attn_implementation="eager", **config).eval()
     import torch
     with torch.no_grad():
         got = loaded(torch.tensor([ids]), use_cache=False).logits[0].numpy()
@@ -125,7 +126,8 @@ guarded("tiny-llama beside", beside_converter, "tiny-llama", TINY["tiny-llama"][
 guarded("tiny-gpt2 beside", beside_converter, "tiny-gpt2", TINY["tiny-gpt2"][0], "f16", "gpt-2")
 guarded("smollm2 beside", beside_converter, "smollm2", smollm2.ensure(), "bf16", "-")
 for name, (folder, ids, _) in TINY.items():
-    guarded(f"{name} transformers", transformers_loads, name, folder, ids)
     guarded(f"{name} tokens", llama_cpp_tokenizes, name, folder)
+for name, (folder, ids, _) in TINY.items():
+    guarded(f"{name} transformers", transformers_loads, name, folder, ids)
 guarded("picture", picture, TINY["tiny-llama"][0])
 finish()
