@@ -132,7 +132,10 @@ $(B)/obj/%.o: %.c
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe.a
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lcmocka -lm
+
+# The one test that reaches into a tool
+$(B)/tests/test_verify: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
 
 $(B)/tests.stamp: $(TEST_BIN)
 	@touch $@

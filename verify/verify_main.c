@@ -2,10 +2,14 @@
 
 #include "base/file.h"
 #include "base/options.h"
+#include "core/explain.h"
+#include "core/plan_report.h"
 #include "verify/verify_report.h"
 
 #include <math.h>
 #include <stdio.h>
+
+#define CONTEXT_NOT_GIVEN INT64_MIN
 
 struct verify_options {
     const char *tokens, *save_logits;
@@ -37,7 +41,8 @@ static enum status check_options(const struct tool *t, const struct verify_optio
     }
     if (o->weights || o->trace)
         return error_set(err, STATUS_USAGE, "--%s is not in this version", o->weights ? "weights" : "trace");
-    if (o->context < 0) return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
+    if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
+        return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
     if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))
         return error_set(err, STATUS_USAGE,
                          t->n_args < 2 ? "--tolerance is for two sides, found one"
@@ -97,11 +102,11 @@ static void report(const struct call *c, const struct verify_run *run, const str
 
 static enum status verify(struct call *c, int *code, struct buf *out, struct error *err)
 {
-    int64_t start_ns = clock_ns(), n_context;
+    int64_t start_ns = clock_ns(), n_context, wanted = c->o->context == CONTEXT_NOT_GIVEN ? 0 : c->o->context;
     TRY(check_options(c->tool, c->o, err));
     TRY(workers_new(&c->workers, (int)c->tool->threads, err));
     TRY(open_models(c, err));
-    TRY(verify_context(&n_context, c->a, c->b, c->o->context, err));
+    TRY(verify_context(&n_context, c->a, c->b, wanted, err));
     TRY(read_tokens(c, n_context, err));
     const struct verify_run run = {
         .a = c->a,
@@ -123,13 +128,27 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
 
 static void print_warnings(const struct call *c)
 {
-    for (size_t i = 0; i < c->warnings.count && !c->tool->quiet; i++) {
-        struct error e;
-        char line[2 * sizeof e];
-        error_set(&e, STATUS_OK, "warning: %s (%s)", c->warnings.items[i].text, c->warnings.items[i].code);
-        error_format(&e, c->tool->name, line, sizeof line);
-        fprintf(stderr, "%s\n", line);
+    struct buf b = {0};
+    if (!c->tool->quiet) report_warnings(&c->warnings, c->tool->name, &b);
+    if (b.data) fputs(b.data, stderr);
+    buf_clear(&b);
+}
+
+/* Exit status of a command line that was understood */
+static int run(struct call *c)
+{
+    struct error err = {0};
+    struct buf out = {0};
+    int code = 0;
+    if (c->tool->explain) return explain_run(c->tool);
+    if (verify(c, &code, &out, &err) == STATUS_OK) {
+        print_warnings(c);
+        code = tool_finish(c->tool, &out, code);
+    } else {
+        code = tool_fail(c->tool, &err);
     }
+    buf_clear(&out);
+    return code;
 }
 
 static void close_call(struct call *c)
@@ -143,7 +162,7 @@ static void close_call(struct call *c)
 
 int verify_main(int argc, char **argv)
 {
-    struct verify_options o = {.tolerance = NAN};
+    struct verify_options o = {.context = CONTEXT_NOT_GIVEN, .tolerance = NAN};
     const struct option_spec specs[] = {
         {"tokens", 't', "FILE", OPTION_STRING, &o.tokens,
          "token ids: numbers separated by white space, or a .npy array", "What to run"},
@@ -175,22 +194,10 @@ int verify_main(int argc, char **argv)
     };
     struct call c = {.tool = &tool, .o = &o};
     struct error err = {0};
-    struct buf out = {0};
-    int code = 0;
     signals_install();
     enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
-    if (parsed == TOOL_RUN) {
-        if (verify(&c, &code, &out, &err) == STATUS_OK) {
-            print_warnings(&c);
-            code = tool_finish(&tool, &out, code);
-        } else {
-            code = tool_fail(&tool, &err);
-        }
-    } else if (parsed == TOOL_MISUSE) {
-        code = tool_fail(&tool, &err);
-    }
+    int code = parsed == TOOL_RUN ? run(&c) : parsed == TOOL_MISUSE ? tool_fail(&tool, &err) : 0;
     close_call(&c);
-    buf_clear(&out);
     tool_clear(&tool);
     return code;
 }

@@ -1,5 +1,7 @@
 #include "verify/verify_report.h"
 
+#include "core/plan_report.h"
+
 #include <inttypes.h>
 #include <math.h>
 
@@ -125,18 +127,6 @@ static void json_pair(const struct verify_report *p, struct jwriter *w)
     json_worst(m, w);
 }
 
-static void json_warnings(const struct warnings *list, struct jwriter *w)
-{
-    jw_begin_array(w, "warnings");
-    for (size_t i = 0; i < list->count; i++) {
-        jw_begin_object(w, NULL);
-        jw_string(w, "code", list->items[i].code);
-        jw_string(w, "text", list->items[i].text);
-        jw_end_object(w);
-    }
-    jw_end_array(w);
-}
-
 void verify_report_json(const struct verify_report *p, struct buf *out)
 {
     struct jwriter w = {.out = out, .pretty = true};
@@ -158,7 +148,7 @@ void verify_report_json(const struct verify_report *p, struct buf *out)
     jw_int(&w, "not_finite_a", m->n_bad_a);
     if (r->b) json_pair(p, &w);
     jw_string(&w, "logits", r->logits_path);
-    json_warnings(p->warnings, &w);
+    report_warnings_json(p->warnings, &w);
     jw_double(&w, "seconds", p->seconds);
     jw_uint(&w, "peak_bytes", memory_peak_bytes());
     jw_end_object(&w);
