@@ -36,6 +36,9 @@ enum {
     UNPACK_FREE_BYTES = 64 << 20, /* may come from any number of compressed bytes */
     UNPACK_MAX_BYTES = 256 << 20,
     UNPACK_RATIO = 64, /* beyond UNPACK_FREE_BYTES: weights do not compress like that, bombs do */
+    EXPAND_FREE_BYTES =
+        256 << 20, /* an expanded view (stride 0) may be that large, or EXPAND_RATIO of its storage */
+    EXPAND_RATIO = 64,
     BLOCK_BYTES = 4 << 20,
     PIECES_MAX = 64,
 };
@@ -253,6 +256,10 @@ static enum status set_tensor(const struct container *c, struct torch_zip *z, co
         return error_at(err, STATUS_FORMAT, c->file.path, t->name,
                         "its view reaches beyond its storage of %llu elements",
                         (unsigned long long)(size / elem));
+    if (t->size_bytes > EXPAND_FREE_BYTES && t->size_bytes / EXPAND_RATIO > size)
+        return error_at(err, STATUS_UNSUPPORTED, c->file.path, t->name,
+                        "a view that repeats the %llu bytes of its storage until they are %llu",
+                        (unsigned long long)size, (unsigned long long)t->size_bytes);
     t->storage_id = p->storage->index + 1;
     t->off_file = s->entry->off_data + (end > 0 ? (uint64_t)p->offset * elem : 0);
     t->contiguous = strided_is_contiguous(t);

@@ -520,6 +520,108 @@ static void test_crc_by_pieces(void **state)
     free(got);
 }
 
+/* ---- views against the storage of six floats ---- */
+
+static void put_int(struct buf *b, int64_t v)
+{
+    buf_append(b, "\x8a\x08", 2);
+    put(b, (uint64_t)v, 8);
+}
+
+static void put_tuple(struct buf *b, const int64_t *v, int n)
+{
+    buf_puts(b, "(");
+    for (int i = 0; i < n; i++) put_int(b, v[i]);
+    buf_puts(b, "t");
+}
+
+static enum status open_view(int64_t offset, int n, const int64_t *shape, const int64_t *stride,
+                             struct container **c)
+{
+    static const char head[] =
+        "\x80\x02}X\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\n"
+        "X\1\0\0\0"
+        "0X\3\0\0\0cpuK\6tQ";
+    static const char tail[] = "\x89"
+                               "ccollections\nOrderedDict\n)RtRs.";
+    struct buf b = {0};
+    struct archive a = {0};
+    buf_append(&b, head, sizeof head - 1);
+    put_int(&b, offset);
+    put_tuple(&b, shape, n);
+    put_tuple(&b, stride, n);
+    buf_append(&b, tail, sizeof tail - 1);
+    build(&a, (struct entry[]){{.name = "top/data.pkl", .data = b.data, .n = b.len}, {FLOATS}}, 2);
+    scratch_write("view.pt", a.b.data, a.b.len);
+    buf_clear(&b);
+    buf_clear(&a.b);
+    return container_open(c, scratch_path("view.pt"), &err);
+}
+
+static void test_views(void **state)
+{
+    enum { MANY = 1 << 20 };
+    static const struct {
+        int64_t offset;
+        int n;
+        int64_t shape[3], stride[3];
+        enum status status;
+        const char *text;
+    } views[] = {
+        {0, 1, {6}, {1}, STATUS_OK, NULL},
+        {1, 1, {5}, {1}, STATUS_OK, NULL},
+        {5, 0, {0}, {0}, STATUS_OK, NULL},
+        {1, 1, {6}, {1}, STATUS_FORMAT, "beyond its storage of 6"},
+        {6, 0, {0}, {0}, STATUS_FORMAT, "beyond"},
+        {0, 1, {7}, {1}, STATUS_FORMAT, "beyond"},
+        {0, 1, {4}, {2}, STATUS_FORMAT, "beyond"},
+        {0, 1, {3}, {2}, STATUS_OK, NULL},
+        {0, 2, {2, 3}, {3, 1}, STATUS_OK, NULL},
+        {0, 2, {2, 3}, {3, 2}, STATUS_FORMAT, "beyond"},
+        {0, 2, {MANY, 6}, {0, 1}, STATUS_OK, NULL}, /* expanded: large, but only of what is there */
+        {0, 2, {MANY, 7}, {0, 1}, STATUS_FORMAT, "beyond"},
+        {INT64_MAX, 1, {1}, {1}, STATUS_FORMAT, "beyond"},
+        {0, 1, {2}, {INT64_MAX}, STATUS_FORMAT, "beyond"},
+        {0, 2, {3, 3}, {INT64_MAX, INT64_MAX}, STATUS_FORMAT, "beyond"},
+        {2, 2, {3, 3}, {INT64_MAX, 1}, STATUS_FORMAT, "beyond"},
+        {0, 3, {2, 2, 2}, {INT64_MAX, INT64_MAX, 2}, STATUS_FORMAT, "beyond"},
+        {0, 1, {(int64_t)1 << 50}, {0}, STATUS_UNSUPPORTED, "repeats"}, /* or reading would never end */
+        {0, 1, {INT64_MAX}, {0}, STATUS_RANGE, "bytes"},
+        {0, 2, {INT64_MAX, 2}, {0, 0}, STATUS_RANGE, "63 bits"},
+        {INT64_MAX, 1, {0}, {INT64_MAX}, STATUS_OK, NULL}, /* empty: nothing is read */
+        {INT64_MAX, 2, {0, 5}, {INT64_MAX, INT64_MAX}, STATUS_OK, NULL},
+        {0, 1, {1}, {INT64_MAX}, STATUS_OK, NULL},
+        {-1, 1, {1}, {1}, STATUS_FORMAT, "offset"},
+        {0, 1, {-1}, {1}, STATUS_FORMAT, "negative"},
+        {0, 1, {1}, {-1}, STATUS_FORMAT, "negative"},
+        {5, 1, {3}, {-2}, STATUS_FORMAT, "negative"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
+        struct container *c;
+        char what[16];
+        snprintf(what, sizeof what, "view %zu", i);
+        enum status st = open_view(views[i].offset, views[i].n, views[i].shape, views[i].stride, &c);
+        if (views[i].status != STATUS_OK) {
+            expect_error(what, st, &err, views[i].status, views[i].text);
+            continue;
+        }
+        if (st != STATUS_OK) fail_msg("%s: %s", what, err.text);
+        const struct tensor *t = &c->tensors[0];
+        unsigned char *got = tensor_bytes(c, t, 0);
+        for (int64_t k = 0; k < t->n_elements; k++) {
+            int64_t rest = k, from = views[i].offset;
+            for (int d = views[i].n - 1; d >= 0; d--) {
+                from += rest % views[i].shape[d] * views[i].stride[d];
+                rest /= views[i].shape[d];
+            }
+            assert_memory_equal(got + 4 * k, floats + 4 * from, 4);
+        }
+        free(got);
+        container_close(c);
+    }
+}
+
 static void test_foreign(void **state)
 {
     static const struct {
@@ -544,7 +646,7 @@ int main(void)
         cmocka_unit_test(test_byteorder),   cmocka_unit_test(test_fields),
         cmocka_unit_test(test_ends),        cmocka_unit_test(test_end64),
         cmocka_unit_test(test_long_fields), cmocka_unit_test(test_crc_by_pieces),
-        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_views),       cmocka_unit_test(test_foreign),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
