@@ -22,12 +22,12 @@ for test in "$build"/tests/test_*; do
     "$test" >"$log" 2>&1
     status=$?
     ok=$(sed -n 's/.*\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
-    bad=$(grep -c '^\[  FAILED  \] [A-Za-z_]' "$log")
+    bad=$(grep -ac '^\[  FAILED  \] [A-Za-z_]' "$log")
     if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     if [ "$status" = 0 ] && [ "$ok" = 0 ]; then bad=1; fi
     if [ "$bad" != 0 ]; then
         echo "--- $(basename "$test"): exit status $status"
-        grep -v '^\[  *\(RUN\|OK\) ' "$log" | tail -n 60
+        grep -av '^\[  *\(RUN\|OK\) ' "$log" | tail -n 60
     fi
     passed=$((passed + ok))
     failed=$((failed + bad))
@@ -42,13 +42,13 @@ for script in tests/cli/*.sh; do
     log=$scratch/log
     sh "$script" "$bin" "$dir" >"$log" 2>&1 </dev/null
     status=$?
-    ok=$(grep -c '^ok ' "$log")
-    bad=$(grep -c '^FAIL ' "$log")
+    ok=$(grep -ac '^ok ' "$log")
+    bad=$(grep -ac '^FAIL ' "$log")
     if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     if [ "$status" = 0 ] && [ "$ok" = 0 ]; then bad=1; fi
     if [ "$bad" != 0 ]; then
         echo "--- $(basename "$script"): exit status $status"
-        grep -v '^ok ' "$log" | tail -n 60
+        grep -av '^ok ' "$log" | tail -n 60
     fi
     passed=$((passed + ok))
     failed=$((failed + bad))
