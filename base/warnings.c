@@ -17,21 +17,36 @@ static bool warnings_grow(struct warnings *w)
     return true;
 }
 
-void warnings_add(struct warnings *w, const char *code, const char *fmt, ...)
+__attribute__((format(printf, 4, 0))) static void append(struct warnings *w, bool note, const char *code,
+                                                         const char *fmt, va_list ap)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
     char *text = n < 0 ? NULL : arena_alloc(&w->mem, (size_t)n + 1);
     if (!text || !warnings_grow(w)) {
         w->failed = true;
         return;
     }
-    va_start(ap, fmt);
     vsnprintf(text, (size_t)n + 1, fmt, ap);
+    w->items[w->count++] = (struct warning){code, text, note};
+}
+
+void warnings_add(struct warnings *w, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    append(w, false, code, fmt, ap);
     va_end(ap);
-    w->items[w->count++] = (struct warning){code, text};
+}
+
+void warnings_note(struct warnings *w, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    append(w, true, code, fmt, ap);
+    va_end(ap);
 }
 
 enum status warnings_check(const struct warnings *w, struct error *err)

@@ -16,9 +16,12 @@
 
 #include "base/memory.h"
 
+#include <stdbool.h>
+
 struct warning {
     const char *code; /* as passed: a string literal */
     const char *text;
+    bool note; /* said for completeness: nothing is lost or in doubt, --strict lets it pass */
 };
 struct warnings {
     struct warning *items; /* in mem */
@@ -27,6 +30,8 @@ struct warnings {
     bool failed; /* memory ran out: at least one warning is missing */
 };
 void warnings_add(struct warnings *w, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void warnings_note(struct warnings *w, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* STATUS_NOMEM if an addition failed: a warning must not be lost in silence. */
 enum status warnings_check(const struct warnings *w, struct error *err);

@@ -130,6 +130,7 @@ void report_warnings_json(const struct warnings *warn, struct jwriter *w)
         jw_begin_object(w, NULL);
         jw_string(w, "code", warn->items[i].code);
         jw_string(w, "text", warn->items[i].text);
+        if (warn->items[i].note) jw_bool(w, "note", true);
         jw_end_object(w);
     }
     jw_end_array(w);
@@ -140,17 +141,23 @@ void report_warnings(const struct warnings *warn, const char *tool, struct buf *
     for (size_t i = 0; i < warn->count; i++) {
         char text[2048];
         text_escape(warn->items[i].text, text, sizeof text);
-        buf_printf(b, "%s: warning: %s [%s]\n", tool, text, warn->items[i].code);
+        buf_printf(b, "%s: %s: %s [%s]\n", tool, warn->items[i].note ? "note" : "warning", text,
+                   warn->items[i].code);
     }
 }
 
 enum status report_strict(const struct warnings *warn, const char *path, struct error *err)
 {
-    if (warn->count == 0) return STATUS_OK;
-    error_at(err, STATUS_UNSUPPORTED, path, NULL, "--strict: %s [%s]", warn->items[0].text,
-             warn->items[0].code);
-    if (warn->count > 1)
-        return error_hint(err, "%zu more warnings; they are listed without --strict", warn->count - 1);
+    const struct warning *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < warn->count; i++) {
+        if (warn->items[i].note) continue;
+        if (!first) first = &warn->items[i];
+        n++;
+    }
+    if (!first) return STATUS_OK;
+    error_at(err, STATUS_UNSUPPORTED, path, NULL, "--strict: %s [%s]", first->text, first->code);
+    if (n > 1) return error_hint(err, "%zu more warnings; they are listed without --strict", n - 1);
     return STATUS_UNSUPPORTED;
 }
 

@@ -13,11 +13,11 @@ void report_fallbacks(const struct plan *p, struct warnings *warn);
 void report_casts(const struct plan *p, struct warnings *warn);
 /* Array "casts": {tensor, from, to, n, overflow, flushed, subnormal, nan, inf} of each tensor with a count that is not 0. */
 void report_casts_json(const struct plan *p, struct jwriter *w);
-/* "warnings": array of {code, text} */
+/* "warnings": array of {code, text}, with "note": true where it is one */
 void report_warnings_json(const struct warnings *warn, struct jwriter *w);
-/* Lines "TOOL: warning: TEXT [CODE]" into b, escaped. */
+/* Lines "TOOL: warning: TEXT [CODE]" (or "note:") into b, escaped. */
 void report_warnings(const struct warnings *warn, const char *tool, struct buf *b);
-/* --strict: STATUS_UNSUPPORTED naming the first warning when there is one. */
+/* --strict: STATUS_UNSUPPORTED naming the first warning when there is one that is no note. */
 enum status report_strict(const struct warnings *warn, const char *path, struct error *err);
 /* "bf16 177, f32 61": types by number of tensors, most elements first */
 void report_types(const struct plan *p, struct buf *b);

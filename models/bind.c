@@ -371,7 +371,7 @@ static enum status output_present(struct model *m, size_t i_output, enum tie tie
                      name);
         return STATUS_OK;
     }
-    warnings_add(warn, "tied-head-dropped", "tensor '%s' equals the embedding and is stored once", name);
+    warnings_note(warn, "tied-head-dropped", "tensor '%s' equals the embedding and is stored once", name);
     m->hp.tied = m->tie_dropped = true;
     m->n_weights--;
     memmove(&m->weights[i_output], &m->weights[i_output + 1], (m->n_weights - i_output) * sizeof *m->weights);

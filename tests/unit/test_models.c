@@ -339,6 +339,7 @@ static void test_tying(void **state)
     head->data[head->n_elements - 1] = embd->data[head->n_elements - 1];
     m = open_good(&f);
     WARNED("tied-head-dropped", NULL);
+    assert_true(warn.items[0].note);
     assert_true(m->hp.tied && m->tie_dropped);
     assert_null(model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT));
     assert_int_equal(m->n_weights, f.n_tensors - 1);

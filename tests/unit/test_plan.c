@@ -223,11 +223,29 @@ static void test_requantize(void **state)
     ckpt_close(c);
 }
 
+static void test_strict(void **state)
+{
+    (void)state;
+    struct warnings w = {0};
+    warnings_note(&w, "tied-head-dropped", "stored once");
+    assert_int_equal(report_strict(&w, "m", &err), STATUS_OK);
+    warnings_add(&w, "config-key-unused", "key %d", 7);
+    warnings_note(&w, "tied-head-dropped", "again");
+    assert_int_equal(report_strict(&w, "m", &err), STATUS_UNSUPPORTED);
+    assert_string_equal(err.text, "--strict: key 7 [config-key-unused]");
+    struct buf b = {0};
+    report_warnings(&w, "tool", &b);
+    assert_string_equal(b.data, "tool: note: stored once [tied-head-dropped]\ntool: warning: key 7 [config-key-unused]\n"
+                                "tool: note: again [tied-head-dropped]\n");
+    buf_clear(&b);
+    warnings_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),  cmocka_unit_test(test_refusals),   cmocka_unit_test(test_print),
-        cmocka_unit_test(test_rewrite), cmocka_unit_test(test_requantize),
+        cmocka_unit_test(test_rewrite), cmocka_unit_test(test_requantize), cmocka_unit_test(test_strict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
