@@ -79,6 +79,7 @@ static inline int32_t i32_clamp(int32_t v, int32_t lo, int32_t hi)
 typedef void decode_f32_fn(const void *src, float *dst, int64_t n);
 typedef void decode_f64_fn(const void *src, double *dst, int64_t n);
 typedef void encode_f32_fn(const float *src, void *dst, int64_t n);
+typedef void encode_row_weighted_fn(const float *row, const float *weights, void *dst, int64_t n);
 
 /* decode_plain.c */
 decode_f32_fn decode_f32, decode_f16, decode_bf16, decode_f64, decode_f8_e4m3, decode_f8_e5m2;
@@ -103,8 +104,9 @@ bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[1
 encode_f32_fn encode_q6_k_avx2;
 
 /* Kernel sets other than `ref`, and what asks the processor for them (kernels.c). */
-extern const struct kernels kernels_avx2;
+extern const struct kernels kernels_avx2, kernels_avx512;
 bool kernels_avx2_supported(void);
+bool kernels_avx512_supported(void);
 
 /* The levels of IQ4_NL and IQ4_XS. */
 extern const int8_t iq4_levels[16];

@@ -72,6 +72,14 @@ enum dtype {
     DTYPE_COUNT
 };
 
+/* What the encoder of a type does with importance weights (one per column of a matrix, see dtype_encode_rows). */
+enum dtype_weights {
+    WEIGHTS_IGNORED,  /* same bytes with them as without */
+    WEIGHTS_USED,     /* better with them */
+    WEIGHTS_WANTED,   /* used; there is a way without, but llama-quantize refuses to go it */
+    WEIGHTS_REQUIRED, /* there is no way without */
+};
+
 struct dtype_info {
     const char *name;      /* command lines and our own texts, lower case: "bf16", "q6_k" */
     const char *st_name;   /* safetensors' name ("BF16", "F8_E4M3"), or NULL */
@@ -82,7 +90,10 @@ struct dtype_info {
     bool is_float;         /* plain floating point: a matrix may be cast to it element by element */
     void (*decode_f32)(const void *src, float *dst, int64_t n);   /* NULL: no decoder yet. n is a multiple of block_len */
     void (*decode_f64)(const void *src, double *dst, int64_t n);  /* NULL where decode_f32 gives the value: go through it */
-    void (*encode_f32)(const float *src, void *dst, int64_t n);   /* NULL: no encoder yet */
+    void (*encode_f32)(const float *src, void *dst, int64_t n);   /* NULL: cannot be written, or only with weights */
+    /* One whole row (sums over it are part of the bytes) with a weight for each element. NULL: no such way yet, or weights are ignored. */
+    void (*encode_row_weighted)(const float *row, const float *weights, void *dst, int64_t n);
+    enum dtype_weights weights;
 };
 
 /* NULL for an id that is out of range */
@@ -98,8 +109,17 @@ bool dtype_bytes(enum dtype t, int64_t n, uint64_t *bytes);
 /* n elements to float (double): through the selected kernels. STATUS_UNSUPPORTED if t has no decoder (text names the type). */
 enum status dtype_decode_f32(enum dtype t, const void *src, float *dst, int64_t n, struct error *err);
 enum status dtype_decode_f64(enum dtype t, const void *src, double *dst, int64_t n, struct error *err);
-/* n floats to t. Same result for every kernel set. STATUS_UNSUPPORTED if t has no encoder. */
+/* n floats to t, without importance weights. Same result for every kernel set. STATUS_UNSUPPORTED if t has no such encoder. */
 enum status dtype_encode_f32(enum dtype t, const float *src, void *dst, int64_t n, struct error *err);
+
+/* Whether dtype_encode_rows can write t with (without) weights. */
+bool dtype_can_encode(enum dtype t, bool weighted);
+/* n_rows rows of n_per_row floats each, one after the other, to t. weights: n_per_row importance weights that all rows share, finite and not
+ * negative (others give defined but useless bytes); NULL: none, which is dtype_encode_f32. Rows are independent of each other: any split of a
+ * matrix into calls gives the same bytes. n_per_row must make whole blocks (STATUS_RANGE). STATUS_UNSUPPORTED as dtype_can_encode says.
+ * The first use of an IQ1, IQ2 or IQ3 type computes search tables, some milliseconds, and keeps them. */
+enum status dtype_encode_rows(enum dtype t, const float *src, const float *weights, void *dst, int64_t n_rows,
+                              int64_t n_per_row, struct error *err);
 
 /* What casting changed beyond rounding. Counts add up over calls. */
 struct cast_audit {

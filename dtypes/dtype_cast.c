@@ -42,6 +42,14 @@ enum status dtype_encode_f32(enum dtype t, const float *src, void *dst, int64_t 
     return STATUS_OK;
 }
 
+bool dtype_can_encode(enum dtype t, bool weighted)
+{
+    const struct dtype_info *info = dtype_info(t);
+    if (!info) return false;
+    return weighted && info->weights != WEIGHTS_IGNORED ? info->encode_row_weighted != NULL
+                                                        : info->encode_f32 != NULL;
+}
+
 static size_t bytes_of(enum dtype t, int64_t n)
 {
     const struct dtype_info *info = dtype_info(t);
@@ -63,6 +71,30 @@ enum status dtype_decode_f64(enum dtype t, const void *src, double *dst, int64_t
         kernels_active()->decode_f32[t](p, f, m);
         for (int64_t j = 0; j < m; j++) dst[i + j] = (double)f[j];
     }
+    return STATUS_OK;
+}
+
+enum status dtype_encode_rows(enum dtype t, const float *src, const float *weights, void *dst, int64_t n_rows,
+                              int64_t n_per_row, struct error *err)
+{
+    int64_t n;
+    uint64_t bytes;
+    TRY(check(t, n_per_row, &bytes, err));
+    if (n_rows < 0 || __builtin_mul_overflow(n_rows, n_per_row, &n))
+        return error_set(err, STATUS_RANGE, "%lld rows of %lld elements", (long long)n_rows,
+                         (long long)n_per_row);
+    TRY(check(t, n, &bytes, err));
+    const struct dtype_info *info = dtype_info(t);
+    if (!weights && info->weights == WEIGHTS_REQUIRED)
+        return error_set(err, STATUS_UNSUPPORTED, "type %s needs importance weights", info->name);
+    if (!weights || info->weights == WEIGHTS_IGNORED) return dtype_encode_f32(t, src, dst, n, err);
+    encode_row_weighted_fn *encode = kernels_active()->encode_row_weighted[t];
+    if (!encode)
+        return error_set(err, STATUS_UNSUPPORTED, "type %s cannot be written with importance weights",
+                         info->name);
+    unsigned char *out = dst;
+    for (int64_t r = 0; r < n_rows; r++, src += n_per_row, out += bytes_of(t, n_per_row))
+        encode(src, weights, out, n_per_row);
     return STATUS_OK;
 }
 

@@ -9,6 +9,7 @@
 #define DECODE(FN)                .decode_f32 = FN
 #define EXACT(FN)                 .decode_f64 = FN
 #define ENCODE(FN)                .encode_f32 = FN
+#define WEIGHTED(USE, FN)         .weights = WEIGHTS_##USE, .encode_row_weighted = FN
 
 /* clang-format off */
 static const struct dtype_info table[DTYPE_COUNT] = {
@@ -37,27 +38,27 @@ static const struct dtype_info table[DTYPE_COUNT] = {
     [DTYPE_U64]  = {NAMES("u64", "U64", NULL, -1), SIZE(1, uint64_t), DECODE(decode_u64), EXACT(decode_u64_f64)},
     [DTYPE_BOOL] = {NAMES("bool", "BOOL", NULL, -1), SIZE(1, uint8_t), DECODE(decode_bool)},
 
-    [DTYPE_Q4_0] = {NAMES("q4_0", NULL, "Q4_0", 2), SIZE(QK, struct block_q4_0), DECODE(decode_q4_0), ENCODE(encode_q4_0)},
-    [DTYPE_Q4_1] = {NAMES("q4_1", NULL, "Q4_1", 3), SIZE(QK, struct block_q4_1), DECODE(decode_q4_1)},
-    [DTYPE_Q5_0] = {NAMES("q5_0", NULL, "Q5_0", 6), SIZE(QK, struct block_q5_0), DECODE(decode_q5_0)},
-    [DTYPE_Q5_1] = {NAMES("q5_1", NULL, "Q5_1", 7), SIZE(QK, struct block_q5_1), DECODE(decode_q5_1)},
+    [DTYPE_Q4_0] = {NAMES("q4_0", NULL, "Q4_0", 2), SIZE(QK, struct block_q4_0), DECODE(decode_q4_0), ENCODE(encode_q4_0), WEIGHTED(USED, NULL)},
+    [DTYPE_Q4_1] = {NAMES("q4_1", NULL, "Q4_1", 3), SIZE(QK, struct block_q4_1), DECODE(decode_q4_1), WEIGHTED(USED, NULL)},
+    [DTYPE_Q5_0] = {NAMES("q5_0", NULL, "Q5_0", 6), SIZE(QK, struct block_q5_0), DECODE(decode_q5_0), WEIGHTED(USED, NULL)},
+    [DTYPE_Q5_1] = {NAMES("q5_1", NULL, "Q5_1", 7), SIZE(QK, struct block_q5_1), DECODE(decode_q5_1), WEIGHTED(USED, NULL)},
     [DTYPE_Q8_0] = {NAMES("q8_0", NULL, "Q8_0", 8), SIZE(QK, struct block_q8_0), DECODE(decode_q8_0), ENCODE(encode_q8_0)},
     [DTYPE_Q8_1] = {NAMES("q8_1", NULL, "Q8_1", 9), SIZE(QK, struct block_q8_1)},
-    [DTYPE_Q2_K] = {NAMES("q2_k", NULL, "Q2_K", 10), SIZE(QK_K, struct block_q2_k), DECODE(decode_q2_k)},
-    [DTYPE_Q3_K] = {NAMES("q3_k", NULL, "Q3_K", 11), SIZE(QK_K, struct block_q3_k), DECODE(decode_q3_k)},
-    [DTYPE_Q4_K] = {NAMES("q4_k", NULL, "Q4_K", 12), SIZE(QK_K, struct block_q4_k), DECODE(decode_q4_k)},
-    [DTYPE_Q5_K] = {NAMES("q5_k", NULL, "Q5_K", 13), SIZE(QK_K, struct block_q5_k), DECODE(decode_q5_k)},
-    [DTYPE_Q6_K] = {NAMES("q6_k", NULL, "Q6_K", 14), SIZE(QK_K, struct block_q6_k), DECODE(decode_q6_k), ENCODE(encode_q6_k)},
+    [DTYPE_Q2_K] = {NAMES("q2_k", NULL, "Q2_K", 10), SIZE(QK_K, struct block_q2_k), DECODE(decode_q2_k), WEIGHTED(USED, NULL)},
+    [DTYPE_Q3_K] = {NAMES("q3_k", NULL, "Q3_K", 11), SIZE(QK_K, struct block_q3_k), DECODE(decode_q3_k), WEIGHTED(USED, NULL)},
+    [DTYPE_Q4_K] = {NAMES("q4_k", NULL, "Q4_K", 12), SIZE(QK_K, struct block_q4_k), DECODE(decode_q4_k), WEIGHTED(USED, NULL)},
+    [DTYPE_Q5_K] = {NAMES("q5_k", NULL, "Q5_K", 13), SIZE(QK_K, struct block_q5_k), DECODE(decode_q5_k), WEIGHTED(USED, NULL)},
+    [DTYPE_Q6_K] = {NAMES("q6_k", NULL, "Q6_K", 14), SIZE(QK_K, struct block_q6_k), DECODE(decode_q6_k), ENCODE(encode_q6_k), WEIGHTED(USED, NULL)},
     [DTYPE_Q8_K] = {NAMES("q8_k", NULL, "Q8_K", 15), SIZE(QK_K, struct block_q8_k)},
-    [DTYPE_IQ2_XXS] = {NAMES("iq2_xxs", NULL, "IQ2_XXS", 16), SIZE(QK_K, struct block_iq2_xxs)},
-    [DTYPE_IQ2_XS]  = {NAMES("iq2_xs", NULL, "IQ2_XS", 17), SIZE(QK_K, struct block_iq2_xs)},
-    [DTYPE_IQ3_XXS] = {NAMES("iq3_xxs", NULL, "IQ3_XXS", 18), SIZE(QK_K, struct block_iq3_xxs)},
-    [DTYPE_IQ1_S]   = {NAMES("iq1_s", NULL, "IQ1_S", 19), SIZE(QK_K, struct block_iq1_s)},
-    [DTYPE_IQ4_NL]  = {NAMES("iq4_nl", NULL, "IQ4_NL", 20), SIZE(QK, struct block_iq4_nl), DECODE(decode_iq4_nl)},
-    [DTYPE_IQ3_S]   = {NAMES("iq3_s", NULL, "IQ3_S", 21), SIZE(QK_K, struct block_iq3_s)},
-    [DTYPE_IQ2_S]   = {NAMES("iq2_s", NULL, "IQ2_S", 22), SIZE(QK_K, struct block_iq2_s)},
-    [DTYPE_IQ4_XS]  = {NAMES("iq4_xs", NULL, "IQ4_XS", 23), SIZE(QK_K, struct block_iq4_xs), DECODE(decode_iq4_xs)},
-    [DTYPE_IQ1_M]   = {NAMES("iq1_m", NULL, "IQ1_M", 29), SIZE(QK_K, struct block_iq1_m)},
+    [DTYPE_IQ2_XXS] = {NAMES("iq2_xxs", NULL, "IQ2_XXS", 16), SIZE(QK_K, struct block_iq2_xxs), WEIGHTED(REQUIRED, NULL)},
+    [DTYPE_IQ2_XS]  = {NAMES("iq2_xs", NULL, "IQ2_XS", 17), SIZE(QK_K, struct block_iq2_xs), WEIGHTED(REQUIRED, NULL)},
+    [DTYPE_IQ3_XXS] = {NAMES("iq3_xxs", NULL, "IQ3_XXS", 18), SIZE(QK_K, struct block_iq3_xxs), WEIGHTED(WANTED, NULL)},
+    [DTYPE_IQ1_S]   = {NAMES("iq1_s", NULL, "IQ1_S", 19), SIZE(QK_K, struct block_iq1_s), WEIGHTED(REQUIRED, NULL)},
+    [DTYPE_IQ4_NL]  = {NAMES("iq4_nl", NULL, "IQ4_NL", 20), SIZE(QK, struct block_iq4_nl), DECODE(decode_iq4_nl), WEIGHTED(USED, NULL)},
+    [DTYPE_IQ3_S]   = {NAMES("iq3_s", NULL, "IQ3_S", 21), SIZE(QK_K, struct block_iq3_s), WEIGHTED(USED, NULL)},
+    [DTYPE_IQ2_S]   = {NAMES("iq2_s", NULL, "IQ2_S", 22), SIZE(QK_K, struct block_iq2_s), WEIGHTED(WANTED, NULL)},
+    [DTYPE_IQ4_XS]  = {NAMES("iq4_xs", NULL, "IQ4_XS", 23), SIZE(QK_K, struct block_iq4_xs), DECODE(decode_iq4_xs), WEIGHTED(USED, NULL)},
+    [DTYPE_IQ1_M]   = {NAMES("iq1_m", NULL, "IQ1_M", 29), SIZE(QK_K, struct block_iq1_m), WEIGHTED(WANTED, NULL)},
     [DTYPE_TQ1_0]   = {NAMES("tq1_0", NULL, "TQ1_0", 34), SIZE(QK_K, struct block_tq1_0), DECODE(decode_tq1_0)},
     [DTYPE_TQ2_0]   = {NAMES("tq2_0", NULL, "TQ2_0", 35), SIZE(QK_K, struct block_tq2_0), DECODE(decode_tq2_0)},
     [DTYPE_MXFP4]   = {NAMES("mxfp4", NULL, "MXFP4", 39), SIZE(QK, struct block_mxfp4), DECODE(decode_mxfp4)},

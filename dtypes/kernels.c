@@ -22,13 +22,20 @@ bool kernels_avx2_supported(void)
     bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
     return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+
+bool kernels_avx512_supported(void)
+{
+    return kernels_avx2_supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
 #endif
 
-/* In rising order of preference; the last supported one is used. */
+/* In rising order of preference: the last supported one is used, and fills its gaps from those before it, which are then supported as well. */
 static const struct kernels *const sets[] = {
     &kernels_ref,
 #if defined(__x86_64__)
     &kernels_avx2,
+    &kernels_avx512,
 #endif
 };
 enum { N_SETS = sizeof sets / sizeof sets[0] };
@@ -37,15 +44,30 @@ static struct kernels active;
 static const char *names[N_SETS + 1];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* `set` with its gaps filled from the table. */
-static void activate(const struct kernels *set)
+static void fill(struct kernels *k, const struct kernels *below)
 {
-    struct kernels k = *set;
+    for (int t = 0; t < DTYPE_COUNT; t++) {
+        if (!k->decode_f32[t]) k->decode_f32[t] = below->decode_f32[t];
+        if (!k->encode_f32[t]) k->encode_f32[t] = below->encode_f32[t];
+        if (!k->encode_row_weighted[t]) k->encode_row_weighted[t] = below->encode_row_weighted[t];
+    }
+}
+
+static void fill_from_table(struct kernels *k)
+{
     for (int t = 0; t < DTYPE_COUNT; t++) {
         const struct dtype_info *info = dtype_info((enum dtype)t);
-        if (!k.decode_f32[t]) k.decode_f32[t] = info->decode_f32;
-        if (!k.encode_f32[t]) k.encode_f32[t] = info->encode_f32;
+        if (!k->decode_f32[t]) k->decode_f32[t] = info->decode_f32;
+        if (!k->encode_f32[t]) k->encode_f32[t] = info->encode_f32;
+        if (!k->encode_row_weighted[t]) k->encode_row_weighted[t] = info->encode_row_weighted;
     }
+}
+
+static void activate(int i)
+{
+    struct kernels k = *sets[i];
+    while (i-- > 0) fill(&k, sets[i]);
+    fill_from_table(&k);
     active = k;
 }
 
@@ -56,7 +78,7 @@ static void init(void)
         if (sets[i]->supported()) names[n++] = sets[i]->name;
     for (int i = N_SETS - 1; i >= 0; i--)
         if (sets[i]->supported()) {
-            activate(sets[i]);
+            activate(i);
             return;
         }
 }
@@ -82,7 +104,7 @@ enum status kernels_select(const char *name, struct error *err)
     }
     for (int i = 0; i < N_SETS; i++)
         if (strcmp(sets[i]->name, name) == 0 && sets[i]->supported()) {
-            activate(sets[i]);
+            activate(i);
             return STATUS_OK;
         }
     char list[128] = "auto";

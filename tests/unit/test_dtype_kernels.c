@@ -105,6 +105,22 @@ static void check_encode(const struct dtype_info *t, const struct kernels *k, en
                      kind, (long long)n, i - 1, bytes);
 }
 
+/* The same with importance weights. */
+static void check_weighted(const struct dtype_info *t, const struct kernels *k, enum dtype id,
+                           const char *kind, const float *src, const float *weights, int64_t n)
+{
+    static unsigned char want[N * 8 + 16], got[N * 8 + 16];
+    size_t bytes = (size_t)n / t->block_len * t->block_bytes;
+    memset(want, 0xA5, bytes + 16);
+    memset(got, 0xA5, bytes + 16);
+    t->encode_row_weighted(src, weights, want + 1, n);
+    k->encode_row_weighted[id](src, weights, got + 1, n);
+    for (size_t i = 0; i < bytes + 16; i++)
+        if (want[i] != got[i])
+            fail_msg("%s encodes %s with weights otherwise than ref: %s, n = %lld, byte %zu of %zu", k->name,
+                     t->name, kind, (long long)n, i - 1, bytes);
+}
+
 static void check_decode(const struct dtype_info *t, const struct kernels *k, enum dtype id,
                          const unsigned char *src, int64_t n)
 {
@@ -119,7 +135,7 @@ static void check_decode(const struct dtype_info *t, const struct kernels *k, en
 
 static void check_set(const char *name)
 {
-    static float src[N + 1];
+    static float src[N + 1], weights[N + 1];
     static unsigned char raw[N * 8 + 1];
     struct error err;
     assert_int_equal(kernels_select(name, &err), STATUS_OK);
@@ -128,15 +144,19 @@ static void check_set(const char *name)
     for (int kind = 0; kind < N_KINDS; kind++) {
         seed = (uint64_t)kind;
         for (int i = 0; i <= N; i++) src[i] = kinds[kind].at(i);
+        for (int i = 0; i <= N; i++) weights[i] = i % 97 == 5 ? 0.0f : random_unit() + 1.0f;
         for (size_t i = 0; i < sizeof raw; i++) raw[i] = (unsigned char)random_bits();
         for (int t = 0; t < DTYPE_COUNT; t++) {
             const struct dtype_info *info = dtype_info((enum dtype)t);
             assert_int_equal(!k->encode_f32[t], !info->encode_f32);
             assert_int_equal(!k->decode_f32[t], !info->decode_f32);
+            assert_int_equal(!k->encode_row_weighted[t], !info->encode_row_weighted);
             for (int l = 0; l < N_LENGTHS; l++) {
                 if (lengths[l] % info->block_len != 0) continue;
                 if (info->encode_f32)
                     check_encode(info, k, (enum dtype)t, kinds[kind].name, src + l % 2, lengths[l]);
+                if (info->encode_row_weighted)
+                    check_weighted(info, k, (enum dtype)t, kinds[kind].name, src + l % 2, weights, lengths[l]);
                 if (info->decode_f32) check_decode(info, k, (enum dtype)t, raw + l % 2, lengths[l]);
             }
         }

@@ -143,6 +143,46 @@ static void test_unsupported_is_named(void **state)
     assert_int_equal(dtype_decode_f32(DTYPE_COUNT, raw, f, 1, &err), STATUS_RANGE);
 }
 
+static void test_encode_rows(void **state)
+{
+    (void)state;
+    struct error err;
+    float x[512] = {0}, weights[256] = {0};
+    unsigned char rows[1024], all[1024];
+    for (int i = 0; i < 512; i++) x[i] = (float)(i % 37) - 18;
+    for (int i = 0; i < 256; i++) weights[i] = 1;
+    assert_int_equal(dtype_encode_f32(DTYPE_Q4_0, x, all, 512, &err), STATUS_OK);
+    assert_int_equal(dtype_encode_rows(DTYPE_Q4_0, x, NULL, rows, 2, 256, &err), STATUS_OK);
+    assert_memory_equal(rows, all, 16 * 18);
+    /* no weights: Q8_0 is the same with any */
+    assert_int_equal(dtype_encode_f32(DTYPE_Q8_0, x, all, 512, &err), STATUS_OK);
+    assert_int_equal(dtype_encode_rows(DTYPE_Q8_0, x, weights, rows, 2, 256, &err), STATUS_OK);
+    assert_memory_equal(rows, all, 16 * 34);
+
+    assert_int_equal(dtype_encode_rows(DTYPE_IQ2_XXS, x, NULL, rows, 1, 256, &err), STATUS_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "iq2_xxs needs importance weights"));
+    assert_false(dtype_can_encode(DTYPE_IQ2_XXS, false));
+    assert_true(dtype_can_encode(DTYPE_Q8_0, true));
+    assert_false(dtype_can_encode(DTYPE_COUNT, true));
+    assert_int_equal(dtype_encode_rows(DTYPE_I32, x, weights, rows, 1, 32, &err), STATUS_UNSUPPORTED);
+    /* two rows of half a block are no block */
+    assert_int_equal(dtype_encode_rows(DTYPE_Q8_0, x, NULL, rows, 2, 16, &err), STATUS_RANGE);
+    assert_int_equal(dtype_encode_rows(DTYPE_Q8_0, x, NULL, rows, -1, 32, &err), STATUS_RANGE);
+    assert_int_equal(dtype_encode_rows(DTYPE_Q8_0, x, NULL, rows, INT64_MAX / 32, 64, &err), STATUS_RANGE);
+    assert_int_equal(dtype_encode_rows(DTYPE_COUNT, x, NULL, rows, 1, 32, &err), STATUS_RANGE);
+}
+
+/* One way to say whether weights count. */
+static void test_weights_are_consistent(void **state)
+{
+    (void)state;
+    for (int t = 0; t < DTYPE_COUNT; t++) {
+        const struct dtype_info *info = dtype_info((enum dtype)t);
+        if (info->encode_row_weighted) assert_int_not_equal(info->weights, WEIGHTS_IGNORED);
+        if (info->weights == WEIGHTS_REQUIRED) assert_null(info->encode_f32);
+    }
+}
+
 static void test_plain_decoders(void **state)
 {
     (void)state;
@@ -191,6 +231,8 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_unsupported_is_named),
+        cmocka_unit_test(test_encode_rows),
+        cmocka_unit_test(test_weights_are_consistent),
         cmocka_unit_test(test_plain_decoders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,11 @@
+/* The kernel set for AVX-512 (F, BW, VL, DQ). What it lacks comes from AVX2. */
+#if defined(__AVX512F__)
+#include "dtypes/codec.h"
+
+const struct kernels kernels_avx512 = {
+    .name = "avx512",
+    .supported = kernels_avx512_supported,
+};
+#else
+typedef int kernels_avx512_is_empty; /* a file may not be empty */
+#endif
