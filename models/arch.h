@@ -92,6 +92,8 @@ struct dialect {
 };
 
 struct forward;
+struct model;
+struct window_plan;
 struct arch {
     const char *family;                /* "llama": lathe.family and our own texts */
     const char *gguf_arch;             /* general.architecture */
@@ -108,6 +110,9 @@ struct arch {
     struct dialect source, gguf;
     /* fills what the keys left open and checks what belongs together; err->path is set by the caller */
     enum status (*derive)(struct hparams *hp, struct error *err);
+    /* Positions and mask of a window from its ids, as the family's published code makes them; w holds counted positions and no prefix before.
+     * STATUS_RANGE for ids that the code does not take. NULL: the family is causal, positions count up. */
+    enum status (*plan)(const struct model *m, const int32_t *ids, int64_t n, struct window_plan *w, struct error *err);
     /* the forward pass: models/forward.h */
     enum status (*embed)(struct forward *f, struct error *err);
     enum status (*layer)(struct forward *f, int64_t layer, struct error *err);

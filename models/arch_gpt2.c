@@ -96,7 +96,7 @@ static enum status derive(struct hparams *hp, struct error *err)
 static enum status embed(struct forward *f, struct error *err)
 {
     TRY(op_embed(f, &f->x, ROLE_TOKEN_EMBD, err));
-    TRY(op_add_positions(f, &f->x, ROLE_POSITION_EMBD, err));
+    TRY(op_add_positions(f, &f->x, ROLE_POSITION_EMBD, f->window.pos, err));
     return op_tap(f, "embd", -1, &f->x, err);
 }
 

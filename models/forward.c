@@ -99,6 +99,7 @@ void forward_free(struct forward *f)
         for (int i = 0; i < FORWARD_SLOTS; i++) buffer_clear(&s->slots[i]);
         buffer_clear(&s->x);
         buffer_clear(&s->probs);
+        buffer_clear(&s->positions);
         buffer_clear(&s->shared);
         buffer_clear(&s->norm_w);
         buffer_clear(&s->norm_b);
@@ -136,7 +137,7 @@ static enum status make_rope_tables(struct forward *f, struct error *err)
     if (st == STATUS_OK) st = divide_by_factors(f, inv_freq, n_pairs, err);
     for (int64_t t = 0; st == STATUS_OK && t < f->n; t++)
         for (int64_t i = 0; i < n_pairs; i++) {
-            double angle = (double)(f->pos0 + t) * inv_freq[i];
+            double angle = (double)f->window.pos[t] * inv_freq[i];
             s->rope_cos[t * n_pairs + i] = attn_factor * cos(angle);
             s->rope_sin[t * n_pairs + i] = attn_factor * sin(angle);
         }
@@ -153,15 +154,23 @@ static enum status check_window(const struct forward *f, const int32_t *ids, int
         return error_at(err, STATUS_RANGE, path, NULL,
                         "expected 1 to %lld positions, found %lld from %lld on", (long long)f->n_max,
                         (long long)n, (long long)pos0);
-    if (model_weight(f->model, ROLE_POSITION_EMBD, -1, PART_WEIGHT) && pos0 + n > hp->n_ctx)
-        return error_at(err, STATUS_RANGE, path, NULL,
-                        "the model has %lld learned positions, position %lld was asked for",
-                        (long long)hp->n_ctx, (long long)(pos0 + n - 1));
     for (int64_t t = 0; t < n; t++)
         if (ids[t] < 0 || ids[t] >= hp->n_vocab)
             return error_at(err, STATUS_RANGE, path, NULL, "token id %d: expected 0 to %lld (the vocabulary)",
                             (int)ids[t], (long long)hp->n_vocab - 1);
     return STATUS_OK;
+}
+
+static enum status plan_window(struct forward *f, struct error *err)
+{
+    struct buffer *b = &f->state->positions;
+    TRY(buffer_reserve(b, (uint64_t)f->n_max, 2 * sizeof(int64_t), err));
+    int64_t *pos = b->data, *block = pos + f->n_max;
+    for (int64_t t = 0; t < f->n; t++) pos[t] = f->pos0 + t, block[t] = 0;
+    f->window = (struct window_plan){.pos = pos, .block = block};
+    const struct arch *arch = f->model->arch;
+    if (f->causal || !arch->plan) return STATUS_OK;
+    return arch->plan(f->model, f->ids, f->n, &f->window, err);
 }
 
 enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err)
@@ -171,6 +180,7 @@ enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int6
     f->n = n;
     f->pos0 = pos0;
     f->x.rows = n;
+    TRY(plan_window(f, err));
     TRY(make_rope_tables(f, err));
     return f->model->arch->embed(f, err);
 }

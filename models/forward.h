@@ -22,6 +22,13 @@
 
 enum precision { PRECISION_F32, PRECISION_F64 };
 
+/* Where the ids of one window stand and what they may look at: counted up and causal, or built from the ids by the family's `plan`
+ * (models/arch.h) as its own code builds it. */
+struct window_plan {
+    int64_t *pos;   /* (n) position of each token: of rotations, a row of a learned table */
+    int64_t *block; /* (n) second position, counted inside the piece that is being filled in; 0 outside of one */
+    int64_t prefix; /* every query also sees all keys before this one; 0: causal */
+};
 /* (rows, cols) numbers in the forward's precision */
 struct act {
     int64_t rows, cols;
@@ -39,6 +46,8 @@ struct forward {
     int64_t n;     /* positions of the current window */
     int64_t pos0;  /* position of the first one */
     const int32_t *ids;
+    bool causal;   /* positions count up and attention is causal, whatever the family's own code does; set before forward_begin */
+    struct window_plan window; /* of the current window; positions stay inside the forward */
     struct act x; /* residual stream, (n, n_embd) */
     tap_fn *tap;  /* NULL: none */
     void *tap_ctx;
@@ -51,7 +60,7 @@ enum status forward_new(struct forward **out, const struct model *m, struct work
                         int64_t n_max, struct error *err);
 void forward_free(struct forward *f);
 /* ids: n ≤ n_max token ids (kept until the window ends); STATUS_RANGE for an id outside the vocabulary or a position that the model does
- * not have (learned positions). */
+ * not have (learned positions), or ids that the family's code does not take. */
 enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err);
 enum status forward_layer(struct forward *f, int64_t layer, struct error *err);
 enum status forward_finish(struct forward *f, struct error *err);
@@ -64,8 +73,9 @@ enum { FORWARD_SLOTS = 8 };
 enum status op_scratch(struct forward *f, int slot, int64_t cols, struct act *a, struct error *err);
 /* dst[t] = row ids[t] of the role's table */
 enum status op_embed(struct forward *f, struct act *dst, enum role table, struct error *err);
-/* dst[t] += row (pos0 + t) of the role's table */
-enum status op_add_positions(struct forward *f, struct act *dst, enum role table, struct error *err);
+/* dst[t] += row positions[t] of the role's table; STATUS_RANGE for one that it does not have. `positions` are the window's. */
+enum status op_add_positions(struct forward *f, struct act *dst, enum role table, const int64_t *positions,
+                             struct error *err);
 /* dst = src / sqrt(mean(src^2) + eps) * w */
 enum status op_rms_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
                         struct error *err);
@@ -90,6 +100,9 @@ struct attention {
 enum status op_attention(struct forward *f, struct act *dst, const struct attention *p, int64_t layer,
                          struct error *err);
 enum status op_activate(struct forward *f, struct act *a, enum activation kind, struct error *err);
+/* dst (n, F) = kind(left half) * right half of src (n, 2F): a gated layer whose gate and up matrices are one, the gate first */
+enum status op_gate_halves(struct forward *f, struct act *dst, const struct act *src, enum activation kind,
+                           struct error *err);
 enum status op_multiply(struct forward *f, struct act *dst, const struct act *src,
                         struct error *err); /* dst *= src */
 enum status op_add(struct forward *f, struct act *dst, const struct act *src,

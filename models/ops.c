@@ -1,6 +1,8 @@
 /* Operations on rows: embedding, norms, rotation, activations. */
 #include "models/ops.h"
 
+#include <string.h>
+
 enum { UNIT_ROWS = 16 };
 
 const struct real_ops *ops_select(enum precision p)
@@ -59,13 +61,26 @@ enum status op_embed(struct forward *f, struct act *dst, enum role table, struct
     return STATUS_OK;
 }
 
-enum status op_add_positions(struct forward *f, struct act *dst, enum role table, struct error *err)
+static enum status check_positions(const struct forward *f, const struct ckpt_tensor *t,
+                                   const int64_t *positions, struct error *err)
+{
+    for (int64_t i = 0; i < f->n; i++)
+        if (positions[i] < 0 || positions[i] >= tensor_rows(t->t))
+            return error_at(err, STATUS_RANGE, t->container->file.path, t->t->name,
+                            "the model has %lld learned positions, position %lld was asked for",
+                            (long long)tensor_rows(t->t), (long long)positions[i]);
+    return STATUS_OK;
+}
+
+enum status op_add_positions(struct forward *f, struct act *dst, enum role table, const int64_t *positions,
+                             struct error *err)
 {
     const struct ckpt_tensor *t = NULL;
     TRY(prepare_table(f, table, dst->cols, &t, err));
+    TRY(check_positions(f, t, positions, err));
     void *row = f->state->scratch[0].rows.data;
     for (int64_t i = 0; i < f->n; i++) {
-        TRY(ops_read_rows(f, 0, t, f->pos0 + i, 1, row, err));
+        TRY(ops_read_rows(f, 0, t, positions[i], 1, row, err));
         f->state->ops->add(ops_at(f, dst->data, i * dst->cols), row, dst->cols);
     }
     return STATUS_OK;
@@ -178,6 +193,29 @@ enum status op_activate(struct forward *f, struct act *a, enum activation kind, 
 {
     if ((unsigned)kind >= ACTIVATION_COUNT) return error_set(err, STATUS_UNSUPPORTED, "unknown activation");
     return run_rows(&(struct rows_job){.f = f, .dst = a, .run = run_activate, .activation = kind}, err);
+}
+
+static void run_gate_halves(const struct rows_job *job, int64_t row, int64_t n)
+{
+    const struct real_ops *ops = job->f->state->ops;
+    int64_t width = job->dst->cols;
+    for (int64_t t = row; t < row + n; t++) {
+        const void *gate = at_row(job, job->src, t);
+        void *to = at_row(job, job->dst, t);
+        memcpy(to, gate, (size_t)width * ops->size);
+        ops->activate(to, width, job->activation);
+        ops->multiply(to, ops_at(job->f, gate, width), width);
+    }
+}
+
+enum status op_gate_halves(struct forward *f, struct act *dst, const struct act *src, enum activation kind,
+                           struct error *err)
+{
+    if ((unsigned)kind >= ACTIVATION_COUNT || src->cols != 2 * dst->cols)
+        return error_set(err, STATUS_UNSUPPORTED, "gated activation: expected 2 x %lld columns, found %lld",
+                         (long long)dst->cols, (long long)src->cols);
+    return run_rows(
+        &(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_gate_halves, .activation = kind}, err);
 }
 
 static void run_multiply(const struct rows_job *job, int64_t row, int64_t n)

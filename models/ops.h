@@ -15,13 +15,14 @@ struct attention_panel {
     int64_t first; /* number of the first query among the keys; n_queries <= width follow it */
     int64_t n_queries;
     int64_t window; /* 0: none */
+    int64_t prefix; /* keys before it are seen by every query; 0, or no window */
     double scale;
     void *out; /* (n_queries, head_dim) */
     int64_t ld_out;
     void *probs; /* (n_queries, ld_probs) zeroed, or NULL */
     int64_t ld_probs;
     void *q_panel; /* scratch: head_dim * width */
-    void *scores;  /* scratch: (first + n_queries + MATMUL_ROWS) * width */
+    void *scores;  /* scratch: (max(first + n_queries, prefix) + MATMUL_ROWS) * width */
 };
 
 /* Loops over plain arrays of one precision. `width` elements are 64 bytes. */
@@ -76,6 +77,7 @@ struct forward_state {
     const struct real_ops *ops;
     const struct matmul *mm;
     struct buffer x, slots[FORWARD_SLOTS], probs;
+    struct buffer positions; /* of the window: 2 * n_max int64_t */
     struct buffer shared; /* panels of an operation's input, or values turned */
     struct buffer norm_w, norm_b, bias;
     double *rope_cos, *rope_sin; /* (n_max, rope_dim/2), or NULL */

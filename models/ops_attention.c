@@ -44,6 +44,7 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
         .first = first,
         .n_queries = f->n - first < ops->width ? f->n - first : ops->width,
         .window = p->window,
+        .prefix = f->window.prefix,
         .scale = p->scale,
         .out = ops_at(f, job->dst->data, first * job->dst->cols + head * p->head_dim),
         .ld_out = job->dst->cols,
