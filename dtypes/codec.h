@@ -97,6 +97,28 @@ decode_f32_fn decode_tq1_0, decode_tq2_0;
 encode_f32_fn encode_f32, encode_f16, encode_bf16, encode_f64;
 encode_f32_fn encode_q8_0, encode_q4_0;
 encode_f32_fn encode_q6_k;
+
+/* quant_search.c: scales of one block of n <= 32 elements. Quants are what the winning candidate gave. w: weights, not negative. */
+
+/* The element of largest magnitude, with its sign. The first of equals; NaN never wins; +0 where all are zero (also -0) or NaN. */
+float extreme(const float *x, int n);
+/* x ~ scale * l with l in -nmax..nmax-1, least weighted squared error of 19 candidates around extreme / -nmax. An extreme below 1e-15 gives 0
+ * and l = -nmax (which is the quant 0 after the usual bias). */
+float search_symmetric(int n, int nmax, const float *x, const float *w, int8_t *l);
+
+/* x ~ scale * l - *minus_min with l in 0..nmax and a minimum of at most 0; candidates nmax + first + step * i, i = 0..n_steps. */
+struct affine_search {
+    int nmax;
+    float first, step;
+    int n_steps;
+    bool absolute; /* errors count as |e|, not e * e */
+};
+float search_affine(const struct affine_search *s, int n, const float *x, const float *w, uint8_t *l, float *minus_min);
+
+/* x ~ scale * l with l in 0..nmax, for x that are not negative (negative elements give defined but strange quants), 9 candidates and up to 5
+ * passes over single quants. Nothing above 1e-15: 0, and l = 0. */
+float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *l);
+
 /* From the scales of the 16 sub-blocks: the half and the integer scales of *b, and the steps that they stand for (a zero step: keep what the
  * search found). false: all count as zero and *b is complete. */
 bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[16]);

@@ -6,55 +6,6 @@
 
 static const float scale_eps = 1e-15f; /* a smaller extreme counts as zero */
 
-/* Weighted sums of one candidate: its least-squares scale is sx / s2, and the squared error falls by sx * sx / s2. */
-struct fit {
-    float sx; /* sum of w * x * l */
-    float s2; /* sum of w * l * l */
-};
-
-static struct fit fit_symmetric(int n, int nmax, const float *x, const float *w, float iscale, int8_t *l)
-{
-    struct fit f = {0};
-    for (int i = 0; i < n; i++) {
-        l[i] = (int8_t)i32_clamp(i32_nearest(iscale * x[i]), -nmax, nmax - 1);
-        f.sx += w[i] * x[i] * (float)l[i];
-        f.s2 += w[i] * (float)l[i] * (float)l[i];
-    }
-    return f;
-}
-
-/* Scale for x ~ scale * l, l in -nmax..nmax-1, of least weighted squared error among 19 candidates around extreme / -nmax.
- * l of the winner goes to best_l. Near-zero x give 0 and l = -nmax, which the caller's bias turns into quants of 0. */
-static float search_symmetric(int n, int nmax, const float *x, const float *w, int8_t *best_l)
-{
-    float amax = 0.0f, extreme = 0.0f;
-    for (int i = 0; i < n; i++) {
-        float a = fabsf(x[i]);
-        if (a > amax) {
-            amax = a;
-            extreme = x[i];
-        }
-    }
-    if (amax < scale_eps) {
-        memset(best_l, -nmax, (size_t)n);
-        return 0.0f;
-    }
-    struct fit f = fit_symmetric(n, nmax, x, w, -(float)nmax / extreme, best_l);
-    float scale = f.s2 != 0 ? f.sx / f.s2 : 0.0f;
-    float best = scale * f.sx;
-    for (int is = -9; is <= 9; is++) {
-        if (is == 0) continue;
-        int8_t l[32];
-        f = fit_symmetric(n, nmax, x, w, -((float)nmax + 0.1f * (float)is) / extreme, l);
-        if (f.s2 > 0 && f.sx * f.sx > best * f.s2) {
-            memcpy(best_l, l, (size_t)n);
-            scale = f.sx / f.s2;
-            best = scale * f.sx;
-        }
-    }
-    return scale;
-}
-
 /* q + 32 of all elements to four low bits in ql and two high bits in qh (order: see decode_q6_k). */
 static void pack_q6_k(const int8_t *q, struct block_q6_k *b)
 {
@@ -71,23 +22,16 @@ static void pack_q6_k(const int8_t *q, struct block_q6_k *b)
 
 bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[16])
 {
-    float extreme = 0.0f, amax = 0.0f;
-    for (int s = 0; s < 16; s++) {
-        float a = fabsf(scales[s]);
-        if (a > amax) { /* never true for NaN: a block whose sums overflow counts as zero */
-            amax = a;
-            extreme = scales[s];
-        }
-    }
-    if (amax < scale_eps) {
+    float v = extreme(scales, 16); /* never NaN: a block whose sums overflow counts as zero */
+    if (fabsf(v) < scale_eps) {
         memset(b, 0, sizeof *b);
         return false;
     }
-    float iscale = -128.0f / extreme;
+    float iscale = -128.0f / v;
     b->d = half_store(1 / iscale);
     for (int s = 0; s < 16; s++) {
-        int32_t v = i32_nearest(iscale * scales[s]);
-        b->scales[s] = (int8_t)(v < 127 ? v : 127);
+        int32_t q = i32_nearest(iscale * scales[s]);
+        b->scales[s] = (int8_t)(q < 127 ? q : 127);
         steps[s] = half_load(b->d) * (float)b->scales[s];
     }
     return true;

@@ -19,20 +19,6 @@ void encode_q8_0(const float *src, void *dst, int64_t n)
     }
 }
 
-/* The element of largest magnitude, with its sign. The first of equals; NaN never wins; +0 where all are zero (also -0) or NaN. */
-static float extreme(const float *x, int n)
-{
-    float amax = 0.0f, v = 0.0f;
-    for (int j = 0; j < n; j++) {
-        float a = fabsf(x[j]);
-        if (a > amax) {
-            amax = a;
-            v = x[j];
-        }
-    }
-    return v;
-}
-
 /* x * id + bias truncated to int8, at most max. A negative value (only from absurd input) keeps its upper bits. */
 static uint8_t quant_up(float x, float id, float bias, int max)
 {
