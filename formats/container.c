@@ -17,7 +17,7 @@ static const struct container_format *const formats[] = {
     &torch_legacy_format,
     &gguf_format,
 };
-enum { FORMAT_COUNT = sizeof formats / sizeof formats[0], HEAD_MAX = 64 };
+enum { FORMAT_COUNT = sizeof formats / sizeof formats[0], HEAD_MAX = 512 };
 
 /* What a file that no format accepts most likely is: a better answer than its first bytes in hex. */
 static const struct {
@@ -45,6 +45,7 @@ static const struct {
     {"\x93NUMPY", 6, "a NumPy array"},
     {"version https://git-lfs", 23, "a Git LFS pointer: the file itself was not downloaded"},
     {"\x80", 1, "a bare pickle"},
+    {"sys_info\0", 9, "a PyTorch file in tar form, from before version 0.1.10: load it there and save it again"},
     {"<", 1, "an HTML or XML text"},
     {"{", 1, "a JSON text"},
 };
@@ -55,6 +56,8 @@ static enum status error_unknown(const char *path, const unsigned char *head, si
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
         if (n >= foreign[i].n && memcmp(head, foreign[i].magic, foreign[i].n) == 0)
             return error_at(err, STATUS_FORMAT, path, NULL, "not a checkpoint: found %s", foreign[i].what);
+    if (n >= 262 && memcmp(head + 257, "ustar", 5) == 0)
+        return error_at(err, STATUS_FORMAT, path, NULL, "not a checkpoint: found a tar archive");
     char hex[3 * 8 + 1] = "";
     for (size_t i = 0; i < n && i < 8; i++) {
         static const char digits[] = "0123456789abcdef";

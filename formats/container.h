@@ -74,7 +74,7 @@ struct container {
 };
 struct container_format {
     const char *name; /* "safetensors", "torch-zip", "torch-legacy", "gguf" */
-    /* Looks at the first bytes (head_size ≤ 64, fewer in a short file) and the size. Must not be fooled into two formats. */
+    /* Looks at the first bytes (head_size ≤ 512, fewer in a short file) and the size. Must not be fooled into two formats. */
     bool (*probe)(const unsigned char *head, size_t head_size, uint64_t file_size);
     /* c->file is open; fills the rest. On failure container_open closes. */
     enum status (*open)(struct container *c, struct error *err);

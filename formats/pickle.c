@@ -161,6 +161,7 @@ static enum status take_line(struct machine *m, const char **line, size_t *n)
     size_t left = cursor_left(&m->in), max = left < GLOBAL_MAX_BYTES ? left : GLOBAL_MAX_BYTES;
     *line = (const char *)m->in.data + m->in.pos;
     const char *end = memchr(*line, '\n', max);
+    if (!end) m->cut = left <= max;
     if (!end)
         return pickle_fail(m, STATUS_FORMAT,
                            left > max ? "a name of more than %d bytes" : "the pickle ends here",
@@ -201,8 +202,24 @@ static enum status op_reduce(struct machine *m)
     return STATUS_OK;
 }
 
-/* Sets the attributes of an object. The only object here with attributes is an OrderedDict (a state dict keeps _metadata, versions of
- * modules, in one): they hold no weights and are checked for their form and dropped. */
+/* A bag of attributes (argparse.Namespace, which training scripts save beside the weights): an empty dict whose attributes BUILD sets. */
+static enum status op_newobj(struct machine *m)
+{
+    TRY(need(m, 2));
+    const struct pickle_value *class = top(m) - 1, *args = top(m);
+    if (class->type != PICKLE_GLOBAL || class->v.global->kind != GLOBAL_OBJECT)
+        return pickle_fail(m, STATUS_UNSUPPORTED, "an object of a class that weights do not need");
+    if (args->type != PICKLE_TUPLE || args->v.list->n != 0) return pickle_bad_value(m, "no arguments", args);
+    struct pickle_value result;
+    TRY(pickle_new_list(m, PICKLE_DICT, NULL, 0, &result));
+    result.v.list->ordered = true;
+    m->n_stack--;
+    *top(m) = result;
+    return STATUS_OK;
+}
+
+/* Sets the attributes of an object: of an OrderedDict (a state dict keeps _metadata, versions of modules, in one) or of a bag of attributes.
+ * They hold no weights and are checked for their form and dropped. */
 static enum status op_build(struct machine *m)
 {
     TRY(need(m, 2));
@@ -246,14 +263,65 @@ static enum status add_storage(struct machine *m, struct pickle_storage *s)
     return STATUS_OK;
 }
 
-/* ("storage", class, key, location, number of elements) */
+/* The storage of that key, which is new or was described the same way before. */
+static enum status keep_storage(struct machine *m, const struct pickle_storage *s,
+                                struct pickle_storage **kept)
+{
+    size_t known;
+    if (!strmap_find(&m->storage_index, s->key, &known)) {
+        *kept = pickle_new_object(m, sizeof **kept);
+        if (!*kept) return m->err->status;
+        **kept = *s;
+        return add_storage(m, *kept);
+    }
+    *kept = m->p->storages[known];
+    if ((*kept)->dtype == s->dtype && (*kept)->n_elements == s->n_elements) return STATUS_OK;
+    return pickle_fail(m, STATUS_FORMAT, "storage '%s' has two types or two sizes", s->key);
+}
+
+/* (key, offset, number of elements): a part of `root`. */
+static enum status keep_view(struct machine *m, const struct pickle_value *v, struct pickle_storage *root,
+                             struct pickle_storage **kept)
+{
+    const struct pickle_value *item = v->type == PICKLE_TUPLE ? v->v.list->items : NULL;
+    if (!item || v->v.list->n != 3) return pickle_bad_value(m, "the three items of a storage's view", v);
+    if (!pickle_is_count(&item[1]) || !pickle_is_count(&item[2]))
+        return pickle_fail(m, STATUS_FORMAT, "expected offset and size of a storage's view");
+    struct pickle_storage s = *root;
+    uint64_t end;
+    TRY(copy_text(m, &item[0], KEY_MAX_BYTES, "the key of a storage's view", &s.key));
+    s.root = root;
+    s.off_root = (uint64_t)item[1].v.i;
+    s.n_elements = (uint64_t)item[2].v.i;
+    if (!size_add(s.off_root, s.n_elements, &end) || end > root->n_elements)
+        return pickle_fail(m, STATUS_FORMAT, "view '%s' reaches beyond its storage of %llu elements", s.key,
+                           (unsigned long long)root->n_elements);
+    size_t known;
+    if (strmap_find(&m->view_index, s.key, &known)) {
+        *kept = m->views[known];
+        if ((*kept)->root == root && (*kept)->off_root == s.off_root && (*kept)->n_elements == s.n_elements)
+            return STATUS_OK;
+        return pickle_fail(m, STATUS_FORMAT, "view '%s' has two meanings", s.key);
+    }
+    void *views = m->views;
+    TRY(grow(m, &views, m->n_views, &m->cap_views, sizeof(*m->views)));
+    m->views = views;
+    *kept = pickle_new_object(m, sizeof **kept);
+    if (!*kept) return m->err->status;
+    **kept = s;
+    m->views[m->n_views] = *kept;
+    return strmap_add(&m->view_index, (*kept)->key, m->n_views++, NULL, m->err);
+}
+
+/* ("storage", class, key, location, number of elements), before zip one more: None or a view */
 static enum status op_binpersid(struct machine *m)
 {
     TRY(need(m, 1));
     struct pickle_value *id = top(m);
     const struct pickle_value *v = id->type == PICKLE_TUPLE ? id->v.list->items : NULL;
-    if (!v || id->v.list->n != 5 || !pickle_is_string(&v[0], "storage"))
-        return pickle_fail(m, STATUS_FORMAT, "expected the five items of a storage");
+    uint32_t n = m->legacy ? 6 : 5;
+    if (!v || id->v.list->n != n || !pickle_is_string(&v[0], "storage"))
+        return pickle_fail(m, STATUS_FORMAT, "expected the %s items of a storage", m->legacy ? "six" : "five");
     if (v[1].type != PICKLE_GLOBAL || v[1].v.global->kind != GLOBAL_STORAGE)
         return pickle_bad_value(m, "a storage class", &v[1]);
     if (!pickle_is_count(&v[4])) return pickle_bad_value(m, "a number of elements", &v[4]);
@@ -262,17 +330,8 @@ static enum status op_binpersid(struct machine *m)
     TRY(copy_text(m, &v[3], KEY_MAX_BYTES, "the location of a storage", &s.location));
     if (strcmp(s.location, "meta") == 0)
         return pickle_fail(m, STATUS_UNSUPPORTED, "a meta tensor, which has no data");
-    size_t known;
-    if (strmap_find(&m->storage_index, s.key, &known)) {
-        kept = m->p->storages[known];
-        if (kept->dtype != s.dtype || kept->n_elements != s.n_elements)
-            return pickle_fail(m, STATUS_FORMAT, "storage '%s' has two types or two sizes", s.key);
-    } else {
-        kept = pickle_new_object(m, sizeof *kept);
-        if (!kept) return m->err->status;
-        *kept = s;
-        TRY(add_storage(m, kept));
-    }
+    TRY(keep_storage(m, &s, &kept));
+    if (m->legacy && v[5].type != PICKLE_NONE) TRY(keep_view(m, &v[5], kept, &kept));
     *id = (struct pickle_value){.type = PICKLE_STORAGE, .v.storage = kept};
     return STATUS_OK;
 }
@@ -515,7 +574,7 @@ static enum status op_stop(struct machine *m)
 {
     if (m->n_stack != 1 || m->n_marks != 0)
         return pickle_fail(m, STATUS_FORMAT, "%u values are left on the stack", m->n_stack);
-    if (cursor_left(&m->in) > 0)
+    if (!m->legacy && cursor_left(&m->in) > 0)
         return pickle_fail(m, STATUS_FORMAT, "%zu bytes follow it", cursor_left(&m->in));
     m->stopped = true;
     return STATUS_OK;
@@ -576,7 +635,7 @@ static const struct {
     ['l'] = {"LIST", NULL},
     ['o'] = {"OBJ", NULL},
     ['p'] = {"PUT", NULL},
-    [0x81] = {"NEWOBJ", NULL},
+    [0x81] = {"NEWOBJ", op_newobj},
     [0x82] = {"EXT1", NULL},
     [0x83] = {"EXT2", NULL},
     [0x84] = {"EXT4", NULL},
@@ -605,29 +664,48 @@ static enum status step(struct machine *m)
 {
     m->off_op = m->in.pos;
     unsigned char op = cursor_u8(&m->in);
+    m->cut = m->in.failed;
     if (m->in.failed) return pickle_fail(m, STATUS_FORMAT, "the pickle ends without STOP");
     if (m->off_op == 0 && op != 0x80)
         return pickle_fail(m, STATUS_FORMAT, "expected PROTO as the first opcode");
     if (!ops[op].name) return pickle_fail(m, STATUS_FORMAT, "there is no opcode 0x%02x", op);
     if (!ops[op].run) return pickle_fail(m, STATUS_UNSUPPORTED, "this opcode is not used for weights");
     TRY(ops[op].run(m));
+    m->cut = m->in.failed;
     return m->in.failed ? pickle_fail(m, STATUS_FORMAT, "the pickle ends inside it") : STATUS_OK;
+}
+
+static enum status run(struct machine *m)
+{
+    enum status st = STATUS_OK;
+    *m->p = (struct pickle){0};
+    m->max_objects = m->in.size / 2 + 64;
+    while (st == STATUS_OK && !m->stopped) st = step(m);
+    if (st == STATUS_OK) m->p->root = m->stack[0];
+    free(m->stack);
+    free(m->marks);
+    free(m->memo);
+    free(m->views);
+    strmap_clear(&m->memo_index);
+    strmap_clear(&m->storage_index);
+    strmap_clear(&m->view_index);
+    if (st != STATUS_OK) pickle_clear(m->p);
+    return st;
 }
 
 enum status pickle_read(struct pickle *p, const void *bytes, size_t n, const char *path, struct error *err)
 {
-    struct machine m = {
-        .p = p, .path = path, .in = {.data = bytes, .size = n}, .max_objects = n / 2 + 64, .err = err};
-    enum status st = STATUS_OK;
-    *p = (struct pickle){0};
-    while (st == STATUS_OK && !m.stopped) st = step(&m);
-    if (st == STATUS_OK) p->root = m.stack[0];
-    free(m.stack);
-    free(m.marks);
-    free(m.memo);
-    strmap_clear(&m.memo_index);
-    strmap_clear(&m.storage_index);
-    if (st != STATUS_OK) pickle_clear(p);
+    struct machine m = {.p = p, .path = path, .in = {.data = bytes, .size = n}, .err = err};
+    return run(&m);
+}
+
+enum status pickle_read_next(struct pickle *p, const void *bytes, size_t n, size_t *used, bool *cut,
+                             const char *path, struct error *err)
+{
+    struct machine m = {.p = p, .path = path, .in = {.data = bytes, .size = n}, .legacy = true, .err = err};
+    enum status st = run(&m);
+    *used = m.in.pos;
+    *cut = m.cut;
     return st;
 }
 

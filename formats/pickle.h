@@ -10,7 +10,7 @@
  * the result. Nothing is imported or called; every other name is an error that says it.
  *
  * Accepted is protocol 2, as torch.save writes it, without the opcodes that torch.load(weights_only=True) refuses as well: no STACK_GLOBAL,
- * INST, OBJ, NEWOBJ, EXT*, PERSID, POP, DUP, MEMOIZE, FRAME, no sets, no text opcodes of protocol 0. Integers have at most 64 bits.
+ * INST, OBJ, EXT*, PERSID, POP, DUP, MEMOIZE, FRAME, no sets, no text opcodes of protocol 0. Integers have at most 64 bits.
  * Every opcode is checked; bytes after STOP are an error. A memo slot is written once.
  *
  * Memory is a small multiple of n, whatever the opcodes say. Nothing recurses: a value may hold itself or be nested to any depth, so whoever
@@ -54,7 +54,7 @@ struct pickle_value {
 struct pickle_list {
     struct pickle_value *items;
     uint32_t n, cap;
-    bool ordered; /* a collections.OrderedDict */
+    bool ordered; /* a collections.OrderedDict, or a bag of attributes, which stays empty */
 };
 struct pickle_storage {
     const char *key;      /* which record holds it; terminated */
@@ -62,6 +62,10 @@ struct pickle_storage {
     enum dtype dtype;     /* DTYPE_COUNT: bytes without a type */
     uint64_t n_elements;  /* of dtype; bytes when untyped */
     size_t index;         /* position in struct pickle.storages */
+    /* A storage that shows a part of another one (files from before PyTorch 0.4): elements [off_root, off_root + n_elements) of root, which
+     * lie inside; dtype, location, index are root's. NULL and 0: a storage of its own. */
+    const struct pickle_storage *root;
+    uint64_t off_root;
 };
 struct pickle_tensor {
     const struct pickle_storage *storage;
@@ -73,13 +77,17 @@ struct pickle_tensor {
 };
 struct pickle {
     struct pickle_value root;
-    struct pickle_storage **storages; /* each once: one key has one type and one size */
+    struct pickle_storage **storages; /* those of their own, each once: one key has one type and one size */
     size_t n_storages;
     struct arena mem;
 };
 /* `bytes` must outlive *p; `path` names the pickle in errors, which give the byte offset. On failure nothing is left to clear.
  * STATUS_UNSUPPORTED for well-formed things that have no place here (sparse or quantized tensors, more than TENSOR_DIMS_MAX dimensions). */
 enum status pickle_read(struct pickle *p, const void *bytes, size_t n, const char *path, struct error *err);
+/* The same for the form before zip, where pickles follow each other and storages have a sixth item: the one at the beginning of `bytes`; *used
+ * of them belong to it. *cut after a failure: the bytes end inside the pickle, more of them might help. */
+enum status pickle_read_next(struct pickle *p, const void *bytes, size_t n, size_t *used, bool *cut, const char *path,
+                             struct error *err);
 void pickle_clear(struct pickle *p);
 const char *pickle_type_name(enum pickle_type t);
 /* true if `module name` is in the table of known names. For tests. */

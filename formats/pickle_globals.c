@@ -26,6 +26,26 @@ static enum status build_ordered_dict(struct machine *m, const struct pickle_val
     return STATUS_OK;
 }
 
+/* Counter({...}): a dict */
+static enum status build_counter(struct machine *m, const struct pickle_value *args, uint32_t n,
+                                 struct pickle_value *out)
+{
+    if (n > 1 || (n == 1 && args[0].type != PICKLE_DICT)) return pickle_bad_value(m, "a dict", n ? args : NULL);
+    if (n == 0) return pickle_new_list(m, PICKLE_DICT, NULL, 0, out);
+    *out = args[0];
+    return STATUS_OK;
+}
+
+/* device("cuda", 0): its name is all that is kept */
+static enum status build_device(struct machine *m, const struct pickle_value *args, uint32_t n,
+                                struct pickle_value *out)
+{
+    if (n < 1 || n > 2 || args[0].type != PICKLE_STRING)
+        return pickle_bad_value(m, "the name of a device", n ? args : NULL);
+    *out = args[0];
+    return STATUS_OK;
+}
+
 static enum status build_size(struct machine *m, const struct pickle_value *args, uint32_t n,
                               struct pickle_value *out)
 {
@@ -154,7 +174,10 @@ static enum status build_parameter(struct machine *m, const struct pickle_value 
     }
 static const struct pickle_global globals[] = {
     {"collections", "OrderedDict", GLOBAL_CLASS, DTYPE_COUNT, build_ordered_dict},
+    {"collections", "Counter", GLOBAL_CLASS, DTYPE_COUNT, build_counter},
+    {"argparse", "Namespace", GLOBAL_OBJECT, DTYPE_COUNT, NULL},
     {"torch", "Size", GLOBAL_CLASS, DTYPE_COUNT, build_size},
+    {"torch", "device", GLOBAL_CLASS, DTYPE_COUNT, build_device},
     FUNCTION("torch._utils", "_rebuild_tensor", build_tensor_v1),
     FUNCTION("torch._utils", "_rebuild_tensor_v2", build_tensor_v2),
     FUNCTION("torch._utils", "_rebuild_tensor_v3", build_tensor_v3),

@@ -19,8 +19,13 @@ struct machine {
     struct strmap memo_index;
     struct strmap storage_index;
     size_t cap_storages;
+    bool legacy; /* the form before zip: another pickle may follow, storages may be views of others */
+    struct strmap view_index;
+    struct pickle_storage **views;
+    uint32_t n_views, cap_views;
     size_t n_objects, max_objects;
     bool stopped;
+    bool cut; /* the bytes end inside the pickle */
     struct error *err;
 };
 
@@ -28,7 +33,8 @@ struct machine {
 typedef enum status build_fn(struct machine *m, const struct pickle_value *args, uint32_t n,
                              struct pickle_value *out);
 
-enum global_kind { GLOBAL_CLASS, GLOBAL_STORAGE, GLOBAL_DTYPE, GLOBAL_FUNCTION };
+/* OBJECT: a bag of attributes without code, which NEWOBJ makes */
+enum global_kind { GLOBAL_CLASS, GLOBAL_OBJECT, GLOBAL_STORAGE, GLOBAL_DTYPE, GLOBAL_FUNCTION };
 struct pickle_global {
     const char *module, *name;
     enum global_kind kind;

@@ -18,8 +18,7 @@
  */
 #include "base/digest.h"
 #include "formats/container.h"
-#include "formats/strided.h"
-#include "formats/torch_state.h"
+#include "formats/torch_view.h"
 #include "formats/zip_directory.h"
 
 #include <errno.h>
@@ -36,10 +35,6 @@ enum {
     UNPACK_FREE_BYTES = 64 << 20, /* may come from any number of compressed bytes */
     UNPACK_MAX_BYTES = 256 << 20,
     UNPACK_RATIO = 64, /* beyond UNPACK_FREE_BYTES: weights do not compress like that, bombs do */
-    EXPAND_FREE_BYTES =
-        256 << 20, /* an expanded view (stride 0) may be that large, or EXPAND_RATIO of its storage */
-    EXPAND_RATIO = 64,
-    BLOCK_BYTES = 4 << 20,
     PIECES_MAX = 64,
 };
 
@@ -65,9 +60,7 @@ struct torch_zip {
     pthread_mutex_t lock; /* for all that follows, libzip, and the storages' CRC states */
     const struct zip_entry *unpacked_of;
     unsigned char *unpacked;
-    const struct tensor *block_of;
-    struct strided_block block;
-    unsigned char *block_bytes;
+    struct torch_block block;
 };
 
 /* ---- records ---- */
@@ -242,30 +235,11 @@ static enum status set_storage(const struct container *c, struct torch_zip *z, c
 static enum status set_tensor(const struct container *c, struct torch_zip *z, const struct torch_named *named,
                               struct tensor *t, struct error *err)
 {
-    const struct pickle_tensor *p = named->tensor;
-    struct storage *s = &z->storages[p->storage->index];
-    uint64_t elem = dtype_info(p->dtype)->block_bytes, size = s->entry->size_bytes, end;
-    t->name = named->name;
-    t->dtype = p->dtype;
-    t->n_dims = p->n_dims;
-    memcpy(t->shape, p->shape, sizeof t->shape);
-    memcpy(t->stride, p->stride, sizeof t->stride);
-    TRY(tensor_set_size(t, c->file.path, err));
-    if (!strided_extent(t, &end) ||
-        (end > 0 && (!size_add(end, (uint64_t)p->offset, &end) || end > size / elem)))
-        return error_at(err, STATUS_FORMAT, c->file.path, t->name,
-                        "its view reaches beyond its storage of %llu elements",
-                        (unsigned long long)(size / elem));
-    if (t->size_bytes > EXPAND_FREE_BYTES && t->size_bytes / EXPAND_RATIO > size)
-        return error_at(err, STATUS_UNSUPPORTED, c->file.path, t->name,
-                        "a view that repeats the %llu bytes of its storage until they are %llu",
-                        (unsigned long long)size, (unsigned long long)t->size_bytes);
-    t->storage_id = p->storage->index + 1;
-    t->off_file = s->entry->off_data + (end > 0 ? (uint64_t)p->offset * elem : 0);
-    t->contiguous = strided_is_contiguous(t);
-    t->swapped = z->big_endian && elem > 1;
-    if (t->contiguous && !t->swapped && t->size_bytes == size && size > CHECK_FIRST_BYTES &&
-        s->entry->method == ZIP_STORED)
+    struct storage *s = &z->storages[named->tensor->storage->index];
+    const struct torch_place place = {s->entry->off_data, s->entry->size_bytes, z->big_endian};
+    TRY(torch_view_set(t, named, &place, c->file.path, err));
+    if (t->contiguous && !t->swapped && t->size_bytes == place.size_bytes &&
+        place.size_bytes > CHECK_FIRST_BYTES && s->entry->method == ZIP_STORED)
         s->by_pieces = true;
     return STATUS_OK;
 }
@@ -326,7 +300,7 @@ static void close_torch_zip(struct container *c)
     if (z->zip) zip_discard(z->zip);
     for (size_t i = 0; i < z->n_storages; i++) free(z->storages[i].pieces);
     free(z->unpacked);
-    free(z->block_bytes);
+    torch_block_clear(&z->block);
     zip_directory_clear(&z->dir);
     pthread_mutex_destroy(&z->lock);
     free(z);
@@ -435,55 +409,6 @@ static enum status read_storage(void *ctx, uint64_t off, void *dst, size_t n, st
     return STATUS_OK;
 }
 
-/* Both parts of a complex number are swapped by themselves. */
-static void swap_bytes(enum dtype type, uint64_t elem, unsigned char *p, uint64_t n_bytes)
-{
-    uint64_t k = type == DTYPE_C64 || type == DTYPE_C128 ? elem / 2 : elem;
-    for (uint64_t i = 0; i < n_bytes; i += k) {
-        for (uint64_t a = 0, b = k - 1; a < b; a++, b--) {
-            unsigned char t = p[i + a];
-            p[i + a] = p[i + b];
-            p[i + b] = t;
-        }
-    }
-}
-
-/* Makes the block with element `index` of t the one that is kept. The lock is held. */
-static enum status load_block(struct source *s, const struct tensor *t, uint64_t elem, uint64_t index,
-                              struct error *err)
-{
-    struct torch_zip *z = s->z;
-    if (z->block_of == t && index >= z->block.first && index - z->block.first < z->block.n_elements)
-        return STATUS_OK;
-    if (!z->block_bytes) {
-        void *mem;
-        TRY(mem_alloc(&mem, BLOCK_BYTES, 1, err));
-        z->block_bytes = mem;
-    }
-    z->block_of = NULL;
-    z->block = strided_block(t, elem, index, BLOCK_BYTES);
-    TRY(strided_gather(t, elem, &z->block, z->block_bytes, read_storage, s, err));
-    if (t->swapped) swap_bytes(t->dtype, elem, z->block_bytes, z->block.n_elements * elem);
-    z->block_of = t;
-    return STATUS_OK;
-}
-
-static enum status read_blocks(struct source *s, const struct tensor *t, uint64_t off, unsigned char *dst,
-                               size_t n, struct error *err)
-{
-    uint64_t elem = dtype_info(t->dtype)->block_bytes;
-    while (n > 0) {
-        TRY(load_block(s, t, elem, off / elem, err));
-        uint64_t begin = off - s->z->block.first * elem, left = s->z->block.n_elements * elem - begin;
-        size_t k = left < n ? (size_t)left : n;
-        memcpy(dst, s->z->block_bytes + begin, k);
-        dst += k;
-        off += k;
-        n -= k;
-    }
-    return STATUS_OK;
-}
-
 static enum status read_pieces(struct container *c, struct storage *s, const struct tensor *t, uint64_t off,
                                void *dst, size_t n, struct error *err)
 {
@@ -509,7 +434,8 @@ static enum status read_torch_zip(struct container *c, const struct tensor *t, u
     enum status st = check_first(c, s, err);
     bool by_pieces = plain && s->by_pieces && s->state == CRC_UNKNOWN;
     if (st == STATUS_OK && plain && !stored) st = read_storage(&source, off, dst, n, err);
-    if (st == STATUS_OK && !plain) st = read_blocks(&source, t, off, dst, n, err);
+    if (st == STATUS_OK && !plain)
+        st = torch_block_read(&z->block, t, off, dst, n, read_storage, &source, err);
     pthread_mutex_unlock(&z->lock);
     if (st == STATUS_OK && by_pieces)
         st = read_pieces(c, s, t, off, dst, n, err);
@@ -532,27 +458,4 @@ const struct container_format torch_zip_format = {
     .open = open_torch_zip,
     .read = read_torch_zip,
     .close = close_torch_zip,
-};
-
-/* ---- the form before zip: five pickles, the first of them this number ---- */
-
-static bool probe_legacy(const unsigned char *head, size_t head_size, uint64_t file_size)
-{
-    static const unsigned char magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
-                                          0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
-    (void)file_size;
-    return head_size >= sizeof magic && memcmp(head, magic, sizeof magic) == 0;
-}
-
-static enum status open_legacy(struct container *c, struct error *err)
-{
-    error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
-             "a PyTorch file in the form before version 1.6 (not a zip archive): expected the zip form");
-    return error_hint(err, "load it with torch.load and save it again with torch.save");
-}
-
-const struct container_format torch_legacy_format = {
-    .name = "torch-legacy",
-    .probe = probe_legacy,
-    .open = open_legacy,
 };

@@ -41,7 +41,7 @@ static void compare(const char *name)
     struct container *got = must_open(vector_path(file));
     snprintf(file, sizeof file, "torch/%s.safetensors", name);
     struct container *expected = must_open(vector_path(file));
-    assert_string_equal(got->format->name, "torch-zip");
+    assert_string_equal(got->format->name, strncmp(name, "legacy_", 7) == 0 ? "torch-legacy" : "torch-zip");
     assert_string_equal(expected->format->name, "safetensors");
     if (got->n_tensors != expected->n_tensors)
         fail_msg("%s: %zu tensors, expected %zu", name, got->n_tensors, expected->n_tensors);
@@ -98,6 +98,21 @@ static void test_big_endian(void **state)
     (void)state, compare("big_endian");
 }
 
+static void test_legacy(void **state)
+{
+    static const char *const names[] = {"dtypes", "views", "tied", "nested", "parts"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "legacy_%s", names[i]);
+        compare(name);
+    }
+}
+static void test_namespace(void **state)
+{
+    (void)state, compare("namespace");
+}
+
 static void test_names_and_order(void **state)
 {
     static const char *const names[] = {
@@ -114,12 +129,15 @@ static void test_names_and_order(void **state)
 static void test_sharing(void **state)
 {
     (void)state;
-    struct container *c = must_open(vector_path("torch/tied.pt"));
-    const struct tensor *a = container_find(c, "embed.weight"), *b = container_find(c, "proj.weight"),
-                        *n = container_find(c, "norm.weight");
-    assert_true(a->storage_id != 0 && a->storage_id == b->storage_id && a->storage_id != n->storage_id);
-    assert_int_equal(a->off_file, b->off_file);
-    container_close(c);
+    static const char *const files[] = {"torch/tied.pt", "torch/legacy_tied.pt"};
+    for (int i = 0; i < 2; i++) {
+        struct container *c = must_open(vector_path(files[i]));
+        const struct tensor *a = container_find(c, "embed.weight"), *b = container_find(c, "proj.weight"),
+                            *n = container_find(c, "norm.weight");
+        assert_true(a->storage_id != 0 && a->storage_id == b->storage_id && a->storage_id != n->storage_id);
+        assert_int_equal(a->off_file, b->off_file);
+        container_close(c);
+    }
 }
 
 static void test_bounds(void **state)
@@ -141,7 +159,7 @@ static void test_refused(void **state)
         enum status status;
         const char *text;
     } cases[] = {
-        {"legacy", STATUS_UNSUPPORTED, "before version 1.6"},
+        {"legacy_quantized", STATUS_UNSUPPORTED, "quantized"},
         {"protocol4", STATUS_UNSUPPORTED, "protocol"},
         {"sparse", STATUS_UNSUPPORTED, "sparse"},
         {"quantized", STATUS_UNSUPPORTED, "quantized"},
@@ -352,7 +370,8 @@ int main(void)
         cmocka_unit_test(test_views_deflated), cmocka_unit_test(test_views_stored),
         cmocka_unit_test(test_tied),           cmocka_unit_test(test_nested),
         cmocka_unit_test(test_single),         cmocka_unit_test(test_little),
-        cmocka_unit_test(test_big_endian),     cmocka_unit_test(test_names_and_order),
+        cmocka_unit_test(test_big_endian),     cmocka_unit_test(test_legacy),
+        cmocka_unit_test(test_namespace),      cmocka_unit_test(test_names_and_order),
         cmocka_unit_test(test_sharing),        cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_refused),        cmocka_unit_test(test_cut),
         cmocka_unit_test(test_flips),          cmocka_unit_test(test_blocks),

@@ -4,13 +4,16 @@
 
 Each NAME.pt has a NAME.safetensors with the same tensors, contiguous (types that not every
 release of safetensors writes as NAME/bytes: U8).
-Files below refused/ have none. Archives that torch does not write itself (big-endian, compressed) are rewritten with zipfile and read back
+legacy_*.pt are in the form before PyTorch 1.6. Files below refused/ have none. Archives that torch does not write itself (big-endian, compressed) are rewritten with zipfile and read back
 with torch.load before they are accepted. Made with torch 2.13.0, safetensors 0.8.0.
 """
+import argparse
 import io
 import os
+import pickle
+import struct
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import torch
 from safetensors.torch import save_file
@@ -141,9 +144,60 @@ def turn(record, data):
 
 rewrite("little", "big_endian", zipfile.ZIP_STORED, turn)
 
+# The form before zip. Its storages are listed by address, so the files differ from run to run.
+old = {"_use_new_zipfile_serialization": False}
+put("legacy_dtypes", {str(d).split(".")[1]: fill((3, 5), d) for d in dtypes[:12]}, **old)  # torch reads no others back
+put("legacy_views", views, **old)
+put("legacy_tied", model.state_dict(), **old)
+put("legacy_nested", {
+    "epoch": 3, "loss": 0.25, "model": model.state_dict(), "optimizer": {"state": {0: {"step": 7, "exp_avg": torch.ones(2)}}},
+    "parameter": torch.nn.Parameter(torch.ones(2, 3)), "best": [1, 2.5, None, "x"], "device": torch.device("cpu"),
+    "count": Counter({"a": 2}),
+}, **old)
+
+
+class ViewPickler(pickle.Pickler):
+    """Storages as PyTorch before 0.4 wrote them: one that shows elements 2 to 8 of another."""
+
+    def persistent_id(self, obj):
+        if not isinstance(obj, Part):
+            return None
+        view = None if obj.whole else ("part", 2, 6)
+        return ("storage", torch.FloatStorage, "root", "cpu", 10, view)
+
+
+class Part:
+    def __init__(self, whole):
+        self.whole = whole
+
+
+class View:
+    def __init__(self, whole, offset, size, stride):
+        self.args = (Part(whole), offset, size, stride)
+
+    def __reduce__(self):
+        return (torch._utils._rebuild_tensor, self.args)
+
+
+buffer = io.BytesIO()
+for value in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2}}):
+    pickle.dump(value, buffer, protocol=2)
+ViewPickler(buffer, protocol=2).dump({"whole": View(True, 1, (3, 3), (3, 1)), "part": View(False, 0, (2, 3), (3, 1)),
+                                      "turned": View(False, 1, (3, 1), (2, 1))})
+pickle.dump(["root"], buffer, protocol=2)
+buffer.write(struct.pack("<q10f", 10, *range(10)))
+with open(os.path.join(out, "legacy_parts.pt"), "wb") as f:
+    f.write(buffer.getvalue())
+expect("legacy_parts", torch.load(os.path.join(out, "legacy_parts.pt"), weights_only=True))
+
+# A value beside the weights that only torch.load(weights_only=False) reads: a bag of attributes.
+torch.save({"args": argparse.Namespace(lr=0.1, name="x", inner=argparse.Namespace(depth=2)), "w": torch.ones(2)},
+           os.path.join(out, "namespace.pt"))
+expect("namespace", {"w": torch.ones(2)})
+
 # What has no place: each is named when it is refused.
 refused = lambda n: os.path.join(out, "refused", n + ".pt")
-torch.save({"w": torch.ones(2)}, refused("legacy"), _use_new_zipfile_serialization=False)
+torch.save({"w": torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8)}, refused("legacy_quantized"), **old)
 torch.save({"w": torch.ones(2)}, refused("protocol4"), pickle_protocol=4)
 torch.save({"w": torch.eye(3).to_sparse()}, refused("sparse"))
 torch.save({"w": torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8)}, refused("quantized"))
