@@ -1,6 +1,7 @@
 #include "convert/model_plan.h"
 #include "formats/tokenizer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,10 +12,17 @@ struct builder {
     const struct model *m;
     const struct model_plan_options *opt;
     struct recipe_state recipe;
-    size_t n_f64, n_f8;
+    size_t n_f64, n_f8, n_scaled;
 };
 
 /* --- types --- */
+
+/* A power of two changes exponents only. */
+static bool rounds(const struct plan_tensor *t)
+{
+    int exponent;
+    return t->scaled_rows > 0 && frexp(t->scale, &exponent) != 0.5;
+}
 
 /* What a matrix that keeps its type becomes: GGUF has no type for some. */
 static enum dtype kept_type(struct builder *b, enum dtype from)
@@ -58,7 +66,10 @@ static enum status choose_type(struct builder *b, const struct ckpt_tensor *sour
         return STATUS_OK;
     }
     t->to = kept_type(b, source->t->dtype);
-    if (t->to != DTYPE_COUNT) return STATUS_OK;
+    if (t->to != DTYPE_COUNT) {
+        if (rounds(t)) t->to = DTYPE_F32; /* keeps what F16 and BF16 hold, so that the scale can be undone */
+        return STATUS_OK;
+    }
     error_at(err, STATUS_UNSUPPORTED, source->container->file.path, source->t->name,
              "GGUF has no type for %s", plan_source_type_name(source->t->dtype));
     return error_hint(err, "--type names one to convert to");
@@ -74,6 +85,19 @@ static const char *target_name(struct plan *p, const char *pattern, int64_t laye
     return arena_printf(&p->mem, "%.*s%lld%s", (int)(hole - pattern), pattern, (long long)layer, hole + 3);
 }
 
+/* The numbers of a rule's transform for this model. */
+static void set_args(struct builder *b, const struct tensor_rule *rule, int64_t layer, struct plan_tensor *t)
+{
+    const struct hparams *hp = &b->m->hp;
+    if (rule->heads) t->args.heads = hparams_eval(hp, rule->heads);
+    if (rule->transform == TRANSFORM_QKV_GROUPS) t->args.groups = hp->n_head_kv;
+    if (rule->rotated) t->args.rotated = hparams_eval(hp, rule->rotated);
+    double ratio = rule->scaled ? hparams_scale_ratio(hp, layer) : 1;
+    if (ratio == 1) return;
+    t->scale = ratio;
+    t->scaled_rows = hparams_eval(hp, rule->scaled);
+}
+
 static enum status add_weight(struct builder *b, const struct weight *weight, struct error *err)
 {
     const struct tensor_rule *rule = weight->rule;
@@ -81,15 +105,52 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
     struct plan_tensor t = {.name = target_name(b->plan, rule->target, weight->layer),
                             .transform = rule->transform};
     if (!t.name) return error_nomem(err, strlen(rule->target));
-    if (rule->transform == TRANSFORM_ROPE_ROWS) t.heads = hparams_eval(&b->m->hp, rule->heads);
+    set_args(b, rule, weight->layer, &t);
     struct transform_spec spec; /* only for the target's shape: rows are what types are chosen by */
-    if (transform_init(&spec, t.transform, source->dtype, source->n_dims, source->shape, t.heads, err) !=
+    if (transform_init(&spec, t.transform, source->dtype, source->n_dims, source->shape, &t.args, err) !=
         STATUS_OK) {
         struct error cause = *err;
         return error_at(err, cause.status, weight->t->container->file.path, source->name, "%s", cause.text);
     }
     TRY(choose_type(b, weight->t, &t, spec.n_dims, spec.shape, err));
+    if (rounds(&t)) b->n_scaled++;
     return plan_add(b->plan, &t, weight->t, err);
+}
+
+/* What a runtime insists on and the source has not. */
+static enum status add_fill(struct builder *b, const struct model_fill *fill, struct error *err)
+{
+    const struct tensor_rule *rule = fill->rule;
+    struct plan_tensor t = {.name = target_name(b->plan, rule->target, fill->layer)};
+    if (!t.name) return error_nomem(err, strlen(rule->target));
+    if (rule->fill == FILL_EMBEDDING) {
+        const struct ckpt_tensor *embd = model_weight(b->m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT)->t;
+        TRY(choose_type(b, embd, &t, embd->t->n_dims, embd->t->shape, err));
+        t.why = "the runtime insists on an output matrix: the embedding once more";
+        return plan_add(b->plan, &t, embd, err);
+    }
+    t.n_dims = 1;
+    t.shape[0] = hparams_eval(&b->m->hp, rule->shape);
+    t.to = DTYPE_F32;
+    t.why = "the runtime insists on it: zeros";
+    uint64_t n_bytes;
+    if (t.shape[0] < 0 || !dtype_bytes(t.to, t.shape[0], &n_bytes)) return error_nomem(err, SIZE_MAX);
+    void *zeros = arena_alloc(&b->plan->mem, (size_t)n_bytes);
+    if (!zeros) return error_nomem(err, (size_t)n_bytes);
+    memset(zeros, 0, (size_t)n_bytes);
+    t.data = zeros;
+    return plan_add(b->plan, &t, NULL, err);
+}
+
+static enum status add_tensors(struct builder *b, struct error *err)
+{
+    const struct model *m = b->m;
+    size_t k = 0;
+    for (size_t i = 0; i <= m->n_weights; i++) {
+        while (k < m->n_fills && m->fills[k].before == i) TRY(add_fill(b, &m->fills[k++], err));
+        if (i < m->n_weights) TRY(add_weight(b, &m->weights[i], err));
+    }
+    return STATUS_OK;
 }
 
 /* A source pattern: {p} is the prefix, {i} a number. */
@@ -187,6 +248,11 @@ static void warn_types(const struct builder *b, struct warnings *warn)
         warnings_add(warn, "source-f8",
                      "%zu matrices are F8, which GGUF has not; stored as BF16, which holds every value",
                      b->n_f8);
+    if (b->n_scaled > 0)
+        warnings_note(warn, "scale-folded",
+                      "llama.cpp's attention scale is fixed for architecture '%s': the queries' rows of %zu "
+                      "tensors are multiplied by what the model's differs by, and rounded",
+                      b->m->arch->gguf_arch, b->n_scaled);
 }
 
 enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,
@@ -199,7 +265,7 @@ enum status model_plan(struct plan *p, const struct model *m, const struct model
     if (m->n_weights == 0)
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL, "holds no tensor of the family %s",
                         m->arch->family);
-    for (size_t i = 0; i < m->n_weights; i++) TRY(add_weight(&b, &m->weights[i], err));
+    TRY(add_tensors(&b, err));
     TRY(add_dropped(&b, err));
     warn_types(&b, warn);
     TRY(put_metadata(&b, warn, err));

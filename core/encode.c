@@ -10,6 +10,7 @@ enum { STEP = 1 << 17, DECODE = 256 };
 void encode_scratch_clear(struct encode_scratch *s)
 {
     free(s->out);
+    free(s->scaled);
     *s = (struct encode_scratch){0};
 }
 
@@ -109,10 +110,23 @@ static enum status pass_on(struct encode_job *job, struct error *err)
                       (size_t)bytes_of(job->to, job->n), err);
 }
 
-static enum status step(struct encode_job *job, void *out, int64_t at, int64_t n, struct error *err)
+/* n elements from `at` on as doubles, scaled where that is asked for */
+static enum status scale(const struct encode_job *job, double *dst, int64_t at, int64_t n, struct error *err)
+{
+    TRY(dtype_decode_f64(job->from, (const char *)job->src + bytes_of(job->from, at), dst, n, err));
+    for (int64_t i = 0; i < n && job->first + at + i < job->scale_end; i++) dst[i] *= job->scale;
+    return STATUS_OK;
+}
+
+static enum status step(struct encode_job *job, struct encode_scratch *s, int64_t at, int64_t n,
+                        struct error *err)
 {
     struct cast_audit part = CAST_AUDIT_INIT;
-    TRY(dtype_cast(job->to, out, job->from, (const char *)job->src + bytes_of(job->from, at), n, &part, err));
+    const void *src = (const char *)job->src + bytes_of(job->from, at);
+    void *out = s->out;
+    if (job->scale_end > 0) TRY(scale(job, s->scaled, at, n, err));
+    TRY(job->scale_end > 0 ? dtype_cast(job->to, out, DTYPE_F64, s->scaled, n, &part, err)
+                           : dtype_cast(job->to, out, job->from, src, n, &part, err));
     cast_audit_add(&job->audit, &part);
     /* a block holds no NaN or infinity: one of them spoils its neighbours */
     bool finite = job->finite || dtype_info(job->to)->block_len > 1;
@@ -128,10 +142,12 @@ static enum status step(struct encode_job *job, void *out, int64_t at, int64_t n
 
 enum status encode_run(struct encode_job *job, struct encode_scratch *s, struct error *err)
 {
-    if (job->from == job->to) return pass_on(job, err);
+    if (job->from == job->to && job->scale_end == 0) return pass_on(job, err);
     if (!s->out) s->out = malloc(bytes_of(DTYPE_F32, STEP)); /* nothing is cast to a wider type */
     if (!s->out) return error_nomem(err, bytes_of(DTYPE_F32, STEP));
+    if (job->scale_end > 0 && !s->scaled) s->scaled = malloc(bytes_of(DTYPE_F64, STEP));
+    if (job->scale_end > 0 && !s->scaled) return error_nomem(err, bytes_of(DTYPE_F64, STEP));
     for (int64_t at = 0; at < job->n && job->fault.kind == FAULT_NONE; at += STEP)
-        TRY(step(job, s->out, at, job->n - at < STEP ? job->n - at : STEP, err));
+        TRY(step(job, s, at, job->n - at < STEP ? job->n - at : STEP, err));
     return STATUS_OK;
 }

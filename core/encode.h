@@ -17,6 +17,7 @@ struct encode_fault {
 };
 struct encode_scratch {
     void *out;
+    double *scaled;
 };
 void encode_scratch_clear(struct encode_scratch *s);
 
@@ -26,6 +27,9 @@ struct encode_job {
     int64_t n;
     const void *src;
     bool finite, allow_overflow; /* as in struct writer_options */
+    /* elements of the tensor before this index are multiplied by scale, in double, before they are rounded; 0: none */
+    int64_t scale_end;
+    double scale;
     /* target bytes, in ascending order of offsets; off is that of the tensor's first byte */
     uint64_t off;
     enum status (*write)(void *ctx, uint64_t off, const void *src, size_t n, struct error *err);

@@ -42,6 +42,15 @@ static const struct {
                                    "than the model was trained with. The difference is small for\n"
                                    "the two forms of GELU (at most 5e-4 per value). lathe-verify uses the "
                                    "right one, which the file keeps.\n"},
+    {"runtime-unknown-architecture",
+     "No architecture of llama.cpp computes what models of this family do, so the file has one of lathe's own "
+     "(docs/format.md). It holds all of the\n"
+     "model, lathe's tools read it, and others refuse it by its name.\n"},
+    {"scale-folded",
+     "The model scales its attention scores otherwise than the runtime, whose scale is fixed. The rows that make "
+     "queries are multiplied by the quotient,\n"
+     "which gives the same scores, but rounds each of these weights: undoing it gives the source's bytes only "
+     "where rounding allows (the receipt's digest tells).\n"},
     {"source-f64", "Weights are stored as 64-bit floats. GGUF can hold them, but no runtime computes with "
                    "them, so matrices become F32.\n"},
     {"source-f8", "Weights are stored as 8-bit floats without scales. GGUF has no such type; BF16 holds each "

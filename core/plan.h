@@ -34,7 +34,10 @@ struct plan_tensor {
     enum dtype
         wanted; /* what the recipe would have used if the rows were a multiple of its block; `to` otherwise */
     enum transform transform;
-    int64_t heads;   /* for TRANSFORM_ROPE_ROWS */
+    struct transform_args args; /* of the transform */
+    /* The first rows of the target are multiplied by a number, in double, before they are rounded to `to`; scaled_rows 0: none. */
+    double scale;
+    int64_t scaled_rows;
     const char *why; /* the rule that chose `to`; a literal */
 
     struct transform_spec spec; /* filled by plan_add */
@@ -71,6 +74,8 @@ enum dtype plan_main_type(const struct plan *p);
 
 /* Name of a type in the output: ggml's. Of a source: safetensors', else ggml's, else our own. */
 const char *plan_source_type_name(enum dtype t);
+/* Members "transform" and what it needs, of the current object of w: the same words in plans and receipts. */
+void plan_put_transform(struct jwriter *w, const struct plan_tensor *t);
 /* Every metadata key, every tensor, the exact size. Two runs can be compared with diff. Text from files is escaped. */
 void plan_print(const struct plan *p, struct buf *b);
 /* Members "header_bytes", "metadata", "tensors", "dropped" of the current object of w, under the key "plan". */

@@ -123,7 +123,10 @@ static void print_tensor(struct buf *b, const struct plan *p, size_t i)
                p->out.tensors[i].size_bytes, plan_source_type_name(t->from), source);
     if (t->n_sources > 1) buf_printf(b, " and %zu more", t->n_sources - 1);
     if (t->transform != TRANSFORM_NONE) buf_printf(b, ", %s", transform_name(t->transform));
-    if (t->heads > 0) buf_printf(b, " of %" PRId64 " heads", t->heads);
+    if (t->args.heads > 0) buf_printf(b, " of %" PRId64 " heads", t->args.heads);
+    if (t->args.groups > 0) buf_printf(b, " in %" PRId64 " groups", t->args.groups);
+    if (t->args.rotated > 0) buf_printf(b, ", %" PRId64 " rotated", t->args.rotated);
+    if (t->scaled_rows > 0) buf_printf(b, ", first %" PRId64 " rows x %.17g", t->scaled_rows, t->scale);
     buf_printf(b, " (%s", t->why);
     if (t->wanted != t->to)
         buf_printf(b, "; rows are no multiple of %u for %s", dtype_info(t->wanted)->block_len,
@@ -199,6 +202,18 @@ static void json_source(struct jwriter *w, const struct tensor *t)
     jw_end_object(w);
 }
 
+void plan_put_transform(struct jwriter *w, const struct plan_tensor *t)
+{
+    jw_string(w, "transform", transform_name(t->transform));
+    if (t->args.heads > 0) jw_int(w, "heads", t->args.heads);
+    if (t->args.groups > 0) jw_int(w, "groups", t->args.groups);
+    if (t->args.rotated > 0) jw_int(w, "rotated", t->args.rotated);
+    if (t->scaled_rows > 0) {
+        jw_double(w, "scale", t->scale);
+        jw_int(w, "scaled_rows", t->scaled_rows);
+    }
+}
+
 static void json_tensor(struct jwriter *w, const struct plan *p, size_t i)
 {
     const struct plan_tensor *t = &p->tensors[i];
@@ -209,8 +224,7 @@ static void json_tensor(struct jwriter *w, const struct plan *p, size_t i)
     json_shape(w, t->spec.n_dims, t->spec.shape);
     jw_uint(w, "size_bytes", out->size_bytes);
     jw_uint(w, "offset", out->off_file);
-    jw_string(w, "transform", transform_name(t->transform));
-    if (t->heads > 0) jw_int(w, "heads", t->heads);
+    plan_put_transform(w, t);
     jw_string(w, "rule", t->why);
     if (t->wanted != t->to) jw_string(w, "fallback_from", dtype_info(t->wanted)->ggml_name);
     jw_begin_array(w, "sources");

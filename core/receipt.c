@@ -113,8 +113,7 @@ static void put_output(struct jwriter *w, const struct checkpoint *c, const stru
 {
     jw_begin_object(w, NULL);
     jw_string(w, "name", t->name);
-    jw_string(w, "transform", transform_name(t->transform));
-    if (t->heads > 0) jw_int(w, "heads", t->heads);
+    plan_put_transform(w, t);
     jw_begin_array(w, "sources");
     for (size_t i = 0; i < t->n_sources; i++) {
         jw_begin_object(w, NULL);

@@ -14,7 +14,10 @@ struct transform_info {
                         void *ctx, void *dst, void *scratch, struct error *err);
     int64_t (*source_index)(const struct transform_spec *s, int64_t i);
     bool in_order; /* a slab's source bytes are those of the same range */
+    /* for reordered rows: where unit number `unit` of the target stands in the source */
+    int64_t (*source_unit)(const struct transform_spec *s, int64_t unit);
 };
+static const struct transform_info infos[TRANSFORM_COUNT];
 
 /* --- none --- */
 
@@ -115,55 +118,128 @@ static int64_t index_transpose(const struct transform_spec *s, int64_t i)
     return i % s->cols * s->rows + i / s->cols;
 }
 
-/* --- rope_rows: inside each head of D rows, out[2p + b] = in[b*(D/2) + p] --- */
+/* --- rows in another order: units of rows keep together, groups of rows stay where they are --- */
 
-static enum status init_rope_rows(struct transform_spec *s, struct error *err)
+static enum status init_rows(struct transform_spec *s, int64_t unit_rows, int64_t group_rows, struct error *err)
 {
-    if (s->n_dims < 1 || s->heads < 1 || s->shape[0] % s->heads != 0 || s->shape[0] / s->heads % 2 != 0)
-        return error_set(
-            err, STATUS_RANGE,
-            "cannot reorder rows for RoPE: expected a multiple of 2 x %lld heads, found %lld rows",
-            (long long)s->heads, (long long)(s->n_dims < 1 ? 1 : s->shape[0]));
-    s->rows = s->shape[0];
+    s->rows = s->n_dims > 0 ? s->shape[0] : 1;
     s->cols = s->rows > 0 ? s->n_elements / s->rows : 0;
+    s->unit_rows = unit_rows;
+    s->group_rows = group_rows;
     if (s->cols % dtype_info(s->dtype)->block_len != 0)
         return error_set(err, STATUS_UNSUPPORTED, "cannot reorder rows of %s: its blocks would be cut",
                          dtype_info(s->dtype)->name);
     return STATUS_OK;
 }
 
-static int64_t head_elements(const struct transform_spec *s)
+/* Rotated rows come first in each head of D rows, the rest stays where it is. */
+static enum status init_rotated_rows(struct transform_spec *s, struct error *err)
 {
-    int64_t n = s->rows / s->heads * s->cols;
+    int64_t rows = s->n_dims > 0 ? s->shape[0] : 1, heads = s->args.heads;
+    bool whole = s->args.rotated == 0;
+    if (s->n_dims < 1 || heads < 1 || rows % heads != 0 || (whole && rows / heads % 2 != 0))
+        return error_set(err, STATUS_RANGE,
+                         "cannot reorder rows for RoPE: expected a multiple of %s%lld heads, found %lld rows",
+                         whole ? "2 x " : "", (long long)heads, (long long)rows);
+    if (whole) s->args.rotated = rows / heads;
+    if (s->args.rotated < 0 || s->args.rotated % 2 != 0 || s->args.rotated > rows / heads)
+        return error_set(err, STATUS_RANGE,
+                         "cannot reorder rows for RoPE: expected an even number of at most %lld rotated rows "
+                         "in a head, found %lld",
+                         (long long)(rows / heads), (long long)s->args.rotated);
+    return init_rows(s, 1, rows / heads, err);
+}
+
+/* out[2p + b] = in[b*(R/2) + p] */
+static int64_t unit_of_pairs(const struct transform_spec *s, int64_t unit)
+{
+    int64_t r = unit % s->group_rows;
+    return r < s->args.rotated ? unit - r + r % 2 * (s->args.rotated / 2) + r / 2 : unit;
+}
+
+/* out[b*(R/2) + p] = in[2p + b] */
+static int64_t unit_of_halves(const struct transform_spec *s, int64_t unit)
+{
+    int64_t r = unit % s->group_rows, half = s->args.rotated / 2;
+    return r < s->args.rotated ? unit - r + r % half * 2 + r / half : unit;
+}
+
+/* Units are heads: K groups of H/K queries, a key, a value → all H queries, all K keys, all K values. */
+static enum status init_qkv_groups(struct transform_spec *s, struct error *err)
+{
+    int64_t rows = s->n_dims > 0 ? s->shape[0] : 1, heads = s->args.heads, groups = s->args.groups;
+    if (s->n_dims < 1 || groups < 1 || heads < 1 || heads > INT32_MAX || heads % groups != 0 ||
+        rows % (heads + 2 * groups) != 0)
+        return error_set(err, STATUS_RANGE,
+                         "cannot regroup queries, keys and values: expected rows for %lld heads in %lld "
+                         "groups, found %lld rows",
+                         (long long)heads, (long long)groups, (long long)rows);
+    return init_rows(s, rows / (heads + 2 * groups), rows, err);
+}
+
+static int64_t unit_of_qkv(const struct transform_spec *s, int64_t unit)
+{
+    int64_t heads = s->args.heads, groups = s->args.groups, width = heads / groups;
+    if (unit < heads) return unit / width * (width + 2) + unit % width;
+    unit -= heads;
+    return unit % groups * (width + 2) + width + unit / groups;
+}
+
+static int64_t unit_elements(const struct transform_spec *s)
+{
+    int64_t n = s->unit_rows * s->cols;
     return n > 0 ? n : 1;
 }
 
-static enum status read_rope_rows(const struct transform_spec *s, int64_t first, int64_t n,
-                                  transform_reader *read, void *ctx, void *dst, void *scratch,
-                                  struct error *err)
+static int64_t group_elements(const struct transform_spec *s)
 {
-    size_t row_bytes = transform_bytes(s, s->cols);
-    int64_t head_rows = s->rows / s->heads, half = head_rows / 2, n_rows = n / s->cols;
+    int64_t n = s->group_rows * s->cols;
+    return n > 0 ? n : 1;
+}
+
+/* Whole groups, or everything: one read, then unit by unit from memory. */
+static enum status read_groups(const struct transform_spec *s, int64_t first, int64_t n,
+                               transform_reader *read, void *ctx, void *dst, void *scratch, struct error *err)
+{
+    size_t unit_bytes = transform_bytes(s, unit_elements(s));
+    int64_t first_unit = first / unit_elements(s), n_units = n / unit_elements(s);
     TRY(read(ctx, transform_bytes(s, first), scratch, transform_bytes(s, n), err));
-    char *to = dst;
-    for (int64_t head = 0; head < n_rows; head += head_rows)
-        for (int64_t p = 0; p < half; p++)
-            for (int64_t b = 0; b < 2; b++, to += row_bytes)
-                memcpy(to, (const char *)scratch + (size_t)(head + b * half + p) * row_bytes, row_bytes);
+    for (int64_t i = 0; i < n_units; i++) {
+        int64_t from = infos[s->kind].source_unit(s, first_unit + i) - first_unit;
+        memcpy((char *)dst + (size_t)i * unit_bytes, (const char *)scratch + (size_t)from * unit_bytes,
+               unit_bytes);
+    }
     return STATUS_OK;
 }
 
-static int64_t index_rope_rows(const struct transform_spec *s, int64_t i)
+/* Units from all over the source. */
+static enum status read_units(const struct transform_spec *s, int64_t first, int64_t n,
+                              transform_reader *read, void *ctx, void *dst, void *scratch, struct error *err)
 {
-    int64_t head_rows = s->rows / s->heads, row = i / s->cols, r = row % head_rows;
-    return (row - r + r % 2 * (head_rows / 2) + r / 2) * s->cols + i % s->cols;
+    if (n == s->n_elements) return read_groups(s, first, n, read, ctx, dst, scratch, err);
+    size_t unit_bytes = transform_bytes(s, unit_elements(s));
+    int64_t first_unit = first / unit_elements(s), n_units = n / unit_elements(s);
+    for (int64_t i = 0; i < n_units; i++)
+        TRY(read(ctx, (uint64_t)infos[s->kind].source_unit(s, first_unit + i) * unit_bytes,
+                 (char *)dst + (size_t)i * unit_bytes, unit_bytes, err));
+    return STATUS_OK;
+}
+
+static int64_t index_rows(const struct transform_spec *s, int64_t i)
+{
+    int64_t n = unit_elements(s);
+    return infos[s->kind].source_unit(s, i / n) * n + i % n;
 }
 
 static const struct transform_info infos[TRANSFORM_COUNT] = {
-    [TRANSFORM_NONE] = {"none", NULL, grain_blocks, NULL, index_same, true},
-    [TRANSFORM_TRANSPOSE] = {"transpose", init_transpose, grain_row, read_transpose, index_transpose, false},
-    [TRANSFORM_ROPE_ROWS] = {"rope_rows", init_rope_rows, head_elements, read_rope_rows, index_rope_rows,
-                             true},
+    [TRANSFORM_NONE] = {"none", NULL, grain_blocks, NULL, index_same, true, NULL},
+    [TRANSFORM_TRANSPOSE] = {"transpose", init_transpose, grain_row, read_transpose, index_transpose, false, NULL},
+    [TRANSFORM_ROPE_ROWS] = {"rope_rows", init_rotated_rows, group_elements, read_groups, index_rows, true,
+                             unit_of_pairs},
+    [TRANSFORM_HALVES_ROWS] = {"halves_rows", init_rotated_rows, group_elements, read_groups, index_rows, true,
+                               unit_of_halves},
+    [TRANSFORM_QKV_GROUPS] = {"qkv_groups", init_qkv_groups, unit_elements, read_units, index_rows, false,
+                              unit_of_qkv},
 };
 
 const char *transform_name(enum transform kind)
@@ -179,10 +255,10 @@ enum transform transform_from_name(const char *name)
 }
 
 enum status transform_init(struct transform_spec *s, enum transform kind, enum dtype dtype, int n_dims,
-                           const int64_t *shape, int64_t heads, struct error *err)
+                           const int64_t *shape, const struct transform_args *args, struct error *err)
 {
-    *s = (struct transform_spec){
-        .kind = kind, .dtype = dtype, .n_dims = n_dims, .heads = kind == TRANSFORM_ROPE_ROWS ? heads : 0};
+    *s = (struct transform_spec){.kind = kind, .dtype = dtype, .n_dims = n_dims};
+    if (args) s->args = *args;
     if ((unsigned)kind >= TRANSFORM_COUNT || !dtype_info(dtype) || n_dims < 0 || n_dims > TENSOR_DIMS_MAX)
         return error_set(err, STATUS_RANGE, "no such transform");
     uint64_t n = 1, bytes;

@@ -1,7 +1,7 @@
 /* The ways a source tensor's elements are rearranged on the way into the unified format.
  *
  *     struct transform_spec s;
- *     TRY(transform_init(&s, TRANSFORM_ROPE_ROWS, DTYPE_BF16, 2, shape, heads, err));
+ *     TRY(transform_init(&s, TRANSFORM_ROPE_ROWS, DTYPE_BF16, 2, shape, &(struct transform_args){.heads = 32}, err));
  *     int64_t n = transform_slab(&s, 1 << 20);                       target elements that about 1 MiB holds
  *     TRY(transform_read(&s, first, n, read, ctx, dst, scratch, &raw, err));
  *
@@ -14,13 +14,21 @@
 
 #include "models/arch.h"
 
+/* What a kind needs beside the shape; the rest stays 0. */
+struct transform_args {
+    int64_t heads;   /* ROPE_ROWS, HALVES_ROWS: heads in the rows; QKV_GROUPS: query heads */
+    int64_t groups;  /* QKV_GROUPS: key and value heads */
+    int64_t rotated; /* ROPE_ROWS, HALVES_ROWS: rows at the start of each head that are reordered; 0: all */
+};
 struct transform_spec {
     enum transform kind;
     enum dtype dtype; /* of the elements, before and after */
     int64_t n_elements;
     int64_t rows,
-        cols; /* of the target; dimensions before the last are flattened into rows, a vector under ROPE_ROWS has cols 1 */
-    int64_t heads; /* ROPE_ROWS; else 0 */
+        cols; /* of the target; dimensions before the last are flattened into rows; where rows are reordered they are the first dimension */
+    struct transform_args args;
+    /* where rows are reordered: runs that keep together, and the range that none of them leaves */
+    int64_t unit_rows, group_rows;
     int n_dims;    /* of the target */
     int64_t shape[TENSOR_DIMS_MAX];
 };
@@ -28,14 +36,14 @@ struct transform_spec {
 /* Source bytes [off, off + n), row-major. */
 typedef enum status transform_reader(void *ctx, uint64_t off, void *dst, size_t n, struct error *err);
 
-/* "none", "transpose", "rope_rows": the word in plans and receipts */
+/* "none", "transpose", "rope_rows", "halves_rows", "qkv_groups": the word in plans and receipts */
 const char *transform_name(enum transform kind);
 enum transform transform_from_name(const char *name); /* TRANSFORM_COUNT if unknown */
 
-/* n_dims and shape are the source's, heads is used by ROPE_ROWS only. STATUS_RANGE when the shape does not fit the transform: not a matrix,
- * rows that are no multiple of 2 × heads, a block type that would be cut. */
+/* n_dims and shape are the source's; args may be NULL. STATUS_RANGE when the shape does not fit the transform: not a matrix, rows that are no
+ * multiple of the heads, an odd number of rotated rows; STATUS_UNSUPPORTED for a block type that would be cut. */
 enum status transform_init(struct transform_spec *s, enum transform kind, enum dtype dtype, int n_dims,
-                           const int64_t *shape, int64_t heads, struct error *err);
+                           const int64_t *shape, const struct transform_args *args, struct error *err);
 
 /* Target elements of a slab whose source bytes are at most max_bytes, or one indivisible piece (256 elements, a head, a row of a transposed
  * matrix) when that is larger; at most n_elements. Slabs begin at multiples of it; the last one may be shorter. A slab is a whole number of

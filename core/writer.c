@@ -266,6 +266,8 @@ static enum status write_piece(struct writer *w, struct plan_tensor *t, int64_t 
         .src = s->piece,
         .finite = w->opt->finite,
         .allow_overflow = w->opt->allow_overflow,
+        .scale_end = t->scaled_rows * (t->spec.n_dims > 1 ? t->spec.cols : 1), /* a vector: of elements */
+        .scale = t->scale,
         .off = out->off_file,
         .write = write_encoded,
         .ctx = w->out,

@@ -7,7 +7,7 @@
  *     TRY(outfile_commit(o, err));
  *
  * The bytes do not depend on the number of threads or on the size of the pieces. Memory does not grow with the model: a few MiB per worker,
- * or one head (TRANSFORM_ROPE_ROWS) or one column (TRANSFORM_TRANSPOSE) where that is larger. Every source byte is read once; twice for a
+ * or one head (where rows are reordered) or one column (TRANSFORM_TRANSPOSE) where that is larger. Every source byte is read once; twice for a
  * transposed tensor that is larger than a piece and whose digest is wanted.
  */
 #ifndef LATHE_WRITER_H

@@ -26,6 +26,13 @@ enum role {
     ROLE_OUTPUT_NORM,
     ROLE_OUTPUT,
     ROLE_ROPE_FREQS,
+    ROLE_TOKEN_EMBD_NORM,
+    ROLE_ATTN_Q_NORM,
+    ROLE_ATTN_K_NORM,
+    ROLE_ATTN_OUTPUT_NORM,  /* after the attention's residual sum: post-norm blocks */
+    ROLE_LAYER_OUTPUT_NORM, /* after the feed-forward layer's */
+    ROLE_ATTN_POST_NORM,    /* of the attention's result, before the residual sum */
+    ROLE_FFN_POST_NORM,     /* of the feed-forward layer's */
     ROLE_COUNT
 };
 enum part { PART_WEIGHT, PART_BIAS, PART_COUNT };
@@ -35,7 +42,11 @@ const char *role_name(enum role r); /* "attn_q" */
 enum transform {
     TRANSFORM_NONE,
     TRANSFORM_TRANSPOSE,  /* (in, out) → (out, in) */
-    TRANSFORM_ROPE_ROWS,  /* rows of each head from halves to pairs: out[h*D + 2p + b] = in[h*D + b*(D/2) + p]; heads from rule->heads */
+    /* first R rows of each head of D rows from halves to pairs: out[h*D + 2p + b] = in[h*D + b*(R/2) + p] */
+    TRANSFORM_ROPE_ROWS,
+    TRANSFORM_HALVES_ROWS, /* the other way: out[h*D + b*(R/2) + p] = in[h*D + 2p + b] */
+    /* rows of a fused matrix from K groups [H/K queries | key | value] of heads to [H queries | K keys | K values] */
+    TRANSFORM_QKV_GROUPS,
     TRANSFORM_COUNT
 };
 
@@ -45,8 +56,11 @@ enum presence {
     PRESENCE_DROPPED,  /* known, not a weight: passed over (buffers) */
     PRESENCE_LEFT_OUT, /* weights of another task's head: passed over with the warning "task-head-dropped" */
 };
+/* What convert writes where the source has no such tensor but a runtime insists on one. */
+enum fill { FILL_NONE, FILL_ZEROS, FILL_EMBEDDING /* the token embedding once more: ROLE_OUTPUT */ };
 struct tensor_rule {
-    /* Hugging Face name; {p} stands for the family's prefix, {i} for the layer; NULL: GGUF only. Rules of layers stand together. */
+    /* Hugging Face name, alternatives separated by '|' (one of them may be there); {p} stands for the family's prefix, {i} for the layer;
+     * NULL: GGUF only. Rules of layers stand together. */
     const char *source;
     const char *target; /* GGUF name; {i} likewise; NULL: not in a GGUF */
     enum role role;
@@ -55,12 +69,42 @@ struct tensor_rule {
      * shape than a dropped rule's is not that buffer. TRANSFORM_TRANSPOSE: the target's shape is the reverse. */
     const char *shape;
     enum transform transform;
-    const char *heads;  /* number of heads for TRANSFORM_ROPE_ROWS: "H" or "K" */
+    const char *heads;  /* number of heads for ROPE_ROWS, HALVES_ROWS: "H" or "K"; query heads for QKV_GROUPS, whose groups are K */
     enum presence presence;
     /* NULL: always; false: the rule does not exist for this config. GGUF has no such switches: there the rule holds when the tensor
      * of layer 0 is present, and then for every layer. */
     bool (*when)(const struct hparams *hp);
+    /* A source without the tensor (or without a name for it, or with `when` false) gets this one. In a GGUF the tensor is optional. */
+    enum fill fill;
+    const char *rotated; /* rows at the start of each head for ROPE_ROWS, HALVES_ROWS: "R"; NULL: all */
+    /* The first rows (of the target) that convert multiplies by what the runtime's fixed attention scale lacks (hparams_scale_ratio); NULL:
+     * none. The forward pass reads a GGUF with the fixed scale. */
+    const char *scaled;
 };
+/* Initialisers. `dst` and `src` without ".weight" and ".bias"; what follows are the shape and designated members. */
+#define RULE_WEIGHT(src, dst, role_, ...)                                                                    \
+    {                                                                                                        \
+        .source = src ".weight", .target = dst ".weight", .role = role_, .part = PART_WEIGHT,                \
+        .shape = __VA_ARGS__                                                                                 \
+    }
+#define RULE_BIAS(src, dst, role_, ...)                                                                      \
+    {                                                                                                        \
+        .source = src ".bias", .target = dst ".bias", .role = role_, .part = PART_BIAS, .shape = __VA_ARGS__ \
+    }
+/* a bias that the family has not */
+#define RULE_ZERO_BIAS(dst, role_, shape_)                                                                   \
+    {                                                                                                        \
+        .target = dst ".bias", .role = role_, .part = PART_BIAS, .shape = shape_, .fill = FILL_ZEROS         \
+    }
+#define RULE_LAYER_NORM(src, dst, role_) RULE_WEIGHT(src, dst, role_, "E"), RULE_BIAS(src, dst, role_, "E")
+#define RULE_DROPPED(src, shape_)                                                                            \
+    {                                                                                                        \
+        .source = src, .role = ROLE_COUNT, .shape = shape_, .presence = PRESENCE_DROPPED                     \
+    }
+#define RULE_LEFT_OUT(src, shape_)                                                                           \
+    {                                                                                                        \
+        .source = src, .role = ROLE_COUNT, .shape = shape_, .presence = PRESENCE_LEFT_OUT                    \
+    }
 
 /* One configuration value in both spellings. */
 enum config_type { CONFIG_INT, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION };
@@ -86,10 +130,26 @@ struct config_ignored {
 };
 
 /* Facts about a layout that the forward pass reads, kept apart from the transforms on purpose. */
+enum qkv_layout {
+    QKV_SPLIT,  /* three matrices */
+    QKV_BLOCKS, /* one: H queries, K keys, K values */
+    QKV_GROUPS, /* one: K groups of H/K queries, a key, a value */
+};
 struct dialect {
     bool conv1d;                /* block matrices are (in, out) as in GPT-2's Conv1D, else (out, in) */
     enum rope_style rope_style;
+    enum qkv_layout qkv;
 };
+
+/* Where a family's config.json keeps its rotary positions. All zero: as LlamaConfig does. */
+struct rope_spelling {
+    const char *theta; /* top-level key of the base; NULL: "rope_theta" */
+    const char *part;  /* top-level key of the rotated part of a head; NULL: none */
+    bool partial;      /* a block may hold partial_rotary_factor; else it has to be 1 */
+    bool block_wins;   /* a rope_parameters block switches the top-level keys off */
+    bool constant;     /* no key at all: theta 10000, the rotated part by `keys` */
+};
+struct config_reader;
 
 struct forward;
 struct model;
@@ -97,6 +157,8 @@ struct window_plan;
 struct arch {
     const char *family;                /* "llama": lathe.family and our own texts */
     const char *gguf_arch;             /* general.architecture */
+    bool own_arch;    /* a name that no llama.cpp knows: docs/format.md */
+    bool borrowed_arch; /* another family's: a GGUF is one of this family only if lathe.family says so */
     const char *const *model_types;    /* config.json model_type values; NULL at the end */
     const char *const *architectures;  /* config.json architectures values; NULL at the end */
     const char *const *prefixes;       /* what {p} may stand for, the usual one first; NULL at the end */
@@ -107,7 +169,10 @@ struct arch {
     bool tied_by_default;              /* when config.json does not say tie_word_embeddings */
     bool uses_rope;
     const char *const *detect_tensors; /* source names ({p}: prefix) that together tell the family when the config does not; NULL at the end */
+    struct rope_spelling rope;
     struct dialect source, gguf;
+    /* NULL, or: what the table of keys cannot say, before `derive`; config.json only */
+    enum status (*read_config)(struct config_reader *r, struct error *err);
     /* fills what the keys left open and checks what belongs together; err->path is set by the caller */
     enum status (*derive)(struct hparams *hp, struct error *err);
     /* Positions and mask of a window from its ids, as the family's published code makes them; w holds counted positions and no prefix before.

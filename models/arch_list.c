@@ -20,7 +20,10 @@ static const char *const role_names[ROLE_COUNT] = {
     [ROLE_FFN_NORM] = "ffn_norm",       [ROLE_FFN_GATE] = "ffn_gate",
     [ROLE_FFN_UP] = "ffn_up",           [ROLE_FFN_DOWN] = "ffn_down",
     [ROLE_OUTPUT_NORM] = "output_norm", [ROLE_OUTPUT] = "output",
-    [ROLE_ROPE_FREQS] = "rope_freqs",
+    [ROLE_ROPE_FREQS] = "rope_freqs",   [ROLE_TOKEN_EMBD_NORM] = "token_embd_norm",
+    [ROLE_ATTN_Q_NORM] = "attn_q_norm", [ROLE_ATTN_K_NORM] = "attn_k_norm",
+    [ROLE_ATTN_OUTPUT_NORM] = "attn_output_norm", [ROLE_LAYER_OUTPUT_NORM] = "layer_output_norm",
+    [ROLE_ATTN_POST_NORM] = "post_attention_norm", [ROLE_FFN_POST_NORM] = "post_ffw_norm",
 };
 
 const char *role_name(enum role r)
@@ -38,7 +41,7 @@ static bool in_list(const char *const *list, const char *word)
 const struct arch *arch_by_gguf(const char *gguf_arch)
 {
     for (const struct arch *const *a = arch_list; *a; a++)
-        if (strcmp((*a)->gguf_arch, gguf_arch) == 0) return *a;
+        if (strcmp((*a)->gguf_arch, gguf_arch) == 0 && !(*a)->borrowed_arch) return *a;
     return NULL;
 }
 

@@ -10,6 +10,7 @@ struct binder {
     struct model *m;
     const char *prefix;
     bool *seen;                         /* by index in the checkpoint */
+    size_t cap_fills;
     const struct tensor_rule *switched; /* a rule that the config switches off, though its tensor is there */
     struct warnings *warn;
 };
@@ -185,19 +186,32 @@ static enum status check_dtype(const struct ckpt_tensor *t, struct error *err)
 
 /* --- rules --- */
 
+/* name: of the tensor that was found, else of the first alternative */
 static const struct ckpt_tensor *find(const struct binder *b, const struct tensor_rule *rule, int64_t layer,
                                       char name[NAME_MAX_BYTES])
 {
     const char *pattern = b->m->is_gguf ? rule->target : rule->source;
-    if (!pattern) return NULL;
-    expand(pattern, b->prefix, layer, name);
-    return ckpt_find(b->m->ckpt, name);
+    const struct ckpt_tensor *t = NULL;
+    for (const char *s = pattern; s && *s && !t;) {
+        char one[NAME_MAX_BYTES];
+        size_t n = strcspn(s, "|");
+        snprintf(one, sizeof one, "%.*s", (int)n, s);
+        expand(one, b->prefix, layer, name);
+        t = ckpt_find(b->m->ckpt, name);
+        s += n + (s[n] == '|');
+    }
+    if (!t && pattern && strchr(pattern, '|')) {
+        char one[NAME_MAX_BYTES];
+        snprintf(one, sizeof one, "%.*s", (int)strcspn(pattern, "|"), pattern);
+        expand(one, b->prefix, layer, name);
+    }
+    return t;
 }
 
 static bool rule_holds(const struct binder *b, const struct tensor_rule *rule, int64_t layer)
 {
-    if (!rule->when) return true;
-    if (!b->m->is_gguf) return rule->when(&b->m->hp);
+    if (!b->m->is_gguf) return !rule->when || rule->when(&b->m->hp);
+    if (!rule->when && rule->fill == FILL_NONE) return true;
     char name[NAME_MAX_BYTES];
     return find(b, rule, layer < 0 ? layer : 0, name) != NULL;
 }
@@ -219,12 +233,30 @@ static void pass_over(struct binder *b, const struct tensor_rule *rule, const st
                      "tensor '%s' belongs to the head of another task and is left out", t->t->name);
 }
 
+/* Remembers a tensor that the source lacks and convert has to write; nothing for a GGUF. */
+static enum status add_fill(struct binder *b, const struct tensor_rule *rule, int64_t layer,
+                            struct error *err)
+{
+    struct model *m = b->m;
+    if (m->is_gguf || rule->fill == FILL_NONE) return STATUS_OK;
+    if (m->n_fills == b->cap_fills) {
+        size_t cap = b->cap_fills ? 2 * b->cap_fills : 64;
+        struct model_fill *fills = arena_array(&m->mem, cap, sizeof *fills);
+        if (!fills) return error_nomem(err, cap * sizeof *fills);
+        if (m->n_fills > 0) memcpy(fills, m->fills, m->n_fills * sizeof *fills);
+        m->fills = fills;
+        b->cap_fills = cap;
+    }
+    m->fills[m->n_fills++] = (struct model_fill){rule, layer, m->n_weights};
+    return STATUS_OK;
+}
+
 static enum status bind_one(struct binder *b, const struct tensor_rule *rule, int64_t layer,
                             struct error *err)
 {
     struct model *m = b->m;
     char name[NAME_MAX_BYTES];
-    if (!(m->is_gguf ? rule->target : rule->source)) return STATUS_OK;
+    if (!(m->is_gguf ? rule->target : rule->source)) return add_fill(b, rule, layer, err);
     const struct ckpt_tensor *t = find(b, rule, layer, name);
     if (rule->presence == PRESENCE_DROPPED || rule->presence == PRESENCE_LEFT_OUT) {
         if (t) pass_over(b, rule, t);
@@ -232,11 +264,11 @@ static enum status bind_one(struct binder *b, const struct tensor_rule *rule, in
     }
     if (!rule_holds(b, rule, layer)) {
         if (t && !b->switched) b->switched = rule;
-        return STATUS_OK;
+        return add_fill(b, rule, layer, err);
     }
     if (!t) {
         char shape[192];
-        if (rule->presence == PRESENCE_OPTIONAL) return STATUS_OK;
+        if (rule->presence == PRESENCE_OPTIONAL) return add_fill(b, rule, layer, err);
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, name, "expected %s from config, not found",
                         shape_show(shape_expected(rule, m, &m->hp), shape));
     }
@@ -356,26 +388,58 @@ static size_t find_role(const struct model *m, enum role role)
     return i;
 }
 
+/* A runtime that insists on an output matrix gets it although the model is tied. */
+static enum status fill_output(struct model *m, const struct tensor_rule *rule, size_t before,
+                               struct error *err)
+{
+    if (m->is_gguf || rule->fill != FILL_EMBEDDING) return STATUS_OK;
+    struct model_fill *fills = arena_array(&m->mem, m->n_fills + 1, sizeof *fills);
+    if (!fills) return error_nomem(err, (m->n_fills + 1) * sizeof *fills);
+    size_t n = 0;
+    while (n < m->n_fills && m->fills[n].before < before) n++;
+    for (size_t i = 0; i < m->n_fills; i++) fills[i < n ? i : i + 1] = m->fills[i];
+    fills[n] = (struct model_fill){rule, -1, before};
+    m->fills = fills;
+    m->n_fills++;
+    return STATUS_OK;
+}
+
+static void unbind(struct model *m, size_t i)
+{
+    m->n_weights--;
+    memmove(&m->weights[i], &m->weights[i + 1], (m->n_weights - i) * sizeof *m->weights);
+    for (size_t k = 0; k < m->n_fills; k++)
+        if (m->fills[k].before > i) m->fills[k].before--;
+}
+
 static enum status output_present(struct model *m, size_t i_output, enum tie tie, struct warnings *warn,
                                   struct error *err)
 {
     m->hp.tied = false;
     if (tie != TIE_YES) return STATUS_OK;
     size_t i_embd = find_role(m, ROLE_TOKEN_EMBD);
-    bool same = false;
-    if (i_embd < m->n_weights) TRY(same_values(m->weights[i_output].t, m->weights[i_embd].t, &same, err));
-    const char *name = m->weights[i_output].t->t->name;
+    bool same = false, same_type = false;
+    const struct ckpt_tensor *output = m->weights[i_output].t;
+    const struct tensor_rule *rule = m->weights[i_output].rule;
+    if (i_embd < m->n_weights) {
+        TRY(same_values(output, m->weights[i_embd].t, &same, err));
+        same_type = output->t->dtype == m->weights[i_embd].t->t->dtype;
+    }
+    const char *name = output->t->name;
+    /* the copy that a runtime insists on; after quantization it may be of another type, and runtimes use it */
+    bool expected = m->is_gguf && rule->fill == FILL_EMBEDDING;
     if (!same) {
-        warnings_add(warn, "tied-head-differs",
-                     "tensor '%s' differs from the embedding although the config ties them: both are kept",
-                     name);
+        if (!expected || same_type)
+            warnings_add(warn, "tied-head-differs",
+                         "tensor '%s' differs from the embedding although the config ties them: both are kept",
+                         name);
         return STATUS_OK;
     }
-    warnings_note(warn, "tied-head-dropped", "tensor '%s' equals the embedding and is stored once", name);
+    if (!expected)
+        warnings_note(warn, "tied-head-dropped", "tensor '%s' equals the embedding and is stored once", name);
     m->hp.tied = m->tie_dropped = true;
-    m->n_weights--;
-    memmove(&m->weights[i_output], &m->weights[i_output + 1], (m->n_weights - i_output) * sizeof *m->weights);
-    return STATUS_OK;
+    unbind(m, i_output);
+    return fill_output(m, rule, i_output, err);
 }
 
 static enum status output_absent(struct model *m, enum tie tie, struct warnings *warn, struct error *err)

@@ -179,6 +179,7 @@ static enum status put_key(const struct arch *arch, const struct hparams *hp, co
         enum activation a = *(const enum activation *)field, usual = (enum activation)k->fallback;
         if (a == usual) break;
         gguf_put_string(w, name, activation_name(a));
+        if (arch->own_arch) break;
         warnings_add(warn, "runtime-ignores-activation",
                      "%s = %s: llama.cpp always computes %s for architecture '%s'", name, activation_name(a),
                      activation_name(usual), arch->gguf_arch);
@@ -195,6 +196,10 @@ enum status model_put_hparams(const struct arch *arch, const struct hparams *hp,
         if (k->gguf) TRY(put_key(arch, hp, k, w, warn, err));
     if (arch->uses_rope) TRY(config_rope_put(arch, &hp->rope, w, warn, err));
     gguf_put_string(w, "lathe.family", arch->family);
+    if (arch->own_arch)
+        warnings_add(warn, "runtime-unknown-architecture",
+                     "llama.cpp has no architecture that computes family '%s': '%s' is lathe's own", arch->family,
+                     arch->gguf_arch);
     gguf_put_bool(w, "lathe.tied_embeddings", hp->tied);
     return STATUS_OK;
 }

@@ -363,6 +363,7 @@ static enum status read_all(struct config_reader *r, enum tie *tie, struct error
     TRY(read_token_id(r, "bos_token_id", &r->hp->bos_id, err));
     TRY(read_token_id(r, "eos_token_id", &r->hp->eos_id, err));
     if (r->arch->uses_rope) TRY(config_rope_read_hf(r, err));
+    if (r->arch->read_config) TRY(r->arch->read_config(r, err));
     enum status st = r->arch->derive(r->hp, err);
     if (st == STATUS_OK) st = rope_check(&r->hp->rope, err);
     if (st != STATUS_OK && !err->path[0]) snprintf(err->path, sizeof err->path, "%s", json_path(r->doc));

@@ -67,10 +67,16 @@ static enum status read_type(struct config_reader *r, const char *block_key, con
     return STATUS_OK;
 }
 
+static const char *theta_key(const struct config_reader *r)
+{
+    return r->arch->rope.theta ? r->arch->rope.theta : "rope_theta";
+}
+
 static enum status read_theta(struct config_reader *r, const char *block_key, const struct jvalue *block,
                               struct error *err)
 {
-    const struct jvalue *top = config_take(r, "rope_theta"), *inner = member(block, "rope_theta");
+    const struct jvalue *top = config_take(r, theta_key(r)), *inner = member(block, "rope_theta");
+    if (block && r->arch->rope.block_wins) top = NULL;
     r->hp->rope.theta = theta_default;
     if (top) TRY(json_double(r->doc, top, &r->hp->rope.theta, err));
     if (!inner) return STATUS_OK;
@@ -78,8 +84,8 @@ static enum status read_theta(struct config_reader *r, const char *block_key, co
     TRY(json_double(r->doc, inner, &r->hp->rope.theta, err));
     if (top && outer != r->hp->rope.theta)
         warnings_add(r->warn, "rope-theta-differs",
-                     "config key 'rope_theta' = %.17g differs from '%s.rope_theta' = %.17g, which is used",
-                     outer, block_key, r->hp->rope.theta);
+                     "config key '%s' = %.17g differs from '%s.rope_theta' = %.17g, which is used",
+                     theta_key(r), outer, block_key, r->hp->rope.theta);
     return STATUS_OK;
 }
 
@@ -115,7 +121,7 @@ static enum status check_members(struct config_reader *r, const char *block_key,
         if (strcmp(key, "partial_rotary_factor") == 0) {
             double part = 1;
             if (!json_is(v, JTYPE_NULL)) TRY(json_double(r->doc, v, &part, err));
-            if (part != 1)
+            if (part != 1 && !r->arch->rope.partial)
                 return config_error(r, err, STATUS_UNSUPPORTED, label,
                                     "expected 1, found %s: heads are rotated whole", config_show(v, text));
             continue;
@@ -136,16 +142,36 @@ static enum status keep_source(struct config_reader *r, const char *block_key, s
     size_t n;
     if (block_key && json_raw_member(r->doc, block_key, &start, &n))
         r->hp->rope.source = arena_strndup(r->mem, start, n);
-    else if (config_take(r, "rope_theta") && json_raw_member(r->doc, "rope_theta", &start, &n) && n < 64)
+    else if (config_take(r, theta_key(r)) && json_raw_member(r->doc, theta_key(r), &start, &n) && n < 64)
         r->hp->rope.source = arena_printf(r->mem, "{\"rope_theta\": %.*s}", (int)n, start);
     else
         return STATUS_OK;
     return r->hp->rope.source ? STATUS_OK : error_nomem(err, n);
 }
 
+/* The rotated part of a head: in the block, or at top level. */
+static enum status read_part(struct config_reader *r, const struct jvalue *block, struct error *err)
+{
+    const struct rope_spelling *s = &r->arch->rope;
+    const struct jvalue *top = s->part ? config_take(r, s->part) : NULL;
+    const struct jvalue *inner = s->partial ? member(block, "partial_rotary_factor") : NULL;
+    if (block && s->block_wins) top = NULL;
+    if (!top && !inner) return STATUS_OK;
+    TRY(json_double(r->doc, inner ? inner : top, &r->hp->rope_part, err));
+    if (r->hp->rope_part > 0 && r->hp->rope_part <= 1) return STATUS_OK;
+    return config_error(r, err, STATUS_RANGE, inner ? "partial_rotary_factor" : s->part,
+                        "expected a number above 0, at most 1, found %g", r->hp->rope_part);
+}
+
 enum status config_rope_read_hf(struct config_reader *r, struct error *err)
 {
     const struct jvalue *scaling, *parameters;
+    if (r->arch->rope.constant) {
+        r->hp->rope.type = ROPE_DEFAULT;
+        r->hp->rope.theta = theta_default;
+        r->hp->rope.factor = 1;
+        return STATUS_OK;
+    }
     TRY(take_block(r, "rope_scaling", &scaling, err));
     TRY(take_block(r, "rope_parameters", &parameters, err));
     if (scaling && parameters && !same_block(scaling, parameters))
@@ -156,6 +182,7 @@ enum status config_rope_read_hf(struct config_reader *r, struct error *err)
     TRY(read_type(r, block_key, block, err));
     TRY(read_theta(r, block_key, block, err));
     TRY(read_factor(r, block_key, block, err));
+    TRY(read_part(r, block, err));
     TRY(check_members(r, block_key, block, err));
     return keep_source(r, block ? block_key : NULL, err);
 }

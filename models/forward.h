@@ -85,13 +85,14 @@ enum status op_layer_norm(struct forward *f, struct act *dst, const struct act *
 /* dst (n, out) = src (n, in) · Wᵀ + bias (bias if the model has one). conv1d: the matrix is stored (in, out). */
 enum status op_linear(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
                       bool conv1d, struct error *err);
-/* Rotates the first rope.dim elements of each of n_heads heads of head_dim elements, in place; a may be a column range of a wider matrix. */
-enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t head_dim,
+/* Rotates the first rope.dim elements of each of n_heads heads, in place; heads begin at column col0 and every `stride` columns from there. */
+enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
                     enum rope_style style, struct error *err);
 /* Columns of q, k, v inside (possibly the same, fused) matrices. */
 struct attention {
     const struct act *q, *k, *v;
     int64_t q_col0, k_col0, v_col0;
+    int64_t group; /* columns from one key head, value head, or run of query heads that share them, to the next; 0: side by side */
     int64_t n_head, n_head_kv, head_dim;
     double scale;   /* of q·k */
     int64_t window; /* keys seen by a query, itself included; 0: all before it */

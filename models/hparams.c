@@ -1,6 +1,7 @@
 #include "models/hparams.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 static int64_t letter_value(const struct hparams *hp, char c)
@@ -22,6 +23,8 @@ static int64_t letter_value(const struct hparams *hp, char c)
         return hp->n_head_kv;
     case 'D':
         return hp->head_dim;
+    case 'R':
+        return hp->rope.dim;
     default:
         return -1;
     }
@@ -69,6 +72,23 @@ int64_t hparams_eval(const struct hparams *hp, const char *expr)
         if (w < 0 || __builtin_add_overflow(v, w, &v)) return -1;
     }
     return *s ? -1 : v;
+}
+
+double hparams_attn_scale(const struct hparams *hp, int64_t layer)
+{
+    double scale = hp->attn_scale > 0 ? hp->attn_scale : 1 / sqrt((double)hp->head_dim);
+    return hp->attn_scale_by_layer ? scale / (double)(layer + 1) : scale;
+}
+
+double hparams_scale_ratio(const struct hparams *hp, int64_t layer)
+{
+    double ratio = hp->attn_scale > 0 ? hp->attn_scale * sqrt((double)hp->head_dim) : 1;
+    return hp->attn_scale_by_layer ? ratio / (double)(layer + 1) : ratio;
+}
+
+int64_t hparams_window(const struct hparams *hp, int64_t layer)
+{
+    return !hp->local || hp->local[layer] ? hp->window : 0;
 }
 
 static const struct {

@@ -30,9 +30,22 @@ struct hparams {
     bool tied;          /* the output matrix is the token embedding */
     bool attn_bias;     /* biases on the attention's projections */
     bool mlp_bias;      /* biases on the feed-forward layer's */
-    struct rope rope;   /* type ROPE_NONE: no rotary positions */
+    struct rope rope;   /* type ROPE_NONE: no rotary positions; rope.dim is R */
+    double rope_part;   /* of a head that is rotated, where the config says a part; 0: it does not */
+    bool scale_attn;    /* a switch of some families, read by their `derive`: false means an attn_scale of 1 */
+    double attn_scale;  /* of scores; 0: 1/sqrt(D) */
+    bool attn_scale_by_layer; /* and divided by the layer's number, from 1 */
+    int64_t window;     /* keys seen by a query of a local layer, itself included; 0: all before it */
+    const bool *local;  /* (n_layer): which layers have the window; NULL: all; owned by the model's arena */
+    bool parallel;      /* attention and feed-forward layer both read the block's input */
     int64_t bos_id, eos_id; /* -1: the config does not say */
 };
+
+double hparams_attn_scale(const struct hparams *hp, int64_t layer);
+/* What queries have to be multiplied by for a runtime that always scales by 1/sqrt(D). */
+double hparams_scale_ratio(const struct hparams *hp, int64_t layer);
+/* 0: the layer has none */
+int64_t hparams_window(const struct hparams *hp, int64_t layer);
 
 /* Value of sums of products and quotients of the letters above and integers, as "3*E", "H*D", "E+2*D", "D/2". -1 when it overflows,
  * does not divide, or is not understood. */

@@ -25,6 +25,12 @@ struct weight {
     const struct tensor_rule *rule;
     int64_t layer; /* -1: not in a layer */
 };
+/* A tensor that convert writes although the source has none: rule->fill. */
+struct model_fill {
+    const struct tensor_rule *rule;
+    int64_t layer;
+    size_t before; /* its place in the order of the rules: before weights[before] */
+};
 struct model_options {
     const char *config_path; /* config.json to use instead of the folder's own; NULL: the folder's */
 };
@@ -39,6 +45,8 @@ struct model {
     const char *name;        /* general.name, config _name_or_path's last part, or the folder's name; may be NULL */
     struct weight *weights;  /* all bound tensors, in rule order, layers ascending */
     size_t n_weights;
+    struct model_fill *fills;
+    size_t n_fills;
     size_t n_dropped;        /* source tensors passed over by PRESENCE_DROPPED rules */
     bool tie_dropped;        /* the source stores the output matrix too and it equals the embedding: tied, ROLE_OUTPUT is not bound */
     struct arena mem;

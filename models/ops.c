@@ -93,7 +93,7 @@ struct rows_job {
     const struct act *src;
     void (*run)(const struct rows_job *job, int64_t row, int64_t n);
     enum activation activation;
-    int64_t col0, n_heads, head_dim;
+    int64_t col0, n_heads, stride;
     enum rope_style style;
 };
 
@@ -163,23 +163,24 @@ static void run_rope(const struct rows_job *job, int64_t row, int64_t n)
     const struct forward_state *s = job->f->state;
     int64_t first = row * (s->rope_dim / 2);
     s->ops->rope(ops_at(job->f, job->dst->data, row * job->dst->cols + job->col0), job->dst->cols, n,
-                 job->n_heads, job->head_dim, s->rope_dim, job->style, s->rope_cos + first,
+                 job->n_heads, job->stride, s->rope_dim, job->style, s->rope_cos + first,
                  s->rope_sin + first);
 }
 
-enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t head_dim,
+enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
                     enum rope_style style, struct error *err)
 {
-    if (!f->state->rope_cos || f->state->rope_dim > head_dim || col0 + n_heads * head_dim > a->cols)
+    int64_t dim = f->state->rope_dim;
+    if (!f->state->rope_cos || dim > f->model->hp.head_dim || col0 + (n_heads - 1) * stride + dim > a->cols)
         return error_at(err, STATUS_MISMATCH, f->model->ckpt->path, NULL,
-                        "RoPE: expected at most %lld rotated dimensions, found %lld", (long long)head_dim,
-                        (long long)f->state->rope_dim);
+                        "RoPE: expected at most %lld rotated dimensions, found %lld",
+                        (long long)f->model->hp.head_dim, (long long)dim);
     return run_rows(&(struct rows_job){.f = f,
                                        .dst = a,
                                        .run = run_rope,
                                        .col0 = col0,
                                        .n_heads = n_heads,
-                                       .head_dim = head_dim,
+                                       .stride = stride,
                                        .style = style},
                     err);
 }

@@ -10,6 +10,17 @@ struct attention_job {
     void *probs; /* (n_head * n, n), or NULL */
 };
 
+static int64_t key_column(const struct attention *p, int64_t head)
+{
+    return head * (p->group ? p->group : p->head_dim);
+}
+
+static int64_t query_column(const struct attention *p, int64_t head)
+{
+    int64_t width = p->n_head / p->n_head_kv;
+    return p->group ? head / width * p->group + head % width * p->head_dim : head * p->head_dim;
+}
+
 /* Values of one head of keys turned to (head_dim, n), so that a sum over keys runs along a row. */
 static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error *err)
 {
@@ -18,9 +29,9 @@ static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error 
     const struct attention_job *job = ctx;
     const struct attention *p = job->p;
     struct forward *f = job->f;
-    int64_t col = (int64_t)unit * p->head_dim;
-    f->state->ops->turn(ops_at(f, f->state->shared.data, col * f->n), f->n,
-                        ops_at(f, p->v->data, p->v_col0 + col), p->v->cols, f->n, p->head_dim);
+    int64_t head = (int64_t)unit;
+    f->state->ops->turn(ops_at(f, f->state->shared.data, head * p->head_dim * f->n), f->n,
+                        ops_at(f, p->v->data, p->v_col0 + key_column(p, head)), p->v->cols, f->n, p->head_dim);
     return STATUS_OK;
 }
 
@@ -34,8 +45,8 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
     int64_t head = (int64_t)unit / job->n_panels, first = (int64_t)unit % job->n_panels * ops->width;
     int64_t head_kv = head / (p->n_head / p->n_head_kv);
     const struct attention_panel panel = {
-        .q = ops_at(f, p->q->data, first * p->q->cols + p->q_col0 + head * p->head_dim),
-        .k = ops_at(f, p->k->data, p->k_col0 + head_kv * p->head_dim),
+        .q = ops_at(f, p->q->data, first * p->q->cols + p->q_col0 + query_column(p, head)),
+        .k = ops_at(f, p->k->data, p->k_col0 + key_column(p, head_kv)),
         .v_turned = ops_at(f, f->state->shared.data, head_kv * p->head_dim * f->n),
         .ld_q = p->q->cols,
         .ld_k = p->k->cols,

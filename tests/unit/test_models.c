@@ -499,7 +499,7 @@ static void test_tables(void **state)
     (void)state;
     for (const struct arch *const *a = arch_list; *a; a++) {
         assert_ptr_equal(arch_by_family((*a)->family), *a);
-        assert_non_null(arch_by_gguf((*a)->gguf_arch));
+        assert_true((*a)->borrowed_arch || arch_by_gguf((*a)->gguf_arch) != NULL);
         for (const char *const *t = (*a)->model_types; *t; t++) assert_ptr_equal(arch_by_model_type(*t), *a);
         for (const char *const *t = (*a)->architectures; *t; t++)
             assert_ptr_equal(arch_by_architecture(*t), *a);
@@ -519,7 +519,10 @@ static void test_tables(void **state)
                      r->part == PART_WEIGHT ? "weight" : "bias");
             assert_string_equal(r->target, name);
             if (r->source) assert_int_equal(strstr(r->source, "{i}") != NULL, in_layer);
-            assert_int_equal(r->heads != NULL, r->transform == TRANSFORM_ROPE_ROWS);
+            assert_int_equal(r->heads != NULL,
+                             r->transform != TRANSFORM_NONE && r->transform != TRANSFORM_TRANSPOSE);
+            assert_true(r->source || r->fill != FILL_NONE || r->presence == PRESENCE_OPTIONAL);
+            if (r->fill == FILL_EMBEDDING) assert_int_equal(r->role, ROLE_OUTPUT);
             if (r->transform == TRANSFORM_TRANSPOSE) assert_non_null(strchr(r->shape, ','));
         }
         assert_true(used[ROLE_TOKEN_EMBD][PART_WEIGHT] && used[ROLE_OUTPUT][PART_WEIGHT]);

@@ -128,18 +128,17 @@ static const struct refusal llama_rows[] = {
 };
 
 static const struct refusal gpt2_rows[] = {
-    {"model_type", "\"gpt_neo\"", STATUS_UNSUPPORTED, "unknown model type 'gpt_neo'"},
+    {"model_type", "\"gpt_new\"", STATUS_UNSUPPORTED, "unknown model type 'gpt_new'"},
     {"activation_function", "\"gelu_9\"", STATUS_UNSUPPORTED,
      "'activation_function': unknown activation 'gelu_9'"},
     {"n_embd", "\"32\"", STATUS_FORMAT, "'n_embd': expected an integer, found \"32\""},
     {"n_head", "5", STATUS_MISMATCH, "width 32 is no multiple of the number of heads 5"},
     {"n_head", "0", STATUS_RANGE, "'n_head': expected an integer from 1 to 2147483647, found 0"},
     {"n_inner", "0", STATUS_RANGE, "'n_inner': expected an integer from 1"},
-    {"scale_attn_weights", "false", STATUS_UNSUPPORTED, "'scale_attn_weights': expected true, found false"},
-    {"scale_attn_weights", "\"true\"", STATUS_UNSUPPORTED,
-     "'scale_attn_weights': expected true, found \"true\""},
-    {"scale_attn_by_inverse_layer_idx", "true", STATUS_UNSUPPORTED,
-     "'scale_attn_by_inverse_layer_idx': expected false, found true"},
+    {"scale_attn_weights", "\"true\"", STATUS_FORMAT,
+     "'scale_attn_weights': expected true or false, found \"true\""},
+    {"scale_attn_by_inverse_layer_idx", "1", STATUS_FORMAT,
+     "'scale_attn_by_inverse_layer_idx': expected true or false, found 1"},
     {"add_cross_attention", "0", STATUS_UNSUPPORTED, "'add_cross_attention': expected false, found 0"},
     {"add_cross_attention", "true", STATUS_UNSUPPORTED, "'add_cross_attention': expected false, found true"},
     {"is_encoder_decoder", "true", STATUS_UNSUPPORTED, "'is_encoder_decoder': expected false, found true"},

@@ -18,7 +18,7 @@ static struct error err;
 static void add(struct plan *p, const struct checkpoint *c, const char *name, enum dtype to,
                 enum transform transform, int64_t heads)
 {
-    struct plan_tensor t = {.name = name, .to = to, .transform = transform, .heads = heads, .why = "matrix"};
+    struct plan_tensor t = {.name = name, .to = to, .transform = transform, .args = {.heads = heads}, .why = "matrix"};
     if (plan_add(p, &t, ckpt_find(c, name), &err) != STATUS_OK) fail_msg("%s: %s", name, err.text);
 }
 

@@ -113,7 +113,7 @@ static const struct temp_tensor sources[] = {
 static void make_plan(struct plan *p, const struct checkpoint *c)
 {
     struct plan_tensor q = {
-        .name = "q", .to = DTYPE_F16, .transform = TRANSFORM_ROPE_ROWS, .heads = 4, .why = "matrix"};
+        .name = "q", .to = DTYPE_F16, .transform = TRANSFORM_ROPE_ROWS, .args = {.heads = 4}, .why = "matrix"};
     struct plan_tensor b = {.name = "b", .to = DTYPE_F32, .why = "vector"};
     gguf_put_string(&p->out, "general.architecture", "llama");
     assert_int_equal(plan_add(p, &q, ckpt_find(c, "wq"), &err), STATUS_OK);

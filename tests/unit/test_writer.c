@@ -20,7 +20,7 @@ static struct error err;
 static void add(struct plan *p, const struct checkpoint *c, const char *source, const char *name,
                 enum dtype to, enum transform transform, int64_t heads)
 {
-    struct plan_tensor t = {.name = name, .to = to, .transform = transform, .heads = heads, .why = "test"};
+    struct plan_tensor t = {.name = name, .to = to, .transform = transform, .args = {.heads = heads}, .why = "test"};
     const struct ckpt_tensor *s = ckpt_find(c, source);
     assert_non_null(s);
     if (plan_add(p, &t, s, &err) != STATUS_OK) fail_msg("%s: %s", name, err.text);
@@ -147,6 +147,63 @@ static void test_any_threads_any_pieces(void **state)
         }
     buf_clear(&first);
     ckpt_close(c);
+}
+
+/* (2000, 90) and a vector, of BF16 and F32; the first 777 rows times a number that is no power of two */
+static void check_scaled(enum dtype from, enum dtype to, int n_dims, bool transposed)
+{
+    enum { ROWS = 2000, COLS = 90, SCALED = 777 };
+    static float values[ROWS * COLS], want[ROWS * COLS];
+    static uint16_t halves[ROWS * COLS];
+    const double scale = 1.7320508075688772;
+    int64_t n = n_dims == 2 ? ROWS * COLS : ROWS, cols = n_dims == 2 ? COLS : 1;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        values[i] = temp_value((uint64_t)i);
+        memcpy(&bits, &values[i], 4);
+        bits &= 0xffff0000u;
+        halves[i] = (uint16_t)(bits >> 16);
+        memcpy(&values[i], &bits, 4);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = i / cols, at = transposed ? i % cols * ROWS + row : i;
+        want[i] = row < SCALED ? (float)((double)values[at] * scale) : values[at];
+    }
+    const void *data = from == DTYPE_BF16 ? (const void *)halves : values;
+    struct temp_tensor t = {"v", from, n_dims, {transposed ? COLS : ROWS, transposed ? ROWS : COLS}, data};
+    struct checkpoint *c = temp_model("in.gguf", &t, 1);
+    for (uint64_t piece = 0; piece < 5000; piece += 1237) {
+        struct plan p = {0};
+        struct plan_tensor out = {.name = "v",
+                                  .to = to,
+                                  .transform = transposed ? TRANSFORM_TRANSPOSE : TRANSFORM_NONE,
+                                  .scale = scale,
+                                  .scaled_rows = SCALED,
+                                  .why = "test"};
+        assert_int_equal(plan_add(&p, &out, ckpt_find(c, "v"), &err), STATUS_OK);
+        struct buf file = run(&p, 3, piece, STATUS_OK);
+        assert_memory_equal(file.data + p.out.tensors[0].off_file, want, (size_t)n * sizeof *want);
+        /* the digest is the source's */
+        struct sha256 *sha;
+        uint8_t digest[SHA256_BYTES];
+        assert_int_equal(sha256_new(&sha, &err), STATUS_OK);
+        sha256_update(sha, data, (size_t)n * (from == DTYPE_BF16 ? 2 : 4));
+        sha256_finish(sha, digest);
+        sha256_free(sha);
+        assert_memory_equal(p.tensors[0].sources[0].sha256, digest, SHA256_BYTES);
+        buf_clear(&file);
+        plan_clear(&p);
+    }
+    ckpt_close(c);
+}
+
+static void test_scaled_rows(void **state)
+{
+    (void)state;
+    check_scaled(DTYPE_F32, DTYPE_F32, 2, false);
+    check_scaled(DTYPE_F32, DTYPE_F32, 2, true);
+    check_scaled(DTYPE_BF16, DTYPE_F32, 2, true);
+    check_scaled(DTYPE_F32, DTYPE_F32, 1, false);
 }
 
 static void test_casts_are_counted(void **state)
@@ -278,6 +335,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_threads_any_pieces),
+        cmocka_unit_test(test_scaled_rows),
         cmocka_unit_test(test_casts_are_counted),
         cmocka_unit_test(test_faults_in_order),
         cmocka_unit_test(test_not_finite),

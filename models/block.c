@@ -1,0 +1,180 @@
+#include "models/block.h"
+
+static bool has_weight(const struct forward *f, enum role r, int64_t layer, enum part part)
+{
+    return model_weight(f->model, r, layer, part) != NULL;
+}
+
+enum status block_embed(struct forward *f, struct error *err)
+{
+    TRY(op_embed(f, &f->x, ROLE_TOKEN_EMBD, err));
+    if (has_weight(f, ROLE_POSITION_EMBD, -1, PART_WEIGHT))
+        TRY(op_add_positions(f, &f->x, ROLE_POSITION_EMBD, f->window.pos, err));
+    return op_tap(f, "embd", -1, &f->x, err);
+}
+
+enum status block_norm(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
+                       struct error *err)
+{
+    return has_weight(f, r, layer, PART_BIAS) ? op_layer_norm(f, dst, src, r, layer, err)
+                                              : op_rms_norm(f, dst, src, r, layer, err);
+}
+
+/* --- attention --- */
+
+/* Where queries, keys and values of a layer are, as its file lays them out. */
+struct qkv {
+    struct act q, k, v; /* one and the same matrix when fused */
+    struct attention at;
+};
+
+static enum status project(struct forward *f, struct act *dst, const struct act *src, enum role r,
+                           const char *tap, int64_t layer, struct error *err)
+{
+    TRY(op_linear(f, dst, src, r, layer, f->model->dialect->conv1d, err));
+    return op_tap(f, tap, layer, dst, err);
+}
+
+static enum status project_split(struct forward *f, struct qkv *s, const struct act *src, int64_t layer,
+                                 struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    TRY(op_scratch(f, 1, hp->n_head * hp->head_dim, &s->q, err));
+    TRY(op_scratch(f, 2, hp->n_head_kv * hp->head_dim, &s->k, err));
+    TRY(op_scratch(f, 3, hp->n_head_kv * hp->head_dim, &s->v, err));
+    TRY(project(f, &s->q, src, ROLE_ATTN_Q, "q", layer, err));
+    TRY(project(f, &s->k, src, ROLE_ATTN_K, "k", layer, err));
+    return project(f, &s->v, src, ROLE_ATTN_V, "v", layer, err);
+}
+
+static enum status project_fused(struct forward *f, struct qkv *s, const struct act *src, int64_t layer,
+                                 struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    int64_t d = hp->head_dim, width = hp->n_head / hp->n_head_kv;
+    TRY(op_scratch(f, 1, (hp->n_head + 2 * hp->n_head_kv) * d, &s->q, err));
+    TRY(project(f, &s->q, src, ROLE_ATTN_QKV, "qkv", layer, err));
+    s->k = s->v = s->q;
+    bool groups = f->model->dialect->qkv == QKV_GROUPS;
+    s->at.group = groups ? (width + 2) * d : 0;
+    s->at.k_col0 = (groups ? width : hp->n_head) * d;
+    s->at.v_col0 = s->at.k_col0 + (groups ? 1 : hp->n_head_kv) * d;
+    return STATUS_OK;
+}
+
+/* Query heads that share a key stand side by side; groups of them may be apart. */
+static enum status rotate(struct forward *f, struct qkv *s, int64_t layer, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    enum rope_style style = f->model->dialect->rope_style;
+    int64_t d = hp->head_dim, width = hp->n_head / hp->n_head_kv;
+    if (hp->rope.type == ROPE_NONE) return STATUS_OK;
+    for (int64_t h = 0; s->at.group && h < width; h++)
+        TRY(op_rope(f, &s->q, s->at.q_col0 + h * d, hp->n_head_kv, s->at.group, style, err));
+    if (!s->at.group) TRY(op_rope(f, &s->q, s->at.q_col0, hp->n_head, d, style, err));
+    TRY(op_tap(f, "q_rope", layer, &s->q, err));
+    TRY(op_rope(f, &s->k, s->at.k_col0, hp->n_head_kv, s->at.group ? s->at.group : d, style, err));
+    return op_tap(f, "k_rope", layer, &s->k, err);
+}
+
+enum status block_attention(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
+                            struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    struct qkv s = {.at = {.n_head = hp->n_head,
+                           .n_head_kv = hp->n_head_kv,
+                           .head_dim = hp->head_dim,
+                           .scale = hparams_attn_scale(hp, layer),
+                           .window = hparams_window(hp, layer)}};
+    struct act mixed;
+    TRY(op_scratch(f, 4, hp->n_head * hp->head_dim, &mixed, err));
+    TRY(f->model->dialect->qkv == QKV_SPLIT ? project_split(f, &s, src, layer, err)
+                                            : project_fused(f, &s, src, layer, err));
+    TRY(rotate(f, &s, layer, err));
+    s.at.q = &s.q;
+    s.at.k = &s.k;
+    s.at.v = &s.v;
+    TRY(op_attention(f, &mixed, &s.at, layer, err));
+    return project(f, dst, &mixed, ROLE_ATTN_OUTPUT, "attn_out", layer, err);
+}
+
+/* --- feed-forward layer --- */
+
+enum status block_mlp(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
+                      struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    bool gated = has_weight(f, ROLE_FFN_GATE, layer, PART_WEIGHT);
+    struct act gate, up;
+    TRY(op_scratch(f, 2, hp->n_ff, &up, err));
+    if (gated) {
+        TRY(op_scratch(f, 1, hp->n_ff, &gate, err));
+        TRY(project(f, &gate, src, ROLE_FFN_GATE, "ffn_gate", layer, err));
+    }
+    TRY(project(f, &up, src, ROLE_FFN_UP, "ffn_up", layer, err));
+    struct act *inner = gated ? &gate : &up;
+    TRY(op_activate(f, inner, hp->activation, err));
+    if (gated) TRY(op_multiply(f, &gate, &up, err));
+    TRY(op_tap(f, "ffn_act", layer, inner, err));
+    return project(f, dst, inner, ROLE_FFN_DOWN, "ffn_out", layer, err);
+}
+
+/* --- blocks --- */
+
+static enum status add_residual(struct forward *f, const struct act *a, const char *tap, int64_t layer,
+                                struct error *err)
+{
+    TRY(op_add(f, &f->x, a, err));
+    return op_tap(f, tap, layer, &f->x, err);
+}
+
+static enum status normed(struct forward *f, struct act *dst, enum role r, const char *tap, int64_t layer,
+                          struct error *err)
+{
+    TRY(block_norm(f, dst, &f->x, r, layer, err));
+    return op_tap(f, tap, layer, dst, err);
+}
+
+enum status block_pre_norm(struct forward *f, int64_t layer, struct error *err)
+{
+    struct act h;
+    TRY(op_scratch(f, 0, f->model->hp.n_embd, &h, err));
+    TRY(normed(f, &h, ROLE_ATTN_NORM, "attn_norm", layer, err));
+    TRY(block_attention(f, &h, &h, layer, err));
+    TRY(add_residual(f, &h, "attn_residual", layer, err));
+    TRY(normed(f, &h, ROLE_FFN_NORM, "ffn_norm", layer, err));
+    TRY(block_mlp(f, &h, &h, layer, err));
+    return add_residual(f, &h, "residual", layer, err);
+}
+
+enum status block_parallel(struct forward *f, int64_t layer, struct error *err)
+{
+    struct act h, a;
+    TRY(op_scratch(f, 0, f->model->hp.n_embd, &h, err));
+    TRY(op_scratch(f, 5, f->model->hp.n_embd, &a, err));
+    TRY(normed(f, &h, ROLE_ATTN_NORM, "attn_norm", layer, err));
+    TRY(block_attention(f, &a, &h, layer, err));
+    if (has_weight(f, ROLE_FFN_NORM, layer, PART_WEIGHT))
+        TRY(normed(f, &h, ROLE_FFN_NORM, "ffn_norm", layer, err));
+    TRY(block_mlp(f, &h, &h, layer, err));
+    TRY(op_add(f, &a, &h, err));
+    return add_residual(f, &a, "residual", layer, err);
+}
+
+enum status block_post_norm(struct forward *f, int64_t layer, struct error *err)
+{
+    struct act h;
+    TRY(op_scratch(f, 0, f->model->hp.n_embd, &h, err));
+    TRY(block_attention(f, &h, &f->x, layer, err));
+    TRY(add_residual(f, &h, "attn_residual", layer, err));
+    TRY(normed(f, &f->x, ROLE_ATTN_OUTPUT_NORM, "attn_norm", layer, err));
+    TRY(block_mlp(f, &h, &f->x, layer, err));
+    TRY(add_residual(f, &h, "ffn_residual", layer, err));
+    return normed(f, &f->x, ROLE_LAYER_OUTPUT_NORM, "residual", layer, err);
+}
+
+enum status block_head(struct forward *f, struct error *err)
+{
+    if (!has_weight(f, ROLE_OUTPUT_NORM, -1, PART_WEIGHT)) return STATUS_OK;
+    return normed(f, &f->x, ROLE_OUTPUT_NORM, "norm", -1, err);
+}
