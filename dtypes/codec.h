@@ -93,10 +93,13 @@ decode_f32_fn decode_iq4_nl, decode_mxfp4, decode_nvfp4;
 decode_f32_fn decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k, decode_iq4_xs;
 /* decode_ternary.c */
 decode_f32_fn decode_tq1_0, decode_tq2_0;
-/* quant_plain.c, quant_simple.c, quant_k.c */
+/* quant_plain.c, quant_simple.c */
 encode_f32_fn encode_f32, encode_f16, encode_bf16, encode_f64;
 encode_f32_fn encode_q8_0, encode_q4_0;
-encode_f32_fn encode_q6_k;
+/* quant_k.c */
+encode_f32_fn encode_q2_k, encode_q3_k, encode_q4_k, encode_q5_k, encode_q6_k;
+encode_row_weighted_fn encode_q2_k_weighted, encode_q3_k_weighted, encode_q4_k_weighted, encode_q5_k_weighted,
+    encode_q6_k_weighted;
 
 /* quant_search.c: scales of one block of n <= 32 elements. Quants are what the winning candidate gave. w: weights, not negative. */
 
@@ -105,6 +108,9 @@ float extreme(const float *x, int n);
 /* x ~ scale * l with l in -nmax..nmax-1, least weighted squared error of 19 candidates around extreme / -nmax. An extreme below 1e-15 gives 0
  * and l = -nmax (which is the quant 0 after the usual bias). */
 float search_symmetric(int n, int nmax, const float *x, const float *w, int8_t *l);
+
+/* The same with weights x * x, starting at extreme / -nmax: up to five passes over single quants. */
+float search_descent(int n, int nmax, const float *x, int8_t *l);
 
 /* x ~ scale * l - *minus_min with l in 0..nmax and a minimum of at most 0; candidates nmax + first + step * i, i = 0..n_steps. */
 struct affine_search {
@@ -119,9 +125,6 @@ float search_affine(const struct affine_search *s, int n, const float *x, const 
  * passes over single quants. Nothing above 1e-15: 0, and l = 0. */
 float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *l);
 
-/* From the scales of the 16 sub-blocks: the half and the integer scales of *b, and the steps that they stand for (a zero step: keep what the
- * search found). false: all count as zero and *b is complete. */
-bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[16]);
 /* quant_k_avx2.c */
 encode_f32_fn encode_q6_k_avx2;
 

@@ -1,60 +1,200 @@
-/* Encoders of super-blocks: a search for the scale of each sub-block, then integer scales under one half.
- *
- * Sums start at +0 and run in element order; the first of equal candidates stays. Both are part of the bytes.
- */
-#include "dtypes/codec.h"
+/* Encoders of super-blocks, in plain order: these define the bytes. */
+#include "dtypes/quant_k.h"
 
-static const float scale_eps = 1e-15f; /* a smaller extreme counts as zero */
-
-/* q + 32 of all elements to four low bits in ql and two high bits in qh (order: see decode_q6_k). */
-static void pack_q6_k(const int8_t *q, struct block_q6_k *b)
+/* x with the scale as stored. */
+static void requantize_affine(int n, int nmax, const float *x, float step, float min, uint8_t *q)
 {
-    for (int c = 0; c < 2; c++, q += 128) {
-        uint8_t *ql = b->ql + 64 * c, *qh = b->qh + 32 * c;
-        for (int l = 0; l < 32; l++) {
-            int u0 = q[l] + 32, u1 = q[l + 32] + 32, u2 = q[l + 64] + 32, u3 = q[l + 96] + 32;
-            ql[l] = (uint8_t)((u0 & 15) | (u2 & 15) << 4);
-            ql[l + 32] = (uint8_t)((u1 & 15) | (u3 & 15) << 4);
-            qh[l] = (uint8_t)(u0 >> 4 | u1 >> 4 << 2 | u2 >> 4 << 4 | u3 >> 4 << 6);
-        }
+    if (step == 0) return;
+    for (int i = 0; i < n; i++) q[i] = (uint8_t)i32_clamp(i32_nearest((x[i] + min) / step), 0, nmax);
+}
+
+static void requantize_symmetric(int nmax, const float x[16], float step, int8_t q[16])
+{
+    if (step == 0) return;
+    for (int i = 0; i < 16; i++) q[i] = (int8_t)i32_clamp(i32_nearest(x[i] / step), -nmax, nmax - 1);
+}
+
+static float sum_squares(int n, const float *x)
+{
+    float sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i] * x[i];
+    return sum;
+}
+
+/* Importance of elements, from that of their columns: large elements count more. */
+static void weigh(int n, float sigma2, const float *x, const float *importance, float *w)
+{
+    for (int i = 0; i < n; i++) w[i] = importance[i] * sqrtf(sigma2 + x[i] * x[i]);
+}
+
+static void weigh_plain(const struct k_affine *t, const float *x, float *w)
+{
+    float mean = t->mean ? sqrtf(sum_squares(t->len, x) / (float)t->len) : 0.0f;
+    for (int i = 0; i < t->len; i++) w[i] = mean + fabsf(x[i]);
+}
+
+static float sum_of(int n, const float *w)
+{
+    float sum = 0;
+    for (int i = 0; i < n; i++) sum += w[i];
+    return sum;
+}
+
+/* The first two steps: quants of the search, and scales. importance may be NULL. */
+static void search_block(const struct k_affine *t, const float *x, const float *importance, uint8_t q[QK_K],
+                         struct k_affine_scales *k)
+{
+    float scales[16], mins[16], sw[16], w[32];
+    float sigma2 = importance ? t->sigma * sum_squares(QK_K, x) / QK_K : 0.0f;
+    const struct affine_search *grid = importance ? &t->weighted : &t->plain;
+    for (int j = 0; j < QK_K / t->len; j++) {
+        int at = j * t->len;
+        if (importance)
+            weigh(t->len, sigma2, x + at, importance + at, w);
+        else
+            weigh_plain(t, x + at, w);
+        sw[j] = sum_of(t->len, w);
+        scales[j] = search_affine(grid, t->len, x + at, w, q + at, &mins[j]);
+    }
+    if (importance)
+        k_affine_weighted(t, scales, mins, sw, k);
+    else
+        k_affine_plain(t, scales, mins, k);
+}
+
+/* Importance of the block at element `at`. */
+static const float *at_or_null(const float *importance, int64_t at)
+{
+    return importance ? importance + at : NULL;
+}
+
+void encode_q2_k_weighted(const float *row, const float *importance, void *dst, int64_t n)
+{
+    struct block_q2_k *b = dst;
+    for (int64_t at = 0; at < n; at += QK_K, b++) {
+        uint8_t q[QK_K];
+        float step[16], min[16];
+        struct k_affine_scales k;
+        search_block(&k_affine_q2, row + at, at_or_null(importance, at), q, &k);
+        k_pack_scales_q2(&k, b, step, min);
+        for (int j = 0; j < 16; j++) requantize_affine(16, 3, row + at + 16 * j, step[j], min[j], q + 16 * j);
+        k_pack_q2(q, b->qs);
     }
 }
 
-bool q6_k_set_scales(struct block_q6_k *b, const float scales[16], float steps[16])
+/* What Q4_K and Q5_K have in common: all but the bits of the quants. */
+static void encode_k4(const struct k_affine *t, const float *x, const float *importance, struct half *d,
+                      struct half *dmin, uint8_t sc[12], uint8_t q[QK_K])
 {
-    float v = extreme(scales, 16); /* never NaN: a block whose sums overflow counts as zero */
-    if (fabsf(v) < scale_eps) {
-        memset(b, 0, sizeof *b);
-        return false;
-    }
-    float iscale = -128.0f / v;
-    b->d = half_store(1 / iscale);
-    for (int s = 0; s < 16; s++) {
-        int32_t q = i32_nearest(iscale * scales[s]);
-        b->scales[s] = (int8_t)(q < 127 ? q : 127);
-        steps[s] = half_load(b->d) * (float)b->scales[s];
-    }
-    return true;
+    float step[8], min[8];
+    struct k_affine_scales k;
+    search_block(t, x, importance, q, &k);
+    *d = k.d;
+    *dmin = k.dmin;
+    k_pack_scales_q4(&k, sc, step, min);
+    for (int j = 0; j < 8; j++) requantize_affine(32, t->plain.nmax, x + 32 * j, step[j], min[j], q + 32 * j);
 }
 
-void encode_q6_k(const float *src, void *dst, int64_t n)
+void encode_q4_k_weighted(const float *row, const float *importance, void *dst, int64_t n)
+{
+    struct block_q4_k *b = dst;
+    for (int64_t at = 0; at < n; at += QK_K, b++) {
+        uint8_t q[QK_K];
+        encode_k4(&k_affine_q4, row + at, at_or_null(importance, at), &b->d, &b->dmin, b->scales, q);
+        k_pack_q4(q, b->qs);
+    }
+}
+
+void encode_q5_k_weighted(const float *row, const float *importance, void *dst, int64_t n)
+{
+    struct block_q5_k *b = dst;
+    for (int64_t at = 0; at < n; at += QK_K, b++) {
+        uint8_t q[QK_K];
+        encode_k4(&k_affine_q5, row + at, at_or_null(importance, at), &b->d, &b->dmin, b->scales, q);
+        k_pack_q5(q, b);
+    }
+}
+
+/* Quants biased to 0..2 * nmax - 1 */
+static void bias(int nmax, const int8_t q[QK_K], uint8_t u[QK_K])
+{
+    for (int i = 0; i < QK_K; i++) u[i] = (uint8_t)(q[i] + nmax);
+}
+
+static void search_q3_k(const float *x, struct block_q3_k *b, float step[16], int8_t q[QK_K])
+{
+    float scales[16];
+    for (int j = 0; j < 16; j++) scales[j] = search_descent(16, 4, x + 16 * j, q + 16 * j);
+    k_scales_q3(scales, b, step);
+}
+
+static void search_q3_k_weighted(const float *x, const float *importance, struct block_q3_k *b, float step[16],
+                                 int8_t q[QK_K])
+{
+    float scales[16], sw[16], w[16];
+    float sigma2 = 2 * sum_squares(QK_K, x) / QK_K;
+    for (int j = 0; j < 16; j++) {
+        weigh(16, sigma2, x + 16 * j, importance + 16 * j, w);
+        sw[j] = sum_of(16, w);
+        scales[j] = search_symmetric(16, 4, x + 16 * j, w, q + 16 * j);
+    }
+    k_scales_q3_weighted(scales, sw, b, step);
+}
+
+void encode_q3_k_weighted(const float *row, const float *importance, void *dst, int64_t n)
+{
+    struct block_q3_k *b = dst;
+    for (int64_t at = 0; at < n; at += QK_K, b++) {
+        int8_t q[QK_K];
+        uint8_t u[QK_K];
+        float step[16];
+        if (importance)
+            search_q3_k_weighted(row + at, importance + at, b, step, q);
+        else
+            search_q3_k(row + at, b, step, q);
+        for (int j = 0; j < 16; j++) requantize_symmetric(4, row + at + 16 * j, step[j], q + 16 * j);
+        bias(4, q, u);
+        k_pack_q3(u, b);
+    }
+}
+
+void encode_q6_k_weighted(const float *row, const float *importance, void *dst, int64_t n)
 {
     struct block_q6_k *b = dst;
-    for (; n > 0; n -= QK_K, b++, src += QK_K) {
+    for (int64_t at = 0; at < n; at += QK_K, b++) {
         int8_t q[QK_K];
-        float scales[16], steps[16];
-        for (int s = 0; s < 16; s++) {
-            const float *x = src + 16 * s;
+        uint8_t u[QK_K];
+        float scales[16], step[16];
+        for (int j = 0; j < 16; j++) {
+            const float *x = row + at + 16 * j;
             float w[16];
-            for (int i = 0; i < 16; i++) w[i] = x[i] * x[i];
-            scales[s] = search_symmetric(16, 32, x, w, q + 16 * s);
+            for (int i = 0; i < 16; i++) w[i] = importance ? importance[at + 16 * j + i] : x[i] * x[i];
+            scales[j] = search_symmetric(16, 32, x, w, q + 16 * j);
         }
-        if (!q6_k_set_scales(b, scales, steps)) continue;
-        for (int i = 0; i < QK_K; i++) {
-            float step = steps[i / 16];
-            if (step != 0) /* else what the search left stays */
-                q[i] = (int8_t)i32_clamp(i32_nearest(src[i] / step), -32, 31);
-        }
-        pack_q6_k(q, b);
+        if (!k_scales_q6(scales, b, step)) continue;
+        for (int j = 0; j < 16; j++) requantize_symmetric(32, row + at + 16 * j, step[j], q + 16 * j);
+        bias(32, q, u);
+        k_pack_q6(u, b);
     }
+}
+
+void encode_q2_k(const float *src, void *dst, int64_t n)
+{
+    encode_q2_k_weighted(src, NULL, dst, n);
+}
+void encode_q3_k(const float *src, void *dst, int64_t n)
+{
+    encode_q3_k_weighted(src, NULL, dst, n);
+}
+void encode_q4_k(const float *src, void *dst, int64_t n)
+{
+    encode_q4_k_weighted(src, NULL, dst, n);
+}
+void encode_q5_k(const float *src, void *dst, int64_t n)
+{
+    encode_q5_k_weighted(src, NULL, dst, n);
+}
+void encode_q6_k(const float *src, void *dst, int64_t n)
+{
+    encode_q6_k_weighted(src, NULL, dst, n);
 }

@@ -1,7 +1,7 @@
 /* Encoders of super-blocks for AVX2: a lane works on a sub-block, so that the order of operations inside each sub-block, and with it every bit, is
  * that of quant_k.c. Blocks with NaN or infinity go there. */
 #if defined(__AVX2__)
-#include "dtypes/codec.h"
+#include "dtypes/quant_k.h"
 
 #include <immintrin.h>
 
@@ -197,7 +197,7 @@ void encode_q6_k_avx2(const float *src, void *dst, int64_t n)
             continue;
         }
         search_block(src, scales, iscales);
-        if (!q6_k_set_scales(b, scales, steps)) continue;
+        if (!k_scales_q6(scales, b, steps)) continue;
         for (int s = 0; s < 16; s++) quantize16(src + 16 * s, steps[s], iscales[s], u + 16 * s);
         pack(u, b);
     }

@@ -60,6 +60,42 @@ float search_symmetric(int n, int nmax, const float *x, const float *w, int8_t *
     return scale;
 }
 
+/* Moves single quants while that lowers the error. */
+static void refine_symmetric(int n, int nmax, const float *x, const float *w, struct fit *f, int8_t *l)
+{
+    bool changed = true;
+    for (int pass = 0; pass < 5 && changed; pass++) {
+        changed = false;
+        for (int i = 0; i < n; i++) {
+            float sx = f->sx - w[i] * x[i] * (float)l[i];
+            if (!(sx > 0)) continue;
+            float s2 = f->s2 - w[i] * (float)l[i] * (float)l[i];
+            int32_t v = i32_clamp(i32_nearest(x[i] * s2 / sx), -nmax, nmax - 1);
+            if (v == l[i]) continue;
+            sx += w[i] * x[i] * (float)v;
+            s2 += w[i] * (float)v * (float)v;
+            if (s2 > 0 && sx * sx * f->s2 > f->sx * f->sx * s2) {
+                l[i] = (int8_t)v;
+                *f = (struct fit){sx, s2};
+                changed = true;
+            }
+        }
+    }
+}
+
+float search_descent(int n, int nmax, const float *x, int8_t *l)
+{
+    float v = extreme(x, n), w[32];
+    if (fabsf(v) < scale_eps) {
+        memset(l, -nmax, (size_t)n);
+        return 0.0f;
+    }
+    for (int i = 0; i < n; i++) w[i] = x[i] * x[i];
+    struct fit f = fit_symmetric(n, nmax, x, w, -(float)nmax / v, l);
+    refine_symmetric(n, nmax, x, w, &f, l);
+    return f.s2 > 0 ? f.sx / f.s2 : 0.0f;
+}
+
 /* What the candidates of an affine search share. */
 struct affine_block {
     int n, nmax;
