@@ -226,6 +226,12 @@ static void read_post_processor(struct tok_build *b, const struct jvalue *post)
     if (!template || json_count(single) < 2) return;
     b->has_template = true;
     b->template_first = copy_special(b, json_first(single));
+    size_t n = 0;
+    for (const struct jvalue *e = json_first(single); e && n < TOKENIZER_AROUND_MAX; e = json_next(e)) {
+        const char *text = copy_special(b, e);
+        if (!text) break;
+        b->template_before[n++] = text;
+    }
     for (const struct jvalue *e = json_first(single); e; e = json_next(e)) last = e;
     b->template_last = copy_special(b, last);
 }
@@ -264,6 +270,7 @@ enum status tok_read_json(struct tok_build *b, const struct json *doc, bool extr
     b->from_tokenizer_json = true;
     read_post_processor(b, json_get(root, "post_processor"));
     if (extras_only) return read_added_list(b, doc, err);
+    tok_glm_identify(b, GLM_FILE_JSON);
 
     int64_t max_id = -1;
     size_t n_entries = 0;
@@ -340,6 +347,7 @@ enum status tok_read_vocab_merges(struct tok_build *b, const char *vocab_path, c
                                   struct error *err)
 {
     struct buf text = {0};
+    tok_glm_identify(b, GLM_FILE_VOCAB);
     b->t->kind = TOKENIZER_BPE;
     b->t->model = "gpt2";
     TRY(read_vocab_file(b, vocab_path, err));

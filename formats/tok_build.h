@@ -5,6 +5,19 @@
 #include "base/json.h"
 #include "formats/tokenizer.h"
 
+/* Generations of the GLM line, and the files that tell them: tok_glm.c */
+enum glm_tokenizer {
+    GLM_NONE,
+    GLM_2021_CHINESE,
+    GLM_2021_ENGLISH,
+    GLM_CHAT1,
+    GLM_CHAT2,
+    GLM_CHAT3,
+    GLM_4_RANKS,
+    GLM_4_JSON,
+};
+enum glm_file { GLM_FILE_ICE, GLM_FILE_COG, GLM_FILE_SPM, GLM_FILE_RANKS, GLM_FILE_JSON, GLM_FILE_VOCAB };
+
 /* What is known of a row of the vocabulary. */
 enum { TOK_PRESENT = 1, TOK_ADDED = 2 };
 
@@ -40,10 +53,16 @@ struct tok_build {
 
     struct strmap by_text; /* after tok_finish_rows */
 
+    enum glm_tokenizer glm;
+    int64_t first_id;   /* of the vocabulary's first piece */
+    int64_t n_pieces;   /* where the vocabulary ends, once it is read */
+    int64_t n_appended; /* ids behind it that tokens from the code take */
+
     /* from tokenizer.json */
     bool from_tokenizer_json;
     bool has_template;                          /* a TemplateProcessing is there */
     const char *template_first, *template_last; /* its outer special tokens, NULL where text stands there */
+    const char *template_before[TOKENIZER_AROUND_MAX]; /* its tokens before the text; NULL behind the last */
     bool nfc;                                   /* the normalizer is NFC */
     bool steps_cut;                             /* the pre-tokenizer has more steps than are kept */
     bool prefix_space;                  /* the pre-tokenizer or normalizer puts a space before the text */
@@ -86,11 +105,30 @@ enum status tok_read_vocab_merges(struct tok_build *b, const char *vocab_path, c
 /* *usable is false, with a warning, for a model that is not SentencePiece BPE. */
 enum status tok_read_spm(struct tok_build *b, const char *path, bool *usable, struct error *err);
 
+/* --- tok_ranks.c --- */
+/* Is the first line one of a rank file? */
+enum status tok_is_ranks(const char *path, bool *yes, struct error *err);
+enum status tok_read_ranks(struct tok_build *b, const char *path, struct error *err);
+
+/* --- tok_glm.c --- */
+/* Sets glm and what goes with it if the folder is of the GLM line; `file` is what its vocabulary is about to be read from. */
+void tok_glm_identify(struct tok_build *b, enum glm_file file);
+/* Tokens that no file of the folder holds; after the vocabulary and the added tokens. */
+enum status tok_glm_append(struct tok_build *b, struct error *err);
+/* What the code calls so, NULL: nothing */
+const char *tok_glm_text(const struct tok_build *b, enum special_token s);
+const char *tok_glm_pre(const struct tok_build *b);
+/* Ids around a text; once by_text is there. */
+void tok_glm_around(struct tok_build *b);
+
 /* --- tok_special.c --- */
 enum status tok_read_added(struct tok_build *b,
                            struct error *err); /* added_tokens_decoder, added_tokens.json */
 enum status tok_mark_special(struct tok_build *b, struct error *err);
 void tok_read_special(struct tok_build *b); /* ids and switches */
+
+/* GPT-2's byte alphabet: appends the character that stands for a byte. */
+void tok_alphabet(struct buf *out, unsigned char byte);
 
 /* --- tok_template.c --- */
 enum status tok_read_templates(struct tok_build *b, struct error *err);

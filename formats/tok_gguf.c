@@ -1,6 +1,6 @@
 /* A tokenizer as GGUF keys, and back. */
 #include "base/utf8.h"
-#include "formats/tokenizer.h"
+#include "formats/tok_build.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@ static const struct {
     [SPECIAL_PAD] = {"pad", "tokenizer.ggml.padding_token_id"},
     [SPECIAL_CLS] = {"cls", "tokenizer.ggml.cls_token_id"},
     [SPECIAL_MASK] = {"mask", "tokenizer.ggml.mask_token_id"},
+    [SPECIAL_GMASK] = {"gmask", "tokenizer.ggml.gmask_token_id"}, /* own */
     [SPECIAL_EOT] = {"eot", "tokenizer.ggml.eot_token_id"},
     [SPECIAL_EOM] = {"eom", "tokenizer.ggml.eom_token_id"},
     [SPECIAL_PREFIX] = {"prefix", "tokenizer.ggml.prefix_token_id"},
@@ -27,6 +28,7 @@ static const struct {
 static const char key_template[] = "tokenizer.chat_template", key_templates[] = "tokenizer.chat_templates";
 static const char key_pre[] = "lathe.tokenizer.pre_tokenizer",
                   key_normalizer[] = "lathe.tokenizer.normalizer";
+static const char key_before[] = "lathe.tokenizer.before", key_after[] = "lathe.tokenizer.after";
 static const char key_ignore_merges[] = "lathe.tokenizer.ignore_merges";
 
 const char *tokenizer_special_name(enum special_token s)
@@ -113,6 +115,8 @@ void tokenizer_put(const struct tokenizer *t, struct gguf_writer *w)
             gguf_put_array(w, "tokenizer.ggml.precompiled_charsmap", KV_U8, t->charsmap_size, t->charsmap);
     }
     put_templates(t, w);
+    if (t->n_before > 0) gguf_put_array(w, key_before, KV_I32, t->n_before, t->before);
+    if (t->n_after > 0) gguf_put_array(w, key_after, KV_I32, t->n_after, t->after);
     if (t->kind != TOKENIZER_BPE) return;
     if (!t->pre_exact && t->pre_json) gguf_put_string(w, key_pre, t->pre_json);
     if (t->normalizer_json) gguf_put_string(w, key_normalizer, t->normalizer_json);
@@ -231,6 +235,19 @@ static bool pre_ignores_merges(const char *pre)
     return false;
 }
 
+/* Ids around a text: a few, all in the vocabulary. */
+static enum status read_around(const struct gguf_keys *g, const char *key, int32_t *ids, size_t *n, struct error *err)
+{
+    const void *data;
+    TRY(want_array(g, key, KV_I32, 0, &data, n, err));
+    if (*n > TOKENIZER_AROUND_MAX) return key_error(g, key, "expected at most 4 ids", err);
+    for (size_t i = 0; i < *n; i++) {
+        ids[i] = ((const int32_t *)data)[i];
+        if (ids[i] < 0 || (size_t)ids[i] >= g->t->n_tokens) return key_error(g, key, "expected ids of the vocabulary", err);
+    }
+    return STATUS_OK;
+}
+
 static enum status read_keys(const struct gguf_keys *g, struct error *err)
 {
     struct tokenizer *t = g->t;
@@ -262,6 +279,8 @@ static enum status read_keys(const struct gguf_keys *g, struct error *err)
     t->add_sep = read_said(g, "tokenizer.ggml.add_sep_token");
     t->add_space_prefix = read_said(g, "tokenizer.ggml.add_space_prefix");
     t->remove_extra_whitespaces = read_said(g, "tokenizer.ggml.remove_extra_whitespaces") == SAID_YES;
+    TRY(read_around(g, key_before, t->before, &t->n_before, err));
+    TRY(read_around(g, key_after, t->after, &t->n_after, err));
     return check_tokens(g, err);
 }
 
@@ -291,6 +310,17 @@ static int alphabet_byte(uint32_t code)
     if (code < 256 || code >= 256 + 68) return -1;
     uint32_t n = code - 256;
     return n < 33 ? (int)n : n < 67 ? (int)(n - 33 + 127) : 173;
+}
+
+void tok_alphabet(struct buf *out, unsigned char byte)
+{
+    bool plain = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
+    unsigned code = plain ? byte : byte <= 32 ? 256u + byte : byte == 173 ? 256u + 67 : 256u + 33 + byte - 127u;
+    char two[2] = {(char)(0xC0 | code >> 6), (char)(0x80 | (code & 63))};
+    if (code < 128)
+        buf_append(out, (char[]){(char)code}, 1);
+    else
+        buf_append(out, two, 2);
 }
 
 static void append_alphabet(const struct kv_string *s, struct buf *out)

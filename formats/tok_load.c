@@ -60,7 +60,7 @@ static enum status rows_from_files(struct tok_build *b, int64_t max_id, size_t n
         return error_at(err, STATUS_RANGE, path, NULL,
                         "token id %" PRId64 ", expected less than %" PRIu64 " for %zu tokens", max_id, most,
                         n_entries);
-    b->n_rows = max_id + 1;
+    b->n_rows = max_id + 1 + b->n_appended;
     return STATUS_OK;
 }
 
@@ -334,27 +334,38 @@ static enum status is_protobuf(const char *path, bool *yes, struct error *err)
     return st;
 }
 
-static enum status read_spm_files(struct tok_build *b, const char *model_path, const char *json_file,
-                                  bool *done, struct error *err)
+static enum status read_spm(struct tok_build *b, const char *path, const char *json_file, enum glm_file as,
+                            bool *done, struct error *err)
 {
-    bool protobuf;
-    *done = false;
-    TRY(is_protobuf(model_path, &protobuf, err));
-    if (!protobuf) {
-        if (!file_exists(json_file))
-            warnings_add(b->warnings, "tokenizer-unsupported",
-                         "tokenizer.model is no SentencePiece model (ranks of tiktoken?) and there is no "
-                         "tokenizer.json; the "
-                         "output has no tokenizer");
-        return STATUS_OK;
-    }
-    TRY(tok_read_spm(b, model_path, done, err));
+    tok_glm_identify(b, as);
+    TRY(tok_read_spm(b, path, done, err));
     if (!*done || !file_exists(json_file)) return STATUS_OK;
     struct json *doc;
     TRY(json_load(&doc, json_file, VOCAB_BYTES_MAX, err));
     enum status st = tok_read_json(b, doc, true, err);
     json_free(doc);
     return st;
+}
+
+/* Two kinds of file go by the name tokenizer.model. Of ranks tokenizer.json says more: the split and the special tokens. */
+static enum status read_model(struct tok_build *b, const char *path, const char *json_file, bool *done,
+                              struct error *err)
+{
+    bool protobuf, ranks;
+    TRY(is_protobuf(path, &protobuf, err));
+    if (protobuf) return read_spm(b, path, json_file, GLM_FILE_SPM, done, err);
+    if (file_exists(json_file)) return STATUS_OK;
+    TRY(tok_is_ranks(path, &ranks, err));
+    if (ranks) tok_glm_identify(b, GLM_FILE_RANKS);
+    if (b->glm == GLM_4_RANKS) {
+        *done = true;
+        return tok_read_ranks(b, path, err);
+    }
+    warnings_add(b->warnings, "tokenizer-unsupported",
+                 "tokenizer.model is no SentencePiece model%s and there is no tokenizer.json; the output has no "
+                 "tokenizer",
+                 ranks ? " but ranks of tiktoken, whose split and special tokens no file tells," : "");
+    return STATUS_OK;
 }
 
 static enum status read_json_file(struct tok_build *b, const char *path, struct error *err)
@@ -376,13 +387,21 @@ static enum status read_json_file(struct tok_build *b, const char *path, struct 
 static enum status read_vocabulary(struct tok_build *b, struct error *err)
 {
     struct arena *mem = &b->t->mem;
-    const char *spm = path_join(mem, b->dir, "tokenizer.model"),
-               *json = path_join(mem, b->dir, "tokenizer.json");
-    const char *vocab = path_join(mem, b->dir, "vocab.json"), *merges = path_join(mem, b->dir, "merges.txt");
-    if (!spm || !json || !vocab || !merges) return error_nomem(err, 1);
+    const char *model = path_join(mem, b->dir, "tokenizer.model"),
+               *ice = path_join(mem, b->dir, "ice_text.model"), *cog = path_join(mem, b->dir, "cog-pretrain.model"),
+               *json = path_join(mem, b->dir, "tokenizer.json"), *vocab = path_join(mem, b->dir, "vocab.json"),
+               *merges = path_join(mem, b->dir, "merges.txt");
+    if (!model || !ice || !cog || !json || !vocab || !merges) return error_nomem(err, 1);
 
-    bool done = false, found = file_exists(spm);
-    if (found) TRY(read_spm_files(b, spm, json, &done, err));
+    bool done = false, found = true;
+    if (file_exists(model))
+        TRY(read_model(b, model, json, &done, err));
+    else if (file_exists(ice))
+        TRY(read_spm(b, ice, json, GLM_FILE_ICE, &done, err));
+    else if (file_exists(cog))
+        TRY(read_spm(b, cog, json, GLM_FILE_COG, &done, err));
+    else
+        found = false;
     if (done) return STATUS_OK;
     if (file_exists(json)) return read_json_file(b, json, err);
     if (file_exists(vocab) && file_exists(merges)) return tok_read_vocab_merges(b, vocab, merges, err);
@@ -399,6 +418,7 @@ static enum status load_parts(struct tok_build *b, struct error *err)
     TRY(read_vocabulary(b, err));
     if (b->t->kind == TOKENIZER_NONE) return tok_read_templates(b, err);
     TRY(tok_read_added(b, err));
+    TRY(tok_glm_append(b, err));
     TRY(rows_finish(b, err));
     TRY(tok_mark_special(b, err));
     tok_read_special(b);

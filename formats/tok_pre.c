@@ -26,6 +26,7 @@ enum feature {
     HAS_NFC = 1,           /* the normalizer is NFC */
     HAS_IGNORE_MERGES = 2, /* model.ignore_merges */
     HAS_TOKEN = 4,         /* the vocabulary holds `token` */
+    HAS_GLM = 8,           /* tokenizer.json of a GLM model */
 };
 /* Several rows may have the same steps: the first whose wanted features are all there wins, so rows that want
  * more come first. */
@@ -39,6 +40,7 @@ static const struct known {
     {"olmo", {REGEX_GPT2}, HAS_NFC, NULL, false},
     {"gpt-2", {REGEX_GPT2}, 0, NULL, false},
     {"glm4", {REGEX_CL100K(DIGITS3)}, HAS_TOKEN | HAS_IGNORE_MERGES, "[gMASK]", true},
+    {"glm4", {REGEX_CL100K(DIGITS3)}, HAS_TOKEN | HAS_GLM, "[gMASK]", true},
     {"chatglm-bpe", {REGEX_CL100K(DIGITS3)}, HAS_TOKEN, "[gMASK]", false},
     {"llama-bpe", {REGEX_CL100K(DIGITS3)}, HAS_IGNORE_MERGES, NULL, true},
     {"dbrx", {REGEX_CL100K(DIGITS3)}, 0, NULL, false},
@@ -170,6 +172,7 @@ static enum status steps_of(struct tok_build *b, struct steps *s, const struct j
 /* vocab.json with merges.txt comes without the block: the rule is in the code of the tokenizer's class. */
 static const char *regex_of_class(const struct tok_build *b)
 {
+    if (b->glm == GLM_4_RANKS) return REGEX_CL100K(DIGITS3);
     const char *class = b->config ? json_string(json_get(json_root(b->config), "tokenizer_class")) : NULL;
     return is(class, "Qwen2Tokenizer") || is(class, "Qwen2TokenizerFast") ? REGEX_CL100K(DIGIT) : REGEX_GPT2;
 }
@@ -224,7 +227,8 @@ static size_t steps_distance(const struct tokenizer *t, const struct known *k)
 
 static bool features_fit(const struct tok_build *b, const struct known *k)
 {
-    unsigned has = (b->nfc ? HAS_NFC : 0u) | (b->t->ignore_merges ? HAS_IGNORE_MERGES : 0u);
+    unsigned has = (b->nfc ? HAS_NFC : 0u) | (b->t->ignore_merges ? HAS_IGNORE_MERGES : 0u) |
+                   (b->glm == GLM_4_JSON ? HAS_GLM : 0u);
     size_t id;
     if (k->token && strmap_find(&b->by_text, k->token, &id)) has |= HAS_TOKEN;
     return (k->wants & ~has) == 0;

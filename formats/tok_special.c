@@ -52,7 +52,7 @@ enum status tok_read_added(struct tok_build *b, struct error *err)
 
 /* --- names of special tokens --- */
 
-enum { N_NAMED = SPECIAL_MASK + 1 }; /* those that Hugging Face has a "<name>_token" for */
+enum { N_NAMED = SPECIAL_GMASK + 1 }; /* those that Hugging Face has a "<name>_token" for */
 
 /* A token is given as its text or as an object with it. */
 static const char *token_content(const struct jvalue *v)
@@ -106,7 +106,10 @@ enum status tok_mark_special(struct tok_build *b, struct error *err)
 {
     TRY(mark_gpt2_default(b, err));
     static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
-    for (int s = 0; s < N_NAMED; s++) TRY(mark(b, named_text(b, (enum special_token)s), err));
+    for (int s = 0; s < N_NAMED; s++) {
+        TRY(mark(b, named_text(b, (enum special_token)s), err));
+        TRY(mark(b, tok_glm_text(b, (enum special_token)s), err));
+    }
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         TRY(mark_list(b, doc_get(b->config, lists[i]), err));
         TRY(mark_list(b, doc_get(b->special_map, lists[i]), err));
@@ -232,7 +235,10 @@ void tok_read_special(struct tok_build *b)
         for (size_t i = 0; i < 3; i++)
             if (!texts[defaults[i]]) texts[defaults[i]] = "<|endoftext|>";
     }
+    for (int s = 0; s < SPECIAL_COUNT; s++)
+        if (!texts[s]) texts[s] = tok_glm_text(b, (enum special_token)s);
     for (int s = 0; s < SPECIAL_COUNT; s++) resolve_id(b, (enum special_token)s, texts[s]);
     if (b->t->kind == TOKENIZER_SPM) find_infill(b);
     read_switches(b);
+    tok_glm_around(b);
 }

@@ -249,7 +249,7 @@ static enum status read_pieces(struct tok_build *b, const struct spm *s, struct 
         if (p.type == TOKEN_BYTE) TRY(note_byte_piece(&p, index, seen, &n_bytes, m.path, err));
         struct kv_string text = tok_text(b, p.text, p.len);
         if (text.s && p.type == TOKEN_USER_DEFINED) text = tok_plain_spaces(b, text);
-        TRY(tok_set(b, (int64_t)index, text, (enum token_type)p.type, p.score, m.path, err));
+        TRY(tok_set(b, b->first_id + (int64_t)index, text, (enum token_type)p.type, p.score, m.path, err));
         index++;
     }
     size_t want = s->byte_fallback ? 256 : 0;
@@ -282,14 +282,20 @@ static void warn_unexpressed(struct tok_build *b, const struct spm *s)
                      "tokenizer.model has no byte tokens; llama.cpp expects them");
 }
 
+static void default_id(struct tok_build *b, enum special_token special, int64_t id)
+{
+    if (id >= 0) b->default_ids[special] = b->first_id + id;
+}
+
 static enum status keep_settings(struct tok_build *b, const struct spm *s, struct error *err)
 {
     struct tokenizer *t = b->t;
     b->prefix_space = s->add_dummy_prefix;
-    b->default_ids[SPECIAL_UNK] = s->unk_id;
-    b->default_ids[SPECIAL_BOS] = s->bos_id;
-    b->default_ids[SPECIAL_EOS] = s->eos_id;
-    b->default_ids[SPECIAL_PAD] = s->pad_id;
+    b->n_pieces = b->first_id + (int64_t)s->n_pieces;
+    default_id(b, SPECIAL_UNK, s->unk_id);
+    default_id(b, SPECIAL_BOS, s->bos_id);
+    default_id(b, SPECIAL_EOS, s->eos_id);
+    default_id(b, SPECIAL_PAD, s->pad_id);
     t->remove_extra_whitespaces = s->remove_extra_whitespaces;
     t->charsmap_size = s->charsmap.end - s->charsmap.pos;
     if (t->charsmap_size == 0) return STATUS_OK;
@@ -326,9 +332,9 @@ static enum status read_file(struct tok_build *b, const char *path, const struct
     struct tokenizer *t = b->t;
     t->kind = TOKENIZER_SPM;
     t->model = "llama";
-    t->pre = "default";
+    t->pre = tok_glm_pre(b) ? tok_glm_pre(b) : "default";
     t->pre_exact = true;
-    TRY(tok_rows(b, (int64_t)s.n_pieces - 1, s.n_pieces, path, err));
+    TRY(tok_rows(b, b->first_id + (int64_t)s.n_pieces - 1, (size_t)b->first_id + s.n_pieces, path, err));
     TRY(read_pieces(b, &s, err));
     warn_unexpressed(b, &s);
     return keep_settings(b, &s, err);

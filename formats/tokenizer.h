@@ -9,8 +9,10 @@
  *
  * tokenizer_load reads the files of a Hugging Face folder, the first of these that is there:
  *   tokenizer.model (protobuf)   SentencePiece BPE                                              TOKENIZER_SPM
+ *   ice_text.model, cog-pretrain.model   the same under the names of ChatGLM-6B and GLM           TOKENIZER_SPM
  *   tokenizer.json               BPE with byte_fallback: SentencePiece's vocabulary, merges     TOKENIZER_SPM
  *                                BPE over the byte alphabet                                     TOKENIZER_BPE
+ *   tokenizer.model (ranks of tiktoken; GLM-4)                                                  TOKENIZER_BPE
  *   vocab.json + merges.txt      BPE over the byte alphabet                                     TOKENIZER_BPE
  * and beside it tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json,
  * generation_config.json, chat_template.jinja, additional_chat_templates/, chat_template.json. No file at
@@ -55,6 +57,7 @@ enum special_token {
     SPECIAL_PAD,
     SPECIAL_CLS,
     SPECIAL_MASK,
+    SPECIAL_GMASK, /* GLM: a blank as long as it takes, at the end */
     SPECIAL_EOT,
     SPECIAL_EOM,
     SPECIAL_PREFIX, /* fill in the middle (Code Llama) */
@@ -62,6 +65,7 @@ enum special_token {
     SPECIAL_MIDDLE,
     SPECIAL_COUNT
 };
+enum { TOKENIZER_AROUND_MAX = 4 };
 /* A switch that a file may leave open. */
 enum said { SAID_NOTHING, SAID_NO, SAID_YES };
 
@@ -105,6 +109,8 @@ struct tokenizer {
 
     int64_t special[SPECIAL_COUNT]; /* ids below n_tokens; -1: none */
     enum said add_bos, add_eos, add_sep, add_space_prefix;
+    int32_t before[TOKENIZER_AROUND_MAX], after[TOKENIZER_AROUND_MAX]; /* ids that the GLM line puts around a text, where others put BOS, EOS */
+    size_t n_before, n_after;
     bool remove_extra_whitespaces; /* SentencePiece's normalizer; llama.cpp does not do it */
     const unsigned char *charsmap; /* its normalization table, or NULL */
     size_t charsmap_size;
