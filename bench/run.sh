@@ -6,3 +6,7 @@ here=$(dirname "$0")
 echo "## Conversion"
 echo
 python3 "$here/convert.py" "$bin"
+echo
+echo "## Statistics"
+echo
+python3 "$here/inspect.py" "$bin"

@@ -5,111 +5,13 @@
 #include <string.h>
 
 /* Elements per piece: a multiple of every block length, so that any tensor, being whole blocks, can be cut there. */
-enum { PIECE = 1 << 18, DECODE = 4096 };
+enum { PIECE = 1 << 18 };
 
 static uint64_t piece_bytes(const struct tensor *t, int64_t n)
 {
     uint64_t bytes = 0;
     dtype_bytes(t->dtype, n, &bytes);
     return bytes;
-}
-
-/* --- statistics --- */
-
-struct stats_job {
-    const struct ckpt_tensor *t;
-    struct progress *progress;
-    struct tensor_stats *pieces; /* std holds the sum of squared deviations until the end */
-};
-
-/* Adds values to s: exact counts, and mean and squared deviations of this run of values in two passes. */
-static void stats_add(struct tensor_stats *s, const double *v, int64_t n)
-{
-    int64_t n_finite = 0;
-    double sum = 0, min = INFINITY, max = -INFINITY;
-    for (int64_t i = 0; i < n; i++) {
-        s->n_zero += v[i] == 0;
-        if (!isfinite(v[i])) {
-            s->n_nan += isnan(v[i]) != 0;
-            s->n_inf += isinf(v[i]) != 0;
-            continue;
-        }
-        n_finite++;
-        sum += v[i];
-        min = v[i] < min ? v[i] : min;
-        max = v[i] > max ? v[i] : max;
-    }
-    s->n += n;
-    if (n_finite == 0) return;
-    double mean = sum / (double)n_finite, deviations = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(v[i])) deviations += (v[i] - mean) * (v[i] - mean);
-    /* Chan, Golub and LeVeque (1983): merging the moments of two samples */
-    double total = (double)(s->n_finite + n_finite), delta = mean - s->mean;
-    s->std += deviations + delta * delta * (double)s->n_finite * (double)n_finite / total;
-    s->mean += delta * (double)n_finite / total;
-    s->min = s->n_finite == 0 || min < s->min ? min : s->min;
-    s->max = s->n_finite == 0 || max > s->max ? max : s->max;
-    s->n_finite += n_finite;
-}
-
-static void stats_merge(struct tensor_stats *s, const struct tensor_stats *p)
-{
-    s->n += p->n;
-    s->n_zero += p->n_zero;
-    s->n_nan += p->n_nan;
-    s->n_inf += p->n_inf;
-    if (p->n_finite == 0) return;
-    double total = (double)(s->n_finite + p->n_finite), delta = p->mean - s->mean;
-    s->std += p->std + delta * delta * (double)s->n_finite * (double)p->n_finite / total;
-    s->mean += delta * (double)p->n_finite / total;
-    s->min = s->n_finite == 0 || p->min < s->min ? p->min : s->min;
-    s->max = s->n_finite == 0 || p->max > s->max ? p->max : s->max;
-    s->n_finite += p->n_finite;
-}
-
-static enum status stats_piece(void *ctx, uint64_t unit, int worker, struct error *err)
-{
-    (void)worker;
-    struct stats_job *job = ctx;
-    const struct tensor *t = job->t->t;
-    int64_t first = (int64_t)unit * PIECE;
-    int64_t n = t->n_elements - first < PIECE ? t->n_elements - first : PIECE;
-    uint64_t size = piece_bytes(t, n);
-    void *bytes, *values;
-    TRY(mem_alloc(&bytes, size, 1, err));
-    enum status st = mem_alloc(&values, DECODE, sizeof(double), err);
-    if (st != STATUS_OK) {
-        free(bytes);
-        return st;
-    }
-    st = ckpt_read(job->t, piece_bytes(t, first), bytes, size, err);
-    for (int64_t i = 0; st == STATUS_OK && i < n; i += DECODE) {
-        int64_t m = n - i < DECODE ? n - i : DECODE;
-        st = dtype_decode_f64(t->dtype, (const char *)bytes + piece_bytes(t, i), values, m, err);
-        if (st == STATUS_OK) stats_add(&job->pieces[unit], values, m);
-    }
-    if (job->progress) progress_add(job->progress, size);
-    free(values);
-    free(bytes);
-    return st;
-}
-
-enum status scan_stats(const struct ckpt_tensor *t, struct workers *w, struct tensor_stats *out,
-                       struct progress *progress, struct error *err)
-{
-    memset(out, 0, sizeof *out);
-    uint64_t n_pieces = ((uint64_t)t->t->n_elements + PIECE - 1) / PIECE;
-    struct stats_job job = {.t = t, .progress = progress};
-    void *pieces;
-    TRY(mem_alloc(&pieces, n_pieces, sizeof *job.pieces, err));
-    job.pieces = pieces;
-    enum status st = workers_run(w, n_pieces, stats_piece, &job, err);
-    for (uint64_t i = 0; st == STATUS_OK && i < n_pieces; i++) stats_merge(out, &job.pieces[i]);
-    free(pieces);
-    if (out->n_finite > 0) out->std = sqrt(out->std / (double)out->n_finite);
-    out->abs_max = fmax(fabs(out->min), fabs(out->max));
-    return st;
 }
 
 /* --- digest --- */

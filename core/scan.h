@@ -1,4 +1,4 @@
-/* Single passes over a tensor's elements in bounded memory: statistics, digest, reduction to a picture's cells.
+/* Single passes over a tensor's elements in bounded memory: digest, reduction to a picture's cells. Statistics: core/stats.h.
  *
  * Results do not depend on the number of threads: work is cut into fixed pieces whose results are merged in order.
  */
@@ -9,15 +9,6 @@
 #include "base/progress.h"
 #include "base/workers.h"
 #include "formats/checkpoint.h"
-
-/* Over finite elements: min, max, mean, std (divided by n). n_zero counts +0 and -0. Without a finite element min .. std are 0. */
-struct tensor_stats {
-    int64_t n, n_finite, n_zero, n_nan, n_inf;
-    double min, max, mean, std, abs_max;
-};
-/* STATUS_UNSUPPORTED for a type that cannot be decoded. progress may be NULL. */
-enum status scan_stats(const struct ckpt_tensor *t, struct workers *w, struct tensor_stats *out,
-                       struct progress *progress, struct error *err);
 
 /* SHA-256 of the elements' bytes in row-major order. */
 enum status scan_sha256(const struct ckpt_tensor *t, uint8_t digest[SHA256_BYTES], struct progress *progress,

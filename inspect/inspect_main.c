@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct inspect_options {
-    bool tensors, metadata, config, all, stats, hash;
+    bool tensors, metadata, config, all, stats, hash, csv;
     const char *heatmap, *output;
     int reduction;
 };
@@ -20,6 +20,8 @@ static enum status check_options(const struct tool *t, const struct inspect_opti
         return error_set(err, STATUS_USAGE, "-o names a picture: it needs --heatmap TENSOR");
     if (o->heatmap && t->n_args != 1)
         return error_set(err, STATUS_USAGE, "--heatmap takes one checkpoint, found %d", t->n_args);
+    if (o->csv && (t->n_args != 1 || t->json || o->heatmap || o->metadata || o->config))
+        return error_set(err, STATUS_USAGE, "--csv is the list of one checkpoint's tensors and nothing else");
     return STATUS_OK;
 }
 
@@ -31,6 +33,7 @@ static uint64_t bytes_to_read(const struct subject *s, const struct inspect_opti
 static enum status report_text(const struct subject *s, const struct inspect_options *o,
                                const struct listing *list, struct buf *out, struct error *err)
 {
+    if (o->csv) return listing_tensors_csv(s, list, out, err);
     bool lists = o->tensors || o->stats || o->hash || o->metadata || o->config;
     if (!lists) summary_text(s, out);
     if (o->config) listing_config_text(s, out);
@@ -117,9 +120,12 @@ int inspect_main(int argc, char **argv)
          "the configuration: config.json, or the architecture's keys", NULL},
         {"all", 0, NULL, OPTION_FLAG, &o.all, "layers line by line, arrays and strings whole", NULL},
         {"stats", 0, NULL, OPTION_FLAG, &o.stats,
-         "per tensor: min, max, mean, std, zeros, NaN, Inf (reads the weights)", NULL},
+         "per tensor: min, max, mean, std, kurtosis, zeros, NaN, Inf, subnormals, outlier channels; the same by "
+         "role (reads the weights)",
+         NULL},
         {"hash", 0, NULL, OPTION_FLAG, &o.hash,
          "per tensor: SHA-256 of its bytes in row-major order (reads the weights)", NULL},
+        {"csv", 0, NULL, OPTION_FLAG, &o.csv, "the list of tensors as comma-separated values", NULL},
         {"heatmap", 0, "TENSOR", OPTION_STRING, &o.heatmap, "draw a tensor's weights into the PNG file of -o",
          "Pictures"},
         {"output", 'o', "FILE", OPTION_STRING, &o.output, "the picture to write; replaced if it exists",

@@ -1,5 +1,7 @@
 #include "inspect/listing.h"
 
+#include "inspect/stats_report.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +26,7 @@ static enum status measure(const struct ckpt_tensor *t, const struct listing *o,
         TRY(scan_sha256(t, digest, o->progress, err));
         sha256_hex(digest, m->sha256);
     }
-    if (o->stats) TRY(scan_stats(t, o->workers, &m->stats, o->progress, err));
+    if (o->stats) TRY(stats_tensor(t, o->workers, &m->stats, o->progress, err));
     return STATUS_OK;
 }
 
@@ -102,14 +104,8 @@ static void row_name(const struct row *r, char dst[320])
              gaps ? ",...," : "..", r->last, at + 2);
 }
 
-static void stats_text(const struct tensor_stats *s, struct buf *out)
-{
-    buf_printf(out, "  %11.4g %11.4g %11.4g %11.4g %9" PRId64, s->min, s->max, s->mean, s->std, s->n_zero);
-    if (s->n_nan + s->n_inf > 0) buf_printf(out, "  NaN %" PRId64 ", Inf %" PRId64, s->n_nan, s->n_inf);
-}
-
 static enum status print_rows(const struct subject *s, const struct listing *o, const struct row *rows,
-                              size_t n, struct buf *out, struct error *err)
+                              size_t n, struct role_stats *roles, struct buf *out, struct error *err)
 {
     char name[320], shape[160];
     int width = 6;
@@ -118,7 +114,7 @@ static enum status print_rows(const struct subject *s, const struct listing *o, 
         if ((int)strlen(name) > width) width = (int)strlen(name);
     }
     buf_printf(out, "%-*s %5s %-8s %-20s %14s", width, "tensor", "", "type", "shape", "bytes");
-    if (o->stats) buf_printf(out, "  %11s %11s %11s %11s %9s", "min", "max", "mean", "std", "zeros");
+    if (o->stats) stats_text_head(out);
     buf_puts(out, o->hash ? "  sha256\n" : "\n");
     for (size_t i = 0; i < n; i++) {
         char times[24] = "";
@@ -130,6 +126,7 @@ static enum status print_rows(const struct subject *s, const struct listing *o, 
         buf_printf(out, "%-*s %5s %-8s %-20s %14" PRIu64, width, name, times,
                    subject_dtype_name(s, rows[i].t->t->dtype), shape, rows[i].t->t->size_bytes);
         if (o->stats) stats_text(&m.stats, out);
+        if (o->stats) role_stats_add(roles, s, rows[i].t, &m.stats);
         if (o->hash) buf_printf(out, "  %s", m.sha256);
         buf_puts(out, "\n");
     }
@@ -143,27 +140,33 @@ enum status listing_tensors_text(const struct subject *s, const struct listing *
     const struct ckpt_tensor *tensors = subject_tensors(s, &n);
     struct strmap groups = {0};
     struct arena a = {0};
+    struct role_stats roles = {0};
     struct row *rows = arena_array(&a, n, sizeof *rows);
     enum status st = rows || n == 0 ? STATUS_OK : error_nomem(err, n * sizeof *rows);
+    if (st == STATUS_OK) st = role_stats_begin(&roles, s, err);
     for (size_t i = 0; st == STATUS_OK && i < n; i++)
         st = add_row(rows, &n_rows, &groups, &a, &tensors[i], o->all || o->stats || o->hash, err);
-    if (st == STATUS_OK) st = print_rows(s, o, rows, n_rows, out, err);
+    if (st == STATUS_OK) st = print_rows(s, o, rows, n_rows, &roles, out, err);
+    if (st == STATUS_OK && o->stats) role_stats_text(&roles, out);
+    role_stats_clear(&roles);
     strmap_clear(&groups);
     arena_clear(&a);
     return st;
 }
 
-static void stats_json(const struct tensor_stats *s, struct jwriter *w)
+static void tensor_json(const struct subject *s, const struct ckpt_tensor *ct, const struct listing *o,
+                        const struct measured *m, struct jwriter *w)
 {
-    jw_begin_object(w, "stats");
-    jw_double(w, "min", s->min);
-    jw_double(w, "max", s->max);
-    jw_double(w, "mean", s->mean);
-    jw_double(w, "std", s->std);
-    jw_double(w, "abs_max", s->abs_max);
-    jw_int(w, "zeros", s->n_zero);
-    jw_int(w, "nan", s->n_nan);
-    jw_int(w, "inf", s->n_inf);
+    const struct tensor *t = ct->t;
+    jw_begin_object(w, NULL);
+    jw_string(w, "name", t->name);
+    jw_string(w, "dtype", subject_dtype_name(s, t->dtype));
+    jw_begin_array(w, "shape");
+    for (int k = 0; k < t->n_dims; k++) jw_int(w, NULL, t->shape[k]);
+    jw_end_array(w);
+    jw_uint(w, "size_bytes", t->size_bytes);
+    if (o->stats) stats_json(&m->stats, w);
+    if (o->hash) jw_string(w, "sha256", m->sha256);
     jw_end_object(w);
 }
 
@@ -172,23 +175,53 @@ enum status listing_tensors_json(const struct subject *s, const struct listing *
 {
     size_t n;
     const struct ckpt_tensor *tensors = subject_tensors(s, &n);
+    struct role_stats roles;
+    enum status st = role_stats_begin(&roles, s, err);
     jw_begin_array(w, "tensors");
+    for (size_t i = 0; st == STATUS_OK && i < n; i++) {
+        struct measured m;
+        st = measure(&tensors[i], o, &m, err);
+        if (st == STATUS_OK) tensor_json(s, &tensors[i], o, &m, w);
+        if (st == STATUS_OK && o->stats) role_stats_add(&roles, s, &tensors[i], &m.stats);
+    }
+    jw_end_array(w);
+    if (st == STATUS_OK && o->stats) role_stats_json(&roles, w);
+    role_stats_clear(&roles);
+    return st;
+}
+
+/* RFC 4180: quotes around what holds a comma, a quote or a line break; quotes are doubled. */
+static void csv_text(const char *s, struct buf *out)
+{
+    if (!strpbrk(s, ",\"\r\n")) {
+        buf_puts(out, s);
+        return;
+    }
+    buf_puts(out, "\"");
+    for (; *s; s++) buf_printf(out, *s == '"' ? "\"%c" : "%c", *s);
+    buf_puts(out, "\"");
+}
+
+enum status listing_tensors_csv(const struct subject *s, const struct listing *o, struct buf *out,
+                                struct error *err)
+{
+    size_t n;
+    const struct ckpt_tensor *tensors = subject_tensors(s, &n);
+    buf_puts(out, "name,dtype,shape,size_bytes");
+    if (o->stats) stats_csv_head(out);
+    buf_puts(out, o->hash ? ",sha256\n" : "\n");
     for (size_t i = 0; i < n; i++) {
         const struct tensor *t = tensors[i].t;
         struct measured m;
         TRY(measure(&tensors[i], o, &m, err));
-        jw_begin_object(w, NULL);
-        jw_string(w, "name", t->name);
-        jw_string(w, "dtype", subject_dtype_name(s, t->dtype));
-        jw_begin_array(w, "shape");
-        for (int k = 0; k < t->n_dims; k++) jw_int(w, NULL, t->shape[k]);
-        jw_end_array(w);
-        jw_uint(w, "size_bytes", t->size_bytes);
-        if (o->stats) stats_json(&m.stats, w);
-        if (o->hash) jw_string(w, "sha256", m.sha256);
-        jw_end_object(w);
+        csv_text(t->name, out);
+        buf_printf(out, ",%s,", subject_dtype_name(s, t->dtype));
+        for (int k = 0; k < t->n_dims; k++) buf_printf(out, "%s%" PRId64, k ? "x" : "", t->shape[k]);
+        buf_printf(out, ",%" PRIu64, t->size_bytes);
+        if (o->stats) stats_csv(&m.stats, out);
+        if (o->hash) buf_printf(out, ",%s", m.sha256);
+        buf_puts(out, "\n");
     }
-    jw_end_array(w);
     return STATUS_OK;
 }
 

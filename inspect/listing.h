@@ -15,7 +15,10 @@ struct listing {
 /* Tensors in file order; without stats, hash and all, layers of equal type and shape share a line: blk.{0..29}.attn_q.weight ×30. */
 enum status listing_tensors_text(const struct subject *s, const struct listing *o, struct buf *out,
                                  struct error *err);
-/* "tensors": array of {name, dtype, shape, size_bytes[, stats{}][, sha256]} */
+/* Comma-separated values (RFC 4180, but lines end in LF) with a head line, one tensor a line. */
+enum status listing_tensors_csv(const struct subject *s, const struct listing *o, struct buf *out,
+                                struct error *err);
+/* "tensors": array of {name, dtype, shape, size_bytes[, stats{}][, sha256]}; with stats of a model also "roles" */
 enum status listing_tensors_json(const struct subject *s, const struct listing *o, struct jwriter *w,
                                  struct error *err);
 /* Metadata keys of GGUF and safetensors in file order: key, type, value (arrays cut after a few elements unless `all`). */

@@ -37,6 +37,16 @@ cp "$DIR/out" "$DIR/stats2"
 status "stats with one thread" 0 "$BIN/lathe-inspect" "$llama" --stats --json --threads 1
 check "stats do not depend on threads" cmp "$DIR/out" "$DIR/stats2"
 
+check "stats of roles" jq -e '[.roles[] | select(.role == "attn_q" and .part == "weight")][0] | .tensors == 2 and .n == 131072' "$DIR/out"
+equal "rows and columns are channels" "512 256" "$(jq -r '.tensors[] | select(.name == "model.embed_tokens.weight") | .stats | "\(.rows.channels) \(.columns.channels)"' "$DIR/out")"
+status "csv" 0 "$BIN/lathe-inspect" "$llama" --csv --stats --hash
+equal "csv has a line per tensor" "$(jq '.tensors | length + 1' "$DIR/stats2")" "$(wc -l <"$DIR/out" | tr -d ' ')"
+equal "csv lines are equally long" 1 "$(awk -F, '{print NF}' "$DIR/out" | sort -u | wc -l | tr -d ' ')"
+equal "csv has json's figures" "$(jq -r '.tensors[] | select(.name == "model.norm.weight") | .stats.mean' "$DIR/stats2")" \
+    "$(awk -F, '$1 == "model.norm.weight" {printf "%s", $8}' "$DIR/out" | jq .)"
+status "csv of two" 2 "$BIN/lathe-inspect" "$llama" "$gpt2" --csv
+status "csv and json" 2 "$BIN/lathe-inspect" "$llama" --csv --json
+
 status "heatmap" 0 "$BIN/lathe-inspect" "$llama" --heatmap model.embed_tokens.weight -o "$DIR/x.png"
 equal "heatmap is a PNG" "89504e470d0a1a0a" "$(od -An -tx1 -N8 "$DIR/x.png" | tr -d ' ')"
 cp "$DIR/x.png" "$DIR/y.png"
