@@ -138,6 +138,11 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe
 # The one test that reaches into a tool
 $(B)/tests/test_verify: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
 
+# Programs that measure against a peer's library; built when asked for.
+$(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm -ldl
+
 $(B)/tests.stamp: $(TEST_BIN)
 	@touch $@
 

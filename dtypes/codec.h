@@ -10,6 +10,7 @@
 #include "dtypes/dtype.h"
 #include "dtypes/kernels.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -95,7 +96,13 @@ decode_f32_fn decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k, d
 decode_f32_fn decode_tq1_0, decode_tq2_0;
 /* quant_plain.c, quant_simple.c */
 encode_f32_fn encode_f32, encode_f16, encode_bf16, encode_f64;
-encode_f32_fn encode_q8_0, encode_q4_0;
+encode_f32_fn encode_q8_0, encode_q4_0, encode_q4_1, encode_q5_0, encode_q5_1;
+encode_row_weighted_fn encode_q4_0_weighted, encode_q4_1_weighted, encode_q5_0_weighted, encode_q5_1_weighted;
+/* quant_ternary.c, quant_fp4.c, quant_iq4.c */
+encode_f32_fn encode_tq1_0, encode_tq2_0, encode_q1_0, encode_q2_0;
+encode_f32_fn encode_mxfp4, encode_nvfp4;
+encode_f32_fn encode_iq4_nl, encode_iq4_xs;
+encode_row_weighted_fn encode_iq4_nl_weighted, encode_iq4_xs_weighted; /* weights may be NULL */
 /* quant_k.c */
 encode_f32_fn encode_q2_k, encode_q3_k, encode_q4_k, encode_q5_k, encode_q6_k;
 encode_row_weighted_fn encode_q2_k_weighted, encode_q3_k_weighted, encode_q4_k_weighted, encode_q5_k_weighted,
@@ -105,6 +112,11 @@ encode_row_weighted_fn encode_q2_k_weighted, encode_q3_k_weighted, encode_q4_k_w
 
 /* The element of largest magnitude, with its sign. The first of equals; NaN never wins; +0 where all are zero (also -0) or NaN. */
 float extreme(const float *x, int n);
+/* The largest magnitude. Unlike in extreme, a NaN becomes the maximum and the element after it replaces it. */
+float magnitude(const float *x, int n);
+/* The sum of x * x, in order; and w = weights * sqrt(sigma2 + x * x), with which types count importance. */
+float sum_of_squares(const float *x, int64_t n);
+void importance(const float *x, const float *weights, float sigma2, int n, float *w);
 /* x ~ scale * l with l in -nmax..nmax-1, least weighted squared error of 19 candidates around extreme / -nmax. An extreme below 1e-15 gives 0
  * and l = -nmax (which is the quant 0 after the usual bias). */
 float search_symmetric(int n, int nmax, const float *x, const float *w, int8_t *l);
@@ -133,8 +145,19 @@ extern const struct kernels kernels_avx2, kernels_avx512;
 bool kernels_avx2_supported(void);
 bool kernels_avx512_supported(void);
 
-/* The levels of IQ4_NL and IQ4_XS. */
+/* The levels of IQ4_NL and IQ4_XS. The index of the nearest one, the upper of two; NaN: 15. */
 extern const int8_t iq4_levels[16];
+uint8_t nearest_iq4_level(float v);
+/* Indices for iscale * x of 32 elements; and an IQ4_XS block from the scales that were found for its 8 sub-blocks. */
+void iq4_store_levels(const float *x, float iscale, uint8_t qs[16]);
+void iq4_xs_finish(const float *x, const float scales[8], struct block_iq4_xs *b);
+
+/* decode_simple.c: halves of scales, since E2M1 values are held doubled. 2^(e - 128); e = 0 and 1 reach into the subnormal floats. */
+float e8m0_half(uint8_t e);
+/* Half of an unsigned E4M3 scale. */
+float ue4m3_half(uint8_t e);
+/* quant_fp4.c: code of the E2M1 value nearest to x / (2 * d) */
+uint8_t nearest_e2m1(float x, float d);
 
 /* convert_half.c: doubles with a single rounding */
 uint16_t f16_from_f64(double v);

@@ -99,8 +99,7 @@ void decode_iq4_nl(const void *src, float *dst, int64_t n)
     }
 }
 
-/* 2^(e - 128), half of what the byte stands for; e = 0 and 1 reach into the subnormal floats. */
-static float e8m0_half(uint8_t e)
+float e8m0_half(uint8_t e)
 {
     return f32_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
@@ -119,7 +118,7 @@ void decode_mxfp4(const void *src, float *dst, int64_t n)
 
 /* Half of an unsigned E4M3 scale (through the bits of a half, see f8_e4m3_to_f32). The code that E4M3 keeps for NaN stands for 0; with the
  * meaningless sign bit set it does not, and counts as 480. */
-static float ue4m3_half(uint8_t e)
+float ue4m3_half(uint8_t e)
 {
     return e == 0x7F ? 0.0f : f16_to_f32((uint16_t)((e & 0x7F) << 7)) * 128.0f;
 }

@@ -26,6 +26,28 @@ float extreme(const float *x, int n)
     return v;
 }
 
+float magnitude(const float *x, int n)
+{
+    float amax = 0.0f;
+    for (int j = 0; j < n; j++) {
+        float a = fabsf(x[j]);
+        amax = amax > a ? amax : a; /* not fmaxf */
+    }
+    return amax;
+}
+
+float sum_of_squares(const float *x, int64_t n)
+{
+    float sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i] * x[i];
+    return sum;
+}
+
+void importance(const float *x, const float *weights, float sigma2, int n, float *w)
+{
+    for (int i = 0; i < n; i++) w[i] = weights[i] * sqrtf(sigma2 + x[i] * x[i]);
+}
+
 static struct fit fit_symmetric(int n, int nmax, const float *x, const float *w, float iscale, int8_t *l)
 {
     struct fit f = {0};
