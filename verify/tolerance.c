@@ -19,8 +19,8 @@ static const double type_errors[DTYPE_COUNT] = {
     [DTYPE_IQ4_NL] = 8e-2,    [DTYPE_IQ4_XS] = 8e-2,    [DTYPE_MXFP4] = 0.13,   [DTYPE_NVFP4] = 0.11,
     [DTYPE_Q3_K] = 0.16,      [DTYPE_IQ3_S] = 0.16,     [DTYPE_IQ3_XXS] = 0.2,  [DTYPE_Q2_K] = 0.3,
     [DTYPE_IQ2_S] = 0.3,      [DTYPE_IQ2_XS] = 0.33,    [DTYPE_IQ2_XXS] = 0.36, [DTYPE_IQ1_S] = 0.5,
-    [DTYPE_IQ1_M] = 0.5,      [DTYPE_TQ1_0] = 0.5,      [DTYPE_TQ2_0] = 0.5,    [DTYPE_Q1_0] = 0.6,
-    [DTYPE_Q2_0] = 0.4,
+    [DTYPE_IQ1_M] = 0.5,      [DTYPE_TQ1_0] = 0.81,     [DTYPE_TQ2_0] = 0.81,   [DTYPE_Q1_0] = 0.6,
+    [DTYPE_Q2_0] = 0.72,
 };
 
 double tolerance_type_error(enum dtype t)
