@@ -10,8 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ROPE_CONTEXT_NOT_GIVEN INT64_MIN
+
 struct convert_options {
     const char *source, *output, *type, *config;
+    int64_t rope_context;
     int receipt;
     bool pure, dry_run, strict, force, allow_overflow, allow_requantize;
     const struct recipe *recipe; /* NULL: keep */
@@ -57,6 +60,8 @@ static enum status check_options(struct convert_options *o, struct error *err)
         TRY(recipe_find(&o->recipe, o->type, err));
     else if (o->pure)
         return error_set(err, STATUS_USAGE, "--pure needs a --type");
+    if (o->rope_context != ROPE_CONTEXT_NOT_GIVEN && (o->rope_context < 1 || o->rope_context > INT32_MAX))
+        return error_set(err, STATUS_USAGE, "option '--rope-context': expected 1 to %d positions", INT32_MAX);
     return check_output(o, err);
 }
 
@@ -77,6 +82,9 @@ static enum status plan_gguf(struct conversion *c, struct error *err)
     if (o->config)
         return error_at(err, STATUS_USAGE, o->source, NULL,
                         "--config is for checkpoints; a GGUF file has its own");
+    if (o->rope_context != ROPE_CONTEXT_NOT_GIVEN)
+        return error_at(err, STATUS_USAGE, o->source, NULL,
+                        "--rope-context is for checkpoints; the rotary positions of a GGUF file stay as they are");
     struct rewrite_options rewrite = {
         .recipe = o->recipe,
         .pure = o->pure,
@@ -94,6 +102,7 @@ static enum status plan_model(struct conversion *c, struct error *err)
         .pure = o->pure,
         .receipt = (enum receipt_level)o->receipt,
         .config_path = o->config,
+        .rope_context = o->rope_context == ROPE_CONTEXT_NOT_GIVEN ? 0 : o->rope_context,
     };
     return model_plan(&c->plan, c->model, &options, &c->warn, err);
 }
@@ -184,7 +193,7 @@ static enum status convert(struct conversion *c, struct error *err)
 
 int convert_main(int argc, char **argv)
 {
-    struct convert_options o = {.type = "keep", .receipt = RECEIPT_FULL};
+    struct convert_options o = {.type = "keep", .receipt = RECEIPT_FULL, .rope_context = ROPE_CONTEXT_NOT_GIVEN};
     const struct option_spec specs[] = {
         {"output", 'o', "OUT.gguf", OPTION_STRING, &o.output, "file to write", "Output"},
         {"receipt", 0, "none|lean|full", OPTION_CHOICE, &o.receipt,
@@ -200,6 +209,8 @@ int convert_main(int argc, char **argv)
          "let quantized tensors of a GGUF become another type", NULL},
         {"config", 0, "FILE", OPTION_STRING, &o.config, "config.json to use instead of the folder's",
          "Source"},
+        {"rope-context", 0, "N", OPTION_INT, &o.rope_context,
+         "fix rotary positions that depend on the length as they are for a context of N", NULL},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
          "Checks"},
         {"strict", 0, NULL, OPTION_FLAG, &o.strict, "warnings become errors", NULL},

@@ -1,5 +1,6 @@
 #include "convert/model_plan.h"
 #include "formats/tokenizer.h"
+#include "models/rope_runtime.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@ enum { QUANTIZATION_VERSION = 2 }; /* ggml's; its converter writes it into every
 struct builder {
     struct plan *plan;
     const struct model *m;
+    struct hparams hp; /* as the file will say it */
     const struct model_plan_options *opt;
     struct recipe_state recipe;
     size_t n_f64, n_f8, n_scaled;
@@ -118,28 +120,54 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
 }
 
 /* What a runtime insists on and the source has not. */
-static enum status add_fill(struct builder *b, const struct model_fill *fill, struct error *err)
+static enum status fill_embedding(struct builder *b, struct plan_tensor *t, struct error *err)
 {
-    const struct tensor_rule *rule = fill->rule;
-    struct plan_tensor t = {.name = target_name(b->plan, rule->target, fill->layer)};
-    if (!t.name) return error_nomem(err, strlen(rule->target));
-    if (rule->fill == FILL_EMBEDDING) {
-        const struct ckpt_tensor *embd = model_weight(b->m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT)->t;
-        TRY(choose_type(b, embd, &t, embd->t->n_dims, embd->t->shape, err));
-        t.why = "the runtime insists on an output matrix: the embedding once more";
-        return plan_add(b->plan, &t, embd, err);
-    }
-    t.n_dims = 1;
-    t.shape[0] = hparams_eval(&b->m->hp, rule->shape);
-    t.to = DTYPE_F32;
-    t.why = "the runtime insists on it: zeros";
+    const struct ckpt_tensor *embd = model_weight(b->m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT)->t;
+    TRY(choose_type(b, embd, t, embd->t->n_dims, embd->t->shape, err));
+    t->why = "the runtime insists on an output matrix: the embedding once more";
+    return plan_add(b->plan, t, embd, err);
+}
+
+static enum status fill_zeros(struct builder *b, struct plan_tensor *t, struct error *err)
+{
     uint64_t n_bytes;
-    if (t.shape[0] < 0 || !dtype_bytes(t.to, t.shape[0], &n_bytes)) return error_nomem(err, SIZE_MAX);
+    t->why = "the runtime insists on it: zeros";
+    if (t->shape[0] < 0 || !dtype_bytes(t->to, t->shape[0], &n_bytes)) return error_nomem(err, SIZE_MAX);
     void *zeros = arena_alloc(&b->plan->mem, (size_t)n_bytes);
     if (!zeros) return error_nomem(err, (size_t)n_bytes);
     memset(zeros, 0, (size_t)n_bytes);
-    t.data = zeros;
-    return plan_add(b->plan, &t, NULL, err);
+    t->data = zeros;
+    return plan_add(b->plan, t, NULL, err);
+}
+
+/* The model's scaling as divisors of its frequencies, where the runtime's keys cannot say it */
+static enum status fill_rope(struct builder *b, struct plan_tensor *t, enum role role, struct error *err)
+{
+    struct rope_runtime k;
+    bool exact;
+    TRY(rope_runtime_choose(&b->hp.rope, true, &k, &exact, &b->plan->mem, err));
+    t->data = role == ROLE_ROPE_FREQS ? k.freqs : role == ROLE_ROPE_FACTORS_LONG ? k.long_factors : k.short_factors;
+    t->why = "factors of the rotary positions";
+    return t->data ? plan_add(b->plan, t, NULL, err) : STATUS_OK;
+}
+
+static enum status add_fill(struct builder *b, const struct model_fill *fill, struct error *err)
+{
+    const struct tensor_rule *rule = fill->rule;
+    struct plan_tensor t = {.name = target_name(b->plan, rule->target, fill->layer), .n_dims = 1, .to = DTYPE_F32};
+    if (!t.name) return error_nomem(err, strlen(rule->target));
+    t.shape[0] = hparams_eval(&b->hp, rule->shape);
+    switch (rule->fill) {
+    case FILL_NONE:
+        break;
+    case FILL_ZEROS:
+        return fill_zeros(b, &t, err);
+    case FILL_EMBEDDING:
+        return fill_embedding(b, &(struct plan_tensor){.name = t.name}, err);
+    case FILL_ROPE:
+        return fill_rope(b, &t, rule->role, err);
+    }
+    return STATUS_OK;
 }
 
 static enum status add_tensors(struct builder *b, struct error *err)
@@ -228,7 +256,7 @@ static enum status put_metadata(struct builder *b, struct warnings *warn, struct
     gguf_put_string(w, "general.architecture", b->m->arch->gguf_arch);
     gguf_put_string(w, "general.type", "model");
     if (b->m->name) gguf_put_string(w, "general.name", b->m->name);
-    TRY(model_put_hparams(b->m->arch, &b->m->hp, w, warn, err));
+    TRY(model_put_hparams(b->m->arch, &b->hp, w, warn, err));
     if (b->opt->recipe)
         gguf_put_u32(w, "general.file_type", b->opt->recipe->file_type);
     else if (recipe_file_type(plan_main_type(b->plan), &file_type))
@@ -255,16 +283,29 @@ static void warn_types(const struct builder *b, struct warnings *warn)
                       b->m->arch->gguf_arch, b->n_scaled);
 }
 
+/* A file for one length of context: what depends on the length is fixed as it is there. */
+static void bake_rope(struct builder *b, struct warnings *warn)
+{
+    if (!b->m->arch->uses_rope || !rope_is_dynamic(&b->hp.rope)) {
+        warnings_note(warn, "rope-context-unused",
+                      "--rope-context %lld: the model's rotary positions do not depend on the length",
+                      (long long)b->opt->rope_context);
+        return;
+    }
+    b->hp.rope.n_baked = b->hp.n_ctx = b->opt->rope_context;
+}
+
 enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,
                        struct warnings *warn, struct error *err)
 {
-    struct builder b = {.plan = p, .m = m, .opt = opt};
+    struct builder b = {.plan = p, .m = m, .hp = m->hp, .opt = opt};
     struct recipe_facts facts = {.arch = m->arch->gguf_arch,
                                  .has_output = model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT) != NULL};
     if (opt->recipe) b.recipe = recipe_begin(opt->recipe, opt->pure, &facts);
     if (m->n_weights == 0)
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL, "holds no tensor of the family %s",
                         m->arch->family);
+    if (opt->rope_context > 0) bake_rope(&b, warn);
     TRY(add_tensors(&b, err));
     TRY(add_dropped(&b, err));
     warn_types(&b, warn);

@@ -12,6 +12,7 @@ struct model_plan_options {
     bool pure;
     enum receipt_level receipt;
     const char *config_path; /* as given to model_open */
+    int64_t rope_context;    /* > 0: RoPE that depends on the length is fixed as it is for a context of this many positions */
 };
 /* Tensors and metadata; plan_layout is left to the caller. m is not a GGUF and outlives the plan. */
 enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,

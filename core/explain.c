@@ -32,6 +32,15 @@ static const struct {
                         "would start with random numbers; lathe takes the model as tied.\n"},
     {"rope-blocks-differ",
      "config.json has both rope_scaling and rope_parameters, and they differ. rope_scaling is used.\n"},
+    {"rope-context-unused", "--rope-context was given for a model whose rotary positions are the same for every length of text. The file is "
+                            "the one without the option.\n"},
+    {"rope-original-context-differs",
+     "The context that the model was trained with before its RoPE scaling is given twice with different values. "
+     "The one at top level is used, as transformers does.\n"},
+    {"rope-source-differs",
+     "A GGUF describes its rotary positions twice: in keys and tensors that llama.cpp reads, and as the source's own block (lathe.rope.source). "
+     "Here the first give\nother angles than the second, though they could give the same: something was lost or changed. "
+     "What llama.cpp reads is what is computed with.\n"},
     {"rope-theta-differs", "The base of the rotary positions is given twice with different values. The one "
                            "inside the block is used, as transformers does.\n"},
     {"rope-types-differ", "The RoPE block gives its type twice, as type and as rope_type, with different "
@@ -42,6 +51,10 @@ static const struct {
                                    "than the model was trained with. The difference is small for\n"
                                    "the two forms of GELU (at most 5e-4 per value). lathe-verify uses the "
                                    "right one, which the file keeps.\n"},
+    {"runtime-ignores-rope",
+     "The model scales its rotary positions in a way that llama.cpp cannot be told for this architecture. It will answer as the model does up to "
+     "the original\ncontext at best. The file keeps the source's block, from which lathe-verify computes what the model means. For scaling "
+     "that depends on the\nlength of the text, --rope-context N makes a file that is right for one length.\n"},
     {"runtime-unknown-architecture",
      "No architecture of llama.cpp computes what models of this family do, so the file has one of lathe's own "
      "(docs/format.md). It holds all of the\n"

@@ -150,7 +150,7 @@ static void rope_text(const struct rope *r, struct buf *out)
     }
     buf_printf(out, "rope %s, base %g, %" PRId64 " dimensions", rope_type_name(r->type), r->theta, r->dim);
     if (r->factor != 1) buf_printf(out, ", factor %g", r->factor);
-    if (r->n_ctx_orig > 0) buf_printf(out, ", original context %" PRId64, r->n_ctx_orig);
+    if (r->n_ctx_orig > 0) buf_printf(out, ", original context %" PRId64, rope_original_context(r));
     buf_puts(out, "\n");
 }
 
@@ -199,7 +199,7 @@ static void model_json(const struct model *m, struct jwriter *w)
     jw_int(w, "dim", h->rope.dim);
     jw_double(w, "theta", h->rope.theta);
     jw_double(w, "factor", h->rope.factor);
-    if (h->rope.n_ctx_orig > 0) jw_int(w, "original_context", h->rope.n_ctx_orig);
+    if (h->rope.n_ctx_orig > 0) jw_int(w, "original_context", rope_original_context(&h->rope));
     jw_end_object(w);
 }
 

@@ -33,6 +33,8 @@ enum role {
     ROLE_LAYER_OUTPUT_NORM, /* after the feed-forward layer's */
     ROLE_ATTN_POST_NORM,    /* of the attention's result, before the residual sum */
     ROLE_FFN_POST_NORM,     /* of the feed-forward layer's */
+    ROLE_ROPE_FACTORS_LONG,
+    ROLE_ROPE_FACTORS_SHORT,
     ROLE_COUNT
 };
 enum part { PART_WEIGHT, PART_BIAS, PART_COUNT };
@@ -57,7 +59,12 @@ enum presence {
     PRESENCE_LEFT_OUT, /* weights of another task's head: passed over with the warning "task-head-dropped" */
 };
 /* What convert writes where the source has no such tensor but a runtime insists on one. */
-enum fill { FILL_NONE, FILL_ZEROS, FILL_EMBEDDING /* the token embedding once more: ROLE_OUTPUT */ };
+enum fill {
+    FILL_NONE,
+    FILL_ZEROS,
+    FILL_EMBEDDING, /* the token embedding once more: ROLE_OUTPUT */
+    FILL_ROPE,      /* factors of the rotary positions, where the model's scaling needs them */
+};
 struct tensor_rule {
     /* Hugging Face name, alternatives separated by '|' (one of them may be there); {p} stands for the family's prefix, {i} for the layer;
      * NULL: GGUF only. Rules of layers stand together. */
@@ -81,6 +88,17 @@ struct tensor_rule {
      * none. The forward pass reads a GGUF with the fixed scale. */
     const char *scaled;
 };
+/* Tensors of RoPE factors, for an architecture whose runtime loads them */
+#define RULES_ROPE_FACTORS                                                                                   \
+    {.target = "rope_freqs.weight", .role = ROLE_ROPE_FREQS, .shape = "R/2", .fill = FILL_ROPE},             \
+        {.target = "rope_factors_long.weight",                                                               \
+         .role = ROLE_ROPE_FACTORS_LONG,                                                                     \
+         .shape = "R/2",                                                                                     \
+         .fill = FILL_ROPE},                                                                                 \
+    {                                                                                                        \
+        .target = "rope_factors_short.weight", .role = ROLE_ROPE_FACTORS_SHORT, .shape = "R/2",              \
+        .fill = FILL_ROPE                                                                                    \
+    }
 /* Initialisers. `dst` and `src` without ".weight" and ".bias"; what follows are the shape and designated members. */
 #define RULE_WEIGHT(src, dst, role_, ...)                                                                    \
     {                                                                                                        \

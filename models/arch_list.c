@@ -24,6 +24,8 @@ static const char *const role_names[ROLE_COUNT] = {
     [ROLE_ATTN_Q_NORM] = "attn_q_norm", [ROLE_ATTN_K_NORM] = "attn_k_norm",
     [ROLE_ATTN_OUTPUT_NORM] = "attn_output_norm", [ROLE_LAYER_OUTPUT_NORM] = "layer_output_norm",
     [ROLE_ATTN_POST_NORM] = "post_attention_norm", [ROLE_FFN_POST_NORM] = "post_ffw_norm",
+    [ROLE_ROPE_FACTORS_LONG] = "rope_factors_long",
+    [ROLE_ROPE_FACTORS_SHORT] = "rope_factors_short",
 };
 
 const char *role_name(enum role r)

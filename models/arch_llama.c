@@ -48,11 +48,7 @@ static bool has_mlp_bias(const struct hparams *hp)
 }
 
 static const struct tensor_rule rules[] = {
-    {.target = "rope_freqs.weight",
-     .role = ROLE_ROPE_FREQS,
-     .part = PART_WEIGHT,
-     .shape = "D/2",
-     .presence = PRESENCE_OPTIONAL},
+    RULES_ROPE_FACTORS,
     RULE_WEIGHT("{p}embed_tokens", "token_embd", ROLE_TOKEN_EMBD, "V,E"),
 #define IN "{p}layers.{i}."
 #define OUT "blk.{i}."

@@ -12,5 +12,7 @@ const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch);
 enum status bind_tensors(struct model *m, struct warnings *warn, struct error *err);
 /* Decides whether the output matrix is the embedding; unbinds a copy. Then builds m->index. */
 enum status bind_output(struct model *m, enum tie tie, struct warnings *warn, struct error *err);
+/* Reads the factor tensors of a GGUF and decides which of its RoPE descriptions counts; checks that angles come out. After bind_output. */
+enum status bind_rope(struct model *m, struct warnings *warn, struct error *err);
 
 #endif

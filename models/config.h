@@ -39,13 +39,21 @@ enum status config_read_hf(const struct arch *arch, const struct json *doc, stru
 enum status config_read_gguf(const struct arch *arch, const struct container *c, struct hparams *hp,
                              enum tie *tie, struct arena *mem, struct warnings *warn, struct error *err);
 
-/* RoPE parts of the two readers and of the writer. */
+/* RoPE parts of the two readers and of the writer. The reader of config.json needs hp->n_ctx. */
+#define CONFIG_ROPE_THETA 10000.0 /* where no key says it */
 enum status config_rope_read_hf(struct config_reader *r, struct error *err);
-/* `used` marks the keys that were looked at, by their index in c->kvs. */
+/* Members of a block (NULL: none) into r->hp->rope; `key` is where it stands, for messages. */
+enum status config_rope_read_block(struct config_reader *r, const char *key, const struct jvalue *v, struct error *err);
+/* `used` marks the keys that were looked at, by their index in c->kvs. hp->rope.runtime is set: bind_rope decides. */
 enum status config_rope_read_gguf(const struct arch *arch, const struct container *c, struct hparams *hp,
                                   bool *used, struct arena *mem, struct error *err);
-enum status config_rope_put(const struct arch *arch, const struct rope *rope, struct gguf_writer *w,
+/* llama.cpp's keys in the words of a block, for people: frequencies come from the keys. */
+void config_rope_describe(const struct rope_runtime *k, struct hparams *hp);
+/* Warns of what llama.cpp will not compute ("runtime-ignores-rope"). The factor tensors are the caller's: rope_runtime_choose. */
+enum status config_rope_put(const struct arch *arch, const struct hparams *hp, struct gguf_writer *w,
                             struct warnings *warn, struct error *err);
+/* Does llama.cpp load tensors of RoPE factors for this architecture? */
+bool config_rope_has_tensors(const struct arch *arch);
 
 /* "<arch>.<key>" in c, marked in `used`; NULL if absent. */
 const struct kv *config_kv(const struct arch *arch, const struct container *c, const char *key, bool *used);

@@ -194,7 +194,7 @@ enum status model_put_hparams(const struct arch *arch, const struct hparams *hp,
 {
     for (const struct config_key *k = arch->keys; k->hf || k->gguf; k++)
         if (k->gguf) TRY(put_key(arch, hp, k, w, warn, err));
-    if (arch->uses_rope) TRY(config_rope_put(arch, &hp->rope, w, warn, err));
+    if (arch->uses_rope) TRY(config_rope_put(arch, hp, w, warn, err));
     gguf_put_string(w, "lathe.family", arch->family);
     if (arch->own_arch)
         warnings_add(warn, "runtime-unknown-architecture",

@@ -111,17 +111,13 @@ void forward_free(struct forward *f)
     free(f);
 }
 
-/* GGUF's rope_freqs tensor divides the base frequencies. */
-static enum status divide_by_factors(struct forward *f, double *inv_freq, int64_t n, struct error *err)
+/* Highest position of the window + 1, or the length that is asked for: what length-dependent scaling goes by. */
+static int64_t rope_length(const struct forward *f)
 {
-    const struct weight *w = model_weight(f->model, ROLE_ROPE_FREQS, -1, PART_WEIGHT);
-    if (!w) return STATUS_OK;
-    struct forward_state *s = f->state;
-    TRY(buffer_reserve(&s->norm_w, (uint64_t)n, sizeof(double), err));
-    double *factors = s->norm_w.data;
-    TRY(ops_read_doubles(f, w->t, n, factors, err));
-    for (int64_t p = 0; p < n; p++) inv_freq[p] /= factors[p];
-    return STATUS_OK;
+    int64_t n = f->rope_length;
+    for (int64_t t = 0; t < f->n; t++)
+        if (f->window.pos[t] >= n) n = f->window.pos[t] + 1;
+    return n;
 }
 
 static enum status make_rope_tables(struct forward *f, struct error *err)
@@ -133,8 +129,7 @@ static enum status make_rope_tables(struct forward *f, struct error *err)
     void *p;
     TRY(mem_alloc(&p, (uint64_t)n_pairs, sizeof(double), err));
     double *inv_freq = p;
-    enum status st = rope_frequencies(&f->model->hp.rope, f->pos0 + f->n, inv_freq, &attn_factor, err);
-    if (st == STATUS_OK) st = divide_by_factors(f, inv_freq, n_pairs, err);
+    enum status st = rope_frequencies(&f->model->hp.rope, rope_length(f), inv_freq, &attn_factor, err);
     for (int64_t t = 0; st == STATUS_OK && t < f->n; t++)
         for (int64_t i = 0; i < n_pairs; i++) {
             double angle = (double)f->window.pos[t] * inv_freq[i];

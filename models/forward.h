@@ -45,6 +45,7 @@ struct forward {
     int64_t n_max; /* positions it was made for */
     int64_t n;     /* positions of the current window */
     int64_t pos0;  /* position of the first one */
+    int64_t rope_length; /* the window counts as the start of a pass this long (RoPE that depends on it); 0: what it spans */
     const int32_t *ids;
     bool causal;   /* positions count up and attention is causal, whatever the family's own code does; set before forward_begin */
     struct window_plan window; /* of the current window; positions stay inside the forward */

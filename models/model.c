@@ -201,6 +201,7 @@ static enum status bind_all(struct model *m, const struct model_options *opt, st
     set_name(m, gguf);
     TRY(bind_tensors(m, warn, err));
     TRY(bind_output(m, tie, warn, err));
+    TRY(bind_rope(m, warn, err));
     return warnings_check(warn, err);
 }
 

@@ -4,6 +4,7 @@
 #include "tests/unit/fixtures.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -202,8 +203,11 @@ static void test_llama_old(void **state)
     llama_tensors(&w);
     add(&w, "output.weight", DTYPE_Q8_0, 40, 32);
     add(&w, "rope_freqs.weight", DTYPE_F32, 4, 0);
-    write_file(&w, 0);
+    write_file(&w, 0x40); /* each element is 3.0039 */
     struct model *m = open_good();
+    double f[4], a;
+    assert_int_equal(rope_frequencies(&m->hp.rope, 10, f, &a, &err), STATUS_OK);
+    assert_true(fabs(f[0] * 4 * 3.0039215087890625 - 1) < 1e-12 && a == 1); /* one on top of the other */
     assert_int_equal(warn.count, 0);
     assert_int_equal(m->hp.n_vocab, 40);
     assert_int_equal(m->hp.head_dim, 8);
@@ -338,19 +342,62 @@ static void test_rope(void **state)
         double want_factor;
     } rows[] = {{NULL, 0, ROPE_DEFAULT, 1},        {NULL, 2, ROPE_LINEAR, 2},
                 {"linear", 2.5, ROPE_LINEAR, 2.5}, {"none", 4, ROPE_DEFAULT, 1},
-                {"linear", 0, ROPE_LINEAR, 1},     {NULL, 1, ROPE_DEFAULT, 1}};
+                {"linear", 0, ROPE_DEFAULT, 1},     {NULL, 1, ROPE_DEFAULT, 1}};
     struct gguf_writer w = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         llama_keys(&w);
         if (rows[i].type) gguf_put_string(&w, "llama.rope.scaling.type", rows[i].type);
         if (rows[i].factor != 0) gguf_put_f32(&w, "llama.rope.scaling.factor", (float)rows[i].factor);
-        gguf_put_string(&w, "lathe.rope.source", "{\"type\": \"linear\", \"factor\": 2.5}");
         llama_tensors(&w);
         write_file(&w, 0);
         struct model *m = open_good();
         if (m->hp.rope.type != rows[i].want || m->hp.rope.factor != rows[i].want_factor)
             fail_msg("row %zu: found %s, %g", i, rope_type_name(m->hp.rope.type), m->hp.rope.factor);
-        assert_string_equal(m->hp.rope.source, "{\"type\": \"linear\", \"factor\": 2.5}");
+        assert_non_null(m->hp.rope.runtime);
+        model_close(m);
+    }
+}
+
+/* Which of a file's two descriptions counts. llama_keys: base 500000, context 64. */
+static void test_rope_source(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source;
+        float base, factor;
+        const char *type;
+        bool block_counts;
+        enum rope_type shown;
+    } rows[] = {
+        {"{\"type\": \"linear\", \"factor\": 2.5}", 5e5f, 2.5f, "linear", true, ROPE_LINEAR},
+        {"{\"type\": \"linear\", \"factor\": 2.5}", 5e5f, 2.5f, NULL, true, ROPE_LINEAR},
+        {"{\"type\": \"linear\", \"factor\": 2.5, \"rope_theta\": 5e5}", 5e5f, 2.5f, "linear", true, ROPE_LINEAR},
+        {"{\"type\": \"linear\", \"factor\": 2.5}", 5e5f, 0, NULL, false, ROPE_DEFAULT}, /* lost */
+        {"{\"type\": \"linear\", \"factor\": 2.5}", 5e5f, 2.5f, "none", false, ROPE_DEFAULT},
+        {"{\"type\": \"linear\", \"factor\": 2.5}", 5e5f, 2.6f, "linear", false, ROPE_LINEAR},
+        {"{\"rope_theta\": 5e5}", 5e5f, 0, NULL, true, ROPE_DEFAULT},
+        {"{\"rope_theta\": 5e5}", 4e5f, 0, NULL, false, ROPE_DEFAULT},
+        {"{\"type\": \"dynamic\", \"factor\": 2, \"rope_theta\": 5e5}", 5e5f, 0, NULL, true, ROPE_DYNAMIC},
+        {"{\"type\": \"dynamic\", \"factor\": 2, \"rope_theta\": 5e5}", 4e5f, 0, NULL, false, ROPE_DEFAULT},
+        {"{\"type\": \"dynamic\", \"factor\": 2, \"rope_theta\": 5e5}", 5e5f, 2, NULL, false, ROPE_LINEAR},
+        {"{\"type\": \"yarn\", \"factor\": 4, \"rope_theta\": 5e5}", 5e5f, 4, "yarn", true, ROPE_YARN},
+        {"{\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": 2}", 5e5f, 4, "yarn", false, ROPE_YARN},
+    };
+    struct gguf_writer w = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        llama_keys(&w);
+        gguf_put_f32(&w, "llama.rope.freq_base", rows[i].base);
+        if (rows[i].type) gguf_put_string(&w, "llama.rope.scaling.type", rows[i].type);
+        if (rows[i].factor != 0) gguf_put_f32(&w, "llama.rope.scaling.factor", rows[i].factor);
+        gguf_put_string(&w, "lathe.rope.source", rows[i].source);
+        llama_tensors(&w);
+        write_file(&w, 0);
+        struct model *m = open_good();
+        if ((m->hp.rope.runtime == NULL) != rows[i].block_counts || m->hp.rope.type != rows[i].shown ||
+            warnings_has(&warn, "rope-source-differs") == rows[i].block_counts)
+            fail_msg("row %zu: %s, type %s", i, m->hp.rope.runtime ? "keys" : "block",
+                     rope_type_name(m->hp.rope.type));
+        assert_string_equal(m->hp.rope.source, rows[i].source);
         model_close(m);
     }
 }
@@ -433,20 +480,24 @@ static void test_damage(void **state)
          "expected all 8 elements of a head to be rotated, found 4"},
         {"llama.rope.dimension_count", KV_STRING, "8", STATUS_RANGE,
          "llama.rope.dimension_count: expected an integer from 1"},
-        {"llama.rope.freq_base", KV_F32, "-1", STATUS_RANGE, "expected a positive, finite theta, found -1"},
+        {"llama.rope.freq_base", KV_F32, "-1", STATUS_RANGE, "rope.freq_base: expected a positive, finite number, found -1"},
         {"llama.rope.freq_base", KV_STRING, "x", STATUS_FORMAT,
          "llama.rope.freq_base: expected a number, found a value of type string"},
-        {"llama.rope.scaling.type", KV_STRING, "yarn", STATUS_UNSUPPORTED,
-         "llama.rope.scaling.type: RoPE type 'yarn' is not supported yet"},
         {"llama.rope.scaling.type", KV_STRING, "spiral", STATUS_UNSUPPORTED,
          "llama.rope.scaling.type: unknown RoPE type 'spiral'"},
         {"llama.rope.scaling.type", KV_U64, "1", STATUS_FORMAT, "llama.rope.scaling.type: expected a string"},
         {"llama.rope.scaling.factor", KV_F32, "-2", STATUS_RANGE,
-         "expected a positive, finite factor, found -2"},
-        {"llama.rope.scaling.attn_factor", KV_F32, "1.5", STATUS_UNSUPPORTED,
-         "llama.rope.scaling.attn_factor: expected 1, found 1.5"},
-        {"lathe.rope.source", KV_STRING, "{\"type\": \"dynamic\"}", STATUS_UNSUPPORTED,
-         "lathe.rope.source: RoPE type 'dynamic' is not supported yet"},
+         "rope.scaling.factor: expected a finite number of at least 0, found -2"},
+        {"llama.rope.scaling.attn_factor", KV_F32, "0", STATUS_RANGE,
+         "rope.scaling.attn_factor: expected a positive, finite number, found 0"},
+        {"llama.rope.scaling.original_context_length", KV_U64, "0", STATUS_RANGE, "expected an integer from 1"},
+        {"lathe.rope.source", KV_STRING, "{\"type\": \"dynamic\"}", STATUS_NOTFOUND,
+         "'lathe.rope.source.factor': RoPE type 'dynamic' needs it, not found"},
+        {"lathe.rope.source", KV_STRING, "{\"type\": \"spiral\"}", STATUS_UNSUPPORTED,
+         "'lathe.rope.source.type': unknown RoPE type 'spiral'"},
+        {"lathe.rope.source", KV_STRING, "[1]", STATUS_FORMAT, "lathe.rope.source: expected a JSON object"},
+        {"lathe.rope.trained_context", KV_U64, "0", STATUS_RANGE, "lathe.rope.trained_context: expected an integer"},
+        {"lathe.rope.theta", KV_F32, "-1", STATUS_RANGE, "lathe.rope.theta: expected a positive, finite number"},
         {"lathe.rope.source", KV_STRING, "{", STATUS_FORMAT, ""},
         {"lathe.rope.source", KV_U64, "1", STATUS_FORMAT, "lathe.rope.source: expected a string"},
         {"tokenizer.ggml.bos_token_id", KV_STRING, "1", STATUS_FORMAT,
@@ -616,7 +667,7 @@ static void test_round_trip(void **state)
         .head_dim = 8,
         .norm_eps = 0.25,
         .tied = true,
-        .rope = {.type = ROPE_LINEAR, .dim = 8, .theta = 1e6, .factor = 4, .source = "{}"}};
+        .rope = {.type = ROPE_LINEAR, .dim = 8, .theta = 1e6, .factor = 4, .source = "{\"factor\":4,\"type\":\"linear\"}"}};
     gguf_put_string(&w, "general.architecture", "llama");
     warnings_clear(&warn);
     assert_int_equal(model_put_hparams(arch_by_family("llama"), &hp, &w, &warn, &err), STATUS_OK);
@@ -628,7 +679,8 @@ static void test_round_trip(void **state)
     assert_int_equal(m->hp.n_head_kv, hp.n_head_kv);
     assert_true(m->hp.norm_eps == hp.norm_eps && m->hp.tied);
     assert_true(m->hp.rope.type == ROPE_LINEAR && m->hp.rope.theta == 1e6 && m->hp.rope.factor == 4);
-    assert_string_equal(m->hp.rope.source, "{}");
+    assert_string_equal(m->hp.rope.source, hp.rope.source);
+    assert_null(m->hp.rope.runtime);
     model_close(m);
 }
 
@@ -642,6 +694,7 @@ int main(void)
         cmocka_unit_test(test_gpt2),
         cmocka_unit_test(test_tied),
         cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_rope_source),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_remarks),
         cmocka_unit_test(test_put_llama),

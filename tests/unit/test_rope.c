@@ -77,11 +77,36 @@ static void test_refused(void **state)
     refused(&bad, STATUS_RANGE, "factor");
     bad = r, bad.type = ROPE_NONE;
     refused(&bad, STATUS_RANGE, "no rotary");
-    static const enum rope_type later[] = {ROPE_DYNAMIC, ROPE_YARN, ROPE_LONGROPE, ROPE_LLAMA3};
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        bad = r, bad.type = later[i];
-        refused(&bad, STATUS_UNSUPPORTED, rope_type_name(later[i]));
-    }
+    bad = r, bad.type = ROPE_DYNAMIC, bad.factor = 2;
+    refused(&bad, STATUS_RANGE, "max_position_embeddings");
+    bad.n_ctx = 64, bad.dim = 2;
+    refused(&bad, STATUS_RANGE, "more than 2");
+    bad = r, bad.type = ROPE_YARN, bad.factor = 2;
+    refused(&bad, STATUS_RANGE, "original_max_position_embeddings");
+    bad.n_ctx_orig = 64, bad.attn_factor = -1;
+    refused(&bad, STATUS_RANGE, "attention_factor");
+    bad.attn_factor = 0, bad.beta_slow = -1;
+    refused(&bad, STATUS_RANGE, "beta_slow");
+    bad.beta_slow = 0, bad.mscale = INFINITY;
+    refused(&bad, STATUS_RANGE, "mscale");
+    bad.mscale = 0, bad.theta = 1;
+    refused(&bad, STATUS_RANGE, "theta");
+    static const double ones[] = {1, 1, 1, 1}, zero[] = {1, 1, 0, 1};
+    bad = r, bad.type = ROPE_LONGROPE, bad.factor = 2, bad.n_ctx_orig = 64;
+    refused(&bad, STATUS_MISMATCH, "expected 4 short and long factors");
+    bad.short_factors = bad.long_factors = ones, bad.n_factors = 3;
+    refused(&bad, STATUS_MISMATCH, "found 3");
+    bad.n_factors = 4, bad.long_factors = zero;
+    refused(&bad, STATUS_RANGE, "long factor 2");
+    bad.long_factors = ones, bad.n_ctx_orig = 1;
+    refused(&bad, STATUS_RANGE, "above 1");
+    bad = r, bad.type = ROPE_LLAMA3, bad.factor = 8, bad.n_ctx_orig = 64;
+    refused(&bad, STATUS_RANGE, "low_freq_factor");
+    bad.low_freq_factor = 1;
+    refused(&bad, STATUS_RANGE, "high_freq_factor");
+    /* each number in order, the result is not */
+    bad = r, bad.type = ROPE_LINEAR, bad.factor = 0x1p-1074;
+    refused(&bad, STATUS_RANGE, "not finite");
 }
 
 static void test_names(void **state)
