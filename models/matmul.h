@@ -8,11 +8,11 @@
  * bits differ there.) Short blocks keep the rounding errors of long sums small: with 64 they are less than half
  * of those of one chain over a width of 576.
  *
- * One operand is given by rows, contiguous in k; the other as a panel: MATMUL_WIDTH columns side by side,
- * element (k, c) at panel[k * width + c].
+ * One operand is given by rows, contiguous in k, each `ld` elements after the one before; the other as a panel: MATMUL_WIDTH columns side by
+ * side, element (k, c) at panel[k * width + c].
  *
  *     const struct matmul *mm = matmul_active();
- *     mm->f32(panel, rows, k, acc, false);      acc (6, 16) = rows (6, k) · panel (k, 16)
+ *     mm->f32(panel, rows, ld, n_rows, k, acc, false);      acc (n_rows, 16) = rows (n_rows, k) · panel (k, 16)
  *
  * Own loops and no BLAS: the distribution's single-threaded OpenBLAS (0.3.21) hands the same work buffer to
  * two threads that call it at once and returns wrong numbers; its threaded one starts threads in every program that is
@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 enum {
-    MATMUL_ROWS = 6,
+    MATMUL_ROWS = 24, /* rows are best asked for in multiples of this many */
     MATMUL_WIDTH_F32 = 16,
     MATMUL_WIDTH_F64 = 8,
     MATMUL_BLOCK = 64,
@@ -36,11 +36,11 @@ enum {
 struct matmul {
     const char *name;
     bool (*supported)(void);
-    /* acc (MATMUL_ROWS, width) = rows · panel over n_k, or += with `add`: then what came before had a multiple of
-     * MATMUL_BLOCK, so that blocks keep their places. All six rows must be readable; a caller with fewer repeats one
-     * and ignores its result. */
-    void (*f32)(const float *panel, const float *const rows[MATMUL_ROWS], int64_t n_k, float *acc, bool add);
-    void (*f64)(const double *panel, const double *const rows[MATMUL_ROWS], int64_t n_k, double *acc,
+    /* acc (n_rows, width) = rows · panel over n_k, or += with `add`: then what came before had a multiple of MATMUL_BLOCK, so that blocks
+     * keep their places. n_rows > 0. */
+    void (*f32)(const float *panel, const float *rows, int64_t ld, int64_t n_rows, int64_t n_k, float *acc,
+                bool add);
+    void (*f64)(const double *panel, const double *rows, int64_t ld, int64_t n_rows, int64_t n_k, double *acc,
                 bool add);
 };
 /* The fastest set that this processor supports. */

@@ -5,12 +5,39 @@
 
 enum { UNIT_ROWS = 16 };
 
+static bool always(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2");
+}
+
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+const struct ops_set ops_sets[] = {
+    {"portable", always, &ops_f32, &ops_f64},
+#if defined(__x86_64__)
+    {"avx2", has_avx2, &ops_f32_avx2, &ops_f64_avx2},
+    {"avx512", has_avx512, &ops_f32_avx512, &ops_f64_avx512},
+#endif
+    {0},
+};
+
 const struct real_ops *ops_select(enum precision p)
 {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return p == PRECISION_F64 ? &ops_f64_avx2 : &ops_f32_avx2;
-#endif
-    return p == PRECISION_F64 ? &ops_f64 : &ops_f32;
+    const struct ops_set *best = ops_sets;
+    for (const struct ops_set *s = ops_sets; s->name; s++)
+        if (s->supported()) best = s;
+    return p == PRECISION_F64 ? best->f64 : best->f32;
 }
 
 enum status op_scratch(struct forward *f, int slot, int64_t cols, struct act *a, struct error *err)

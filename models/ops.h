@@ -22,7 +22,7 @@ struct attention_panel {
     void *probs; /* (n_queries, ld_probs) zeroed, or NULL */
     int64_t ld_probs;
     void *q_panel; /* scratch: head_dim * width */
-    void *scores;  /* scratch: (max(first + n_queries, prefix) + MATMUL_ROWS) * width */
+    void *scores;  /* scratch: max(first + n_queries, prefix) * width */
 };
 
 /* Loops over plain arrays of one precision. `width` elements are 64 bytes. */
@@ -44,8 +44,8 @@ struct real_ops {
 
     /* panel (k, width) from up to `width` rows; missing ones are 0 */
     void (*pack)(void *panel, const void *src, int64_t ld, int64_t rows, int64_t k);
-    /* out (n_pos, n_rows) = panels (n_pos, k) · rows (n_rows, k)ᵀ + bias. acc: scratch of OPS_CHUNK * n_rows, n_rows
-     * rounded up to MATMUL_ROWS. bias may be NULL. */
+    /* out (n_pos, n_rows) = panels (n_pos, k) · rows (n_rows, k)ᵀ + bias. acc: scratch of OPS_CHUNK * n_rows.
+     * bias may be NULL. */
     void (*linear)(const struct matmul *mm, void *out, int64_t ld_out, const void *panels, int64_t n_pos,
                    const void *rows, int64_t n_rows, int64_t k, const void *bias, void *acc);
     /* Row k of a (n_k, n) matrix into its place in panels of `width` columns, each (n_k, width). */
@@ -57,7 +57,14 @@ struct real_ops {
     void (*turn)(void *dst, int64_t ld_dst, const void *src, int64_t ld_src, int64_t rows, int64_t cols);
     void (*attention)(const struct matmul *mm, const struct attention_panel *p);
 };
-extern const struct real_ops ops_f32, ops_f64, ops_f32_avx2, ops_f64_avx2;
+extern const struct real_ops ops_f32, ops_f64, ops_f32_avx2, ops_f64_avx2, ops_f32_avx512, ops_f64_avx512;
+/* One pair of them per instruction set: the portable one first, then ever faster ones; name NULL at the end. */
+struct ops_set {
+    const char *name;
+    bool (*supported)(void);
+    const struct real_ops *f32, *f64;
+};
+extern const struct ops_set ops_sets[];
 /* The fastest set for this precision and processor; all give the same bits. */
 const struct real_ops *ops_select(enum precision p);
 
@@ -78,7 +85,7 @@ struct forward_state {
     const struct matmul *mm;
     struct buffer x, slots[FORWARD_SLOTS], probs;
     struct buffer positions; /* of the window: 2 * n_max int64_t */
-    struct buffer shared; /* panels of an operation's input, or values turned */
+    struct buffer shared;    /* panels of an operation's input, or values turned */
     struct buffer norm_w, norm_b, bias;
     double *rope_cos, *rope_sin; /* (n_max, rope_dim/2), or NULL */
     int64_t rope_dim;

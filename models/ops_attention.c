@@ -74,7 +74,7 @@ static enum status reserve(struct attention_job *job, struct error *err)
     const struct attention *p = job->p;
     const struct real_ops *ops = f->state->ops;
     uint64_t line = (uint64_t)ops->width * ops->size, n = (uint64_t)f->n;
-    TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, (n + MATMUL_ROWS) * line, err));
+    TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, n * line, err));
     TRY(buffer_reserve(&f->state->shared, n * ops->size, (uint64_t)(p->n_head_kv * p->head_dim), err));
     if (!f->want_probs || !f->tap) return STATUS_OK;
     TRY(buffer_reserve(&f->state->probs, n * n * ops->size, (uint64_t)p->n_head, err));

@@ -90,6 +90,78 @@ static const struct real_ops *ops_of(enum precision p)
     return p == PRECISION_F64 ? &ops_f64 : &ops_f32;
 }
 
+/* --- sets --- */
+
+enum { SET_ROWS = 21, SET_COLS = 48, SET_N = SET_ROWS * SET_COLS };
+
+/* Everything that a set does to numbers, one result after the other. */
+static void run_set(const struct real_ops *o, enum precision p, char *out)
+{
+    size_t line = SET_N * o->size;
+    double v[SET_N], w[SET_COLS], b[SET_COLS], c[SET_N], s[SET_N];
+    srand(8);
+    for (int i = 0; i < SET_N; i++) {
+        v[i] = 8.0 * rand() / RAND_MAX - 4;
+        c[i] = cos(i);
+        s[i] = sin(i);
+    }
+    for (int i = 0; i < SET_COLS; i++) w[i] = 1 + 0.1 * cos(i), b[i] = 0.1 * sin(i);
+    char *x = reals(p, v, SET_N);
+    o->rms_norm(out, x, SET_ROWS, SET_COLS, w, 1e-5);
+    o->layer_norm(out += line, x, SET_ROWS, SET_COLS, w, b, 1e-5);
+    for (int style = 0; style < 2; style++) {
+        memcpy(out += line, x, line);
+        o->rope(out, SET_COLS, SET_ROWS, 3, 16, 12, style ? ROPE_PAIRS : ROPE_HALVES, c, s);
+    }
+    for (int a = 0; a < ACTIVATION_COUNT; a++) {
+        memcpy(out += line, x, line);
+        o->activate(out, SET_N, (enum activation)a);
+    }
+    memcpy(out += line, x, line);
+    o->multiply(out, x, SET_N);
+    o->add(out, x, SET_N);
+    out += line;
+    char *turned = calloc(1, line), *q_panel = calloc(64 * 16, o->size), *scores = calloc(64 * 16, o->size);
+    o->turn(turned, SET_ROWS, x, SET_COLS, SET_ROWS, 16);
+    const struct attention_panel panel = {.q = x,
+                                          .k = x + 16 * o->size,
+                                          .v_turned = turned,
+                                          .ld_q = SET_COLS,
+                                          .ld_k = SET_COLS,
+                                          .ld_v = SET_ROWS,
+                                          .head_dim = 16,
+                                          .n_queries = o->width < SET_ROWS ? o->width : SET_ROWS,
+                                          .window = 5,
+                                          .scale = 0.25,
+                                          .out = out,
+                                          .ld_out = 16,
+                                          .q_panel = q_panel,
+                                          .scores = scores};
+    memset(out, 0, line);
+    o->attention(matmul_active(), &panel);
+    free(turned);
+    free(q_panel);
+    free(scores);
+    free(x);
+}
+
+/* All instruction sets give the same bits. */
+static void test_sets(void **state)
+{
+    (void)state;
+    enum { LINES = 6 + ACTIVATION_COUNT };
+    for (size_t k = 0; k < COUNT(both); k++) {
+        static char want[LINES * SET_N * sizeof(double)], got[LINES * SET_N * sizeof(double)];
+        run_set(ops_of(both[k]), both[k], want);
+        for (const struct ops_set *s = ops_sets; s->name; s++) {
+            if (!s->supported()) continue;
+            memset(got, 0, sizeof got);
+            run_set(both[k] == PRECISION_F64 ? s->f64 : s->f32, both[k], got);
+            assert_memory_equal(want, got, sizeof got);
+        }
+    }
+}
+
 /* --- products --- */
 
 static float chain_f32(const char *set, float x, float y, float z)
@@ -105,19 +177,13 @@ static double chain_f64(const char *set, double x, double y, double z)
 static void test_matmul_order(void **state)
 {
     (void)state;
-    enum { K = 2 * MATMUL_BLOCK + 37 };
-    float pf[K * MATMUL_WIDTH_F32], rf[MATMUL_ROWS][K], af[MATMUL_ROWS * MATMUL_WIDTH_F32];
-    double pd[K * MATMUL_WIDTH_F64], rd[MATMUL_ROWS][K], ad[MATMUL_ROWS * MATMUL_WIDTH_F64];
-    const float *rows_f[MATMUL_ROWS];
-    const double *rows_d[MATMUL_ROWS];
+    enum { K = 2 * MATMUL_BLOCK + 37, LD = K + 3, ROWS = MATMUL_ROWS + 8 };
+    static float pf[K * MATMUL_WIDTH_F32], rf[ROWS * LD], af[(ROWS + 1) * MATMUL_WIDTH_F32];
+    static double pd[K * MATMUL_WIDTH_F64], rd[ROWS * LD], ad[(ROWS + 1) * MATMUL_WIDTH_F64];
     srand(3);
     for (size_t i = 0; i < COUNT(pf); i++) pf[i] = (float)rand() / (float)RAND_MAX - 0.5f;
     for (size_t i = 0; i < COUNT(pd); i++) pd[i] = (double)rand() / RAND_MAX - 0.5;
-    for (int r = 0; r < MATMUL_ROWS; r++) {
-        for (int k = 0; k < K; k++) rd[r][k] = rf[r][k] = (float)rand() / (float)RAND_MAX - 0.5f;
-        rows_f[r] = rf[r];
-        rows_d[r] = rd[r];
-    }
+    for (size_t i = 0; i < COUNT(rf); i++) rd[i] = rf[i] = (float)rand() / (float)RAND_MAX - 0.5f;
     for (const struct matmul *const *m = matmul_list; *m; m++) {
         if (!(*m)->supported()) continue;
 #ifdef __FP_FAST_FMAF
@@ -125,29 +191,32 @@ static void test_matmul_order(void **state)
 #else
         const char *name = (*m)->name;
 #endif
-        for (int add = 0; add < 2; add++) {
+        for (int n_rows = 1; n_rows <= ROWS; n_rows++) {
+            bool add = n_rows % 2;
             for (size_t i = 0; i < COUNT(af); i++) af[i] = (float)i;
             for (size_t i = 0; i < COUNT(ad); i++) ad[i] = (double)i;
-            (*m)->f32(pf, rows_f, K, af, add);
-            (*m)->f64(pd, rows_d, K, ad, add);
-            for (int i = 0; i < MATMUL_ROWS * MATMUL_WIDTH_F32; i++) {
+            (*m)->f32(pf, rf, LD, n_rows, K, af, add);
+            (*m)->f64(pd, rd, LD, n_rows, K, ad, add);
+            for (int i = 0; i < n_rows * MATMUL_WIDTH_F32; i++) {
                 float sum = 0, total = add ? (float)i : 0;
                 for (int k = 0; k < K; k++) {
-                    sum = chain_f32(name, rf[i / MATMUL_WIDTH_F32][k],
+                    sum = chain_f32(name, rf[i / MATMUL_WIDTH_F32 * LD + k],
                                     pf[k * MATMUL_WIDTH_F32 + i % MATMUL_WIDTH_F32], sum);
                     if ((k + 1) % MATMUL_BLOCK == 0 || k + 1 == K) total += sum, sum = 0;
                 }
                 assert_true(af[i] == total);
             }
-            for (int i = 0; i < MATMUL_ROWS * MATMUL_WIDTH_F64; i++) {
+            for (int i = 0; i < n_rows * MATMUL_WIDTH_F64; i++) {
                 double sum = 0, total = add ? (double)i : 0;
                 for (int k = 0; k < K; k++) {
-                    sum = chain_f64(name, rd[i / MATMUL_WIDTH_F64][k],
+                    sum = chain_f64(name, rd[i / MATMUL_WIDTH_F64 * LD + k],
                                     pd[k * MATMUL_WIDTH_F64 + i % MATMUL_WIDTH_F64], sum);
                     if ((k + 1) % MATMUL_BLOCK == 0 || k + 1 == K) total += sum, sum = 0;
                 }
                 assert_true(ad[i] == total);
             }
+            assert_true(af[n_rows * MATMUL_WIDTH_F32] == (float)(n_rows * MATMUL_WIDTH_F32));
+            assert_true(ad[n_rows * MATMUL_WIDTH_F64] == (double)(n_rows * MATMUL_WIDTH_F64));
         }
     }
 }
@@ -477,6 +546,7 @@ static void test_exp(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sets),
         cmocka_unit_test(test_matmul_order),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_linear_bits),
