@@ -52,7 +52,7 @@ CFLAGS_ALL = $(STD) $(OPT) $(WARN) -I. -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
 # Only the kernel files of one instruction set get its flags; they are chosen at run time.
 $(B)/obj/dtypes/%_avx2.o: ISA := -mavx2 -mf16c -mfma
 LOOPS := $(if $(filter release,$(MODE)),-O3)
-$(B)/obj/models/ops_f32.o $(B)/obj/models/ops_f64.o $(B)/obj/core/metrics.o $(B)/obj/core/moments.o: ISA := $(LOOPS)
+$(B)/obj/models/ops_f32.o $(B)/obj/models/ops_f64.o $(B)/obj/core/metrics.o $(B)/obj/core/moments.o $(B)/obj/core/damage.o: ISA := $(LOOPS)
 $(B)/obj/models/ops_f32_avx2.o $(B)/obj/models/ops_f64_avx2.o: ISA := $(LOOPS) -mavx2
 $(B)/obj/models/ops_f32_avx512.o $(B)/obj/models/ops_f64_avx512.o: ISA := $(LOOPS) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
 $(B)/obj/core/%_avx2.o: ISA := $(LOOPS) -mavx2

@@ -4,6 +4,7 @@
 #include "core/emit.h"
 #include "core/explain.h"
 #include "core/plan_report.h"
+#include "core/quantize_args.h"
 #include "core/rewrite.h"
 
 #include <inttypes.h>
@@ -13,11 +14,12 @@
 #define ROPE_CONTEXT_NOT_GIVEN INT64_MIN
 
 struct convert_options {
-    const char *source, *output, *type, *config;
+    const char *source, *output, *config;
+    struct quantize_args types;
     int64_t rope_context;
     int receipt;
-    bool pure, dry_run, strict, force, allow_overflow, allow_requantize;
-    const struct recipe *recipe; /* NULL: keep */
+    bool dry_run, strict, force, allow_overflow;
+    const struct plan_quantize_options *quantize; /* NULL: keep */
 };
 struct conversion {
     const struct tool *tool;
@@ -56,12 +58,15 @@ static enum status check_output(const struct convert_options *o, struct error *e
 
 static enum status check_options(struct convert_options *o, struct error *err)
 {
-    if (strcmp(o->type, "keep") != 0)
-        TRY(recipe_find(&o->recipe, o->type, err));
-    else if (o->pure)
-        return error_set(err, STATUS_USAGE, "--pure needs a --type");
     if (o->rope_context != ROPE_CONTEXT_NOT_GIVEN && (o->rope_context < 1 || o->rope_context > INT32_MAX))
         return error_set(err, STATUS_USAGE, "option '--rope-context': expected 1 to %d positions", INT32_MAX);
+    if (strcmp(o->types.type, "keep") == 0) {
+        if (quantize_args_any(&o->types)) return error_set(err, STATUS_USAGE, "options about types need a --type");
+        return check_output(o, err);
+    }
+    TRY(quantize_args_resolve(&o->types, err));
+    o->types.options.record = o->receipt != RECEIPT_NONE;
+    o->quantize = &o->types.options;
     return check_output(o, err);
 }
 
@@ -86,20 +91,24 @@ static enum status plan_gguf(struct conversion *c, struct error *err)
         return error_at(err, STATUS_USAGE, o->source, NULL,
                         "--rope-context is for checkpoints; the rotary positions of a GGUF file stay as they are");
     struct rewrite_options rewrite = {
-        .recipe = o->recipe,
-        .pure = o->pure,
-        .allow_requantize = o->allow_requantize,
+        .quantize = o->quantize,
         .drop_receipt = o->receipt == RECEIPT_NONE,
     };
-    return plan_rewrite(&c->plan, c->ckpt, &rewrite, err);
+    return plan_rewrite(&c->plan, c->ckpt, &rewrite, &c->warn, err);
 }
 
 static enum status plan_model(struct conversion *c, struct error *err)
 {
     const struct convert_options *o = c->opt;
+    struct plan_quantize_options quantize;
+    if (o->quantize) {
+        quantize = *o->quantize;
+        quantize.in_place = !recipe_quantizes(quantize.recipe);
+        if (quantize.recipe->base == DTYPE_COUNT)
+            return error_at(err, STATUS_USAGE, o->source, NULL, "--type %s is for GGUF files; keep does that here", quantize.recipe->name);
+    }
     struct model_plan_options options = {
-        .recipe = o->recipe,
-        .pure = o->pure,
+        .quantize = o->quantize ? &quantize : NULL,
         .receipt = (enum receipt_level)o->receipt,
         .config_path = o->config,
         .rope_context = o->rope_context == ROPE_CONTEXT_NOT_GIVEN ? 0 : o->rope_context,
@@ -193,20 +202,17 @@ static enum status convert(struct conversion *c, struct error *err)
 
 int convert_main(int argc, char **argv)
 {
-    struct convert_options o = {.type = "keep", .receipt = RECEIPT_FULL, .rope_context = ROPE_CONTEXT_NOT_GIVEN};
+    struct convert_options o = {.types = {.type = "keep"}, .receipt = RECEIPT_FULL, .rope_context = ROPE_CONTEXT_NOT_GIVEN};
     const struct option_spec specs[] = {
         {"output", 'o', "OUT.gguf", OPTION_STRING, &o.output, "file to write", "Output"},
         {"receipt", 0, "none|lean|full", OPTION_CHOICE, &o.receipt,
          "how much of the source to record (default full)", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", NULL},
-        {"type", 0, "TYPE", OPTION_STRING, &o.type,
-         "storage of the matrices: keep (default), f32, f16, bf16, q8_0, q6_k, q4_0", "Types"},
-        {"pure", 0, NULL, OPTION_FLAG, &o.pure, "that type for every matrix, without the recipe's exceptions",
-         NULL},
+        {"type", 0, "TYPE", OPTION_STRING, &o.types.type,
+         "storage of the matrices: keep (default), f32, f16, bf16, Q8_0, Q4_K_M, ... (lathe-quantize --list-types)", "Types"},
+        QUANTIZE_ARGS_SPECS(o.types),
         {"allow-overflow", 0, NULL, OPTION_FLAG, &o.allow_overflow,
          "store infinities where the type cannot hold a weight", NULL},
-        {"allow-requantize", 0, NULL, OPTION_FLAG, &o.allow_requantize,
-         "let quantized tensors of a GGUF become another type", NULL},
         {"config", 0, "FILE", OPTION_STRING, &o.config, "config.json to use instead of the folder's",
          "Source"},
         {"rope-context", 0, "N", OPTION_INT, &o.rope_context,
@@ -250,6 +256,7 @@ int convert_main(int argc, char **argv)
     plan_clear(&c.plan);
     if (c.model) model_close(c.model);
     ckpt_close(c.gguf);
+    quantize_args_clear(&o.types);
     warnings_clear(&c.warn);
     tool_clear(&tool);
     return code;

@@ -13,7 +13,6 @@ struct builder {
     const struct model *m;
     struct hparams hp; /* as the file will say it */
     const struct model_plan_options *opt;
-    struct recipe_state recipe;
     size_t n_f64, n_f8, n_scaled;
 };
 
@@ -54,17 +53,13 @@ static enum status choose_type(struct builder *b, const struct ckpt_tensor *sour
         return error_at(err, STATUS_UNSUPPORTED, source->container->file.path, source->t->name,
                         "is of type %s; expected floating-point weights",
                         plan_source_type_name(source->t->dtype));
-    if (!recipe_covers(t->name, n_dims, shape, &t->why)) {
+    if (!recipe_covers(b->m->arch->gguf_arch, t->name, n_dims, shape, &t->why)) {
         t->to = DTYPE_F32; /* as runtimes need them */
         return STATUS_OK;
     }
     t->why = "matrix";
-    if (b->opt->recipe) {
-        struct recipe_choice choice;
-        TRY(recipe_choose(&b->recipe, t->name, n_dims, shape, &choice, err));
-        t->to = choice.type;
-        t->wanted = choice.wanted;
-        t->why = choice.why;
+    if (b->opt->quantize) {
+        t->to = DTYPE_F32; /* for now */
         return STATUS_OK;
     }
     t->to = kept_type(b, source->t->dtype);
@@ -257,8 +252,8 @@ static enum status put_metadata(struct builder *b, struct warnings *warn, struct
     gguf_put_string(w, "general.type", "model");
     if (b->m->name) gguf_put_string(w, "general.name", b->m->name);
     TRY(model_put_hparams(b->m->arch, &b->hp, w, warn, err));
-    if (b->opt->recipe)
-        gguf_put_u32(w, "general.file_type", b->opt->recipe->file_type);
+    if (b->opt->quantize)
+        gguf_put_u32(w, "general.file_type", b->opt->quantize->recipe->file_type);
     else if (recipe_file_type(plan_main_type(b->plan), &file_type))
         gguf_put_u32(w, "general.file_type", file_type);
     TRY(put_tokenizer(b, warn, err));
@@ -299,9 +294,6 @@ enum status model_plan(struct plan *p, const struct model *m, const struct model
                        struct warnings *warn, struct error *err)
 {
     struct builder b = {.plan = p, .m = m, .hp = m->hp, .opt = opt};
-    struct recipe_facts facts = {.arch = m->arch->gguf_arch,
-                                 .has_output = model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT) != NULL};
-    if (opt->recipe) b.recipe = recipe_begin(opt->recipe, opt->pure, &facts);
     if (m->n_weights == 0)
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL, "holds no tensor of the family %s",
                         m->arch->family);
@@ -310,5 +302,6 @@ enum status model_plan(struct plan *p, const struct model *m, const struct model
     TRY(add_dropped(&b, err));
     warn_types(&b, warn);
     TRY(put_metadata(&b, warn, err));
-    return receipt_put(p, m, opt->receipt, opt->config_path, err);
+    TRY(receipt_put(p, m, opt->receipt, opt->config_path, err));
+    return opt->quantize ? plan_quantize(p, opt->quantize, warn, err) : STATUS_OK;
 }

@@ -3,13 +3,11 @@
 #define LATHE_MODEL_PLAN_H
 
 #include "base/warnings.h"
-#include "core/plan.h"
+#include "core/plan_quantize.h"
 #include "core/receipt.h"
-#include "core/recipe.h"
 
 struct model_plan_options {
-    const struct recipe *recipe; /* NULL: every matrix keeps its type, as far as GGUF has it */
-    bool pure;
+    const struct plan_quantize_options *quantize; /* NULL: every matrix keeps its type, as far as GGUF has it */
     enum receipt_level receipt;
     const char *config_path; /* as given to model_open */
     int64_t rope_context;    /* > 0: RoPE that depends on the length is fixed as it is for a context of this many positions */

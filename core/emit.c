@@ -1,5 +1,6 @@
 #include "core/emit.h"
 #include "core/receipt.h"
+#include "core/plan_quantize.h"
 #include "core/plan_report.h"
 
 #include <inttypes.h>
@@ -44,6 +45,7 @@ static enum status fill(struct plan *p, struct outfile *o, struct workers *worke
     TRY(warnings_check(opt->warn, err));
     if (opt->strict) TRY(report_strict(opt->warn, opt->source->path, err));
     if (opt->hash) receipt_patch(p); /* a receipt that was carried over speaks of another source */
+    plan_patch_damage(p);
     TRY(writer_header(p, o, err));
     return check_sources(opt->source, err);
 }

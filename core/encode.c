@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Elements of a step: a multiple of every block length; results stay in the cache. */
-enum { STEP = 1 << 17, DECODE = 256 };
+/* Elements of a step: a multiple of every block length; results stay in the cache. A step of a block type is whole rows, several of them where
+ * they are short, because encoders work on many blocks side by side. */
+enum { STEP = 1 << 17, ROWS_STEP = 1 << 15, DECODE = 256 };
 
 void encode_scratch_clear(struct encode_scratch *s)
 {
     free(s->out);
     free(s->scaled);
+    free(s->before);
+    free(s->after);
     *s = (struct encode_scratch){0};
 }
 
@@ -82,17 +85,21 @@ static double element(const struct encode_job *job, int64_t i)
     return dtype_decode_f64(job->from, block, v, len, &ignored) == STATUS_OK ? v[i % len] : 0;
 }
 
-/* Notes the first bad element of [at, at + n), which is there. An infinity in a block makes its neighbours overflow: then it is the fault. */
+/* Notes element i of the job. What the source holds as a finite number was too large for the target, or for the floats on the way. */
+static void note_fault(struct encode_job *job, int64_t i)
+{
+    double v = element(job, i);
+    job->fault = (struct encode_fault){isfinite(v) ? FAULT_OVERFLOW : FAULT_NOT_FINITE, job->first + i, v};
+}
+
+/* Notes the first bad element of [at, at + n), which is there. */
 static void find_fault(struct encode_job *job, int64_t at, int64_t n, bool refuse_source, int64_t overflow)
 {
     const void *src = (const char *)job->src + bytes_of(job->from, at);
-    int64_t len = dtype_info(job->to)->block_len, bad = n;
+    int64_t bad = n;
     uint64_t n_nan = 0, n_inf = 0;
     if (refuse_source) bad = encode_scan(job->from, src, n, &n_nan, &n_inf);
-    bool is_overflow = overflow / len < bad / len || (bad == n && overflow < n);
-    int64_t i = at + (is_overflow ? overflow : bad);
-    job->fault = (struct encode_fault){is_overflow ? FAULT_OVERFLOW : FAULT_NOT_FINITE, job->first + i,
-                                       element(job, i)};
+    note_fault(job, at + (overflow < bad ? overflow : bad));
 }
 
 /* The bytes as they are. */
@@ -108,6 +115,22 @@ static enum status pass_on(struct encode_job *job, struct error *err)
     }
     return job->write(job->ctx, job->off + bytes_of(job->to, job->first), job->src,
                       (size_t)bytes_of(job->to, job->n), err);
+}
+
+/* Grows scratch to so many elements. */
+static enum status reserve(struct encode_scratch *s, const struct encode_job *job, int64_t n_elements, struct error *err)
+{
+    size_t n = (size_t)n_elements;
+    if (n > s->cap) {
+        encode_scratch_clear(s);
+        s->out = malloc(n * sizeof(float));
+        s->before = malloc(n * sizeof(float));
+        s->after = malloc(n * sizeof(float));
+        if (!s->out || !s->before || !s->after) return error_nomem(err, 3 * n * sizeof(float));
+        s->cap = n;
+    }
+    if (job->scale_end > 0 && !s->scaled) s->scaled = malloc(s->cap * sizeof *s->scaled);
+    return job->scale_end > 0 && !s->scaled ? error_nomem(err, s->cap * sizeof *s->scaled) : STATUS_OK;
 }
 
 /* n elements from `at` on as doubles, scaled where that is asked for */
@@ -128,9 +151,7 @@ static enum status step(struct encode_job *job, struct encode_scratch *s, int64_
     TRY(job->scale_end > 0 ? dtype_cast(job->to, out, DTYPE_F64, s->scaled, n, &part, err)
                            : dtype_cast(job->to, out, job->from, src, n, &part, err));
     cast_audit_add(&job->audit, &part);
-    /* a block holds no NaN or infinity: one of them spoils its neighbours */
-    bool finite = job->finite || dtype_info(job->to)->block_len > 1;
-    bool refuse_source = finite && part.n_nan + part.n_inf > 0,
+    bool refuse_source = job->finite && part.n_nan + part.n_inf > 0,
          refuse_overflow = !job->allow_overflow && part.n_overflow > 0;
     if (refuse_source || refuse_overflow) {
         find_fault(job, at, n, refuse_source, refuse_overflow ? part.first_overflow : n);
@@ -140,13 +161,86 @@ static enum status step(struct encode_job *job, struct encode_scratch *s, int64_
                       (size_t)bytes_of(job->to, n), err);
 }
 
+/* --- block types --- */
+
+/* Finite elements that are infinite or NaN in the target, or in the floats on the way; all counted, the first one noted. */
+static void count_bad(struct encode_job *job, int64_t at, const float *before, const float *after, int64_t n, int64_t *first_source)
+{
+    struct cast_audit *a = &job->audit;
+    *first_source = n;
+    for (int64_t i = 0; i < n; i++) {
+        if (isfinite(before[i]) && isfinite(after[i])) continue;
+        double v = isfinite(before[i]) ? (double)before[i] : element(job, at + i);
+        a->n_nan += isnan(v) != 0;
+        a->n_inf += isinf(v) != 0;
+        if (!isfinite(v)) {
+            if (*first_source == n) *first_source = i;
+            continue;
+        }
+        if (a->first_overflow < 0) a->first_overflow = at + i;
+        a->n_overflow++;
+    }
+}
+
+/* An infinity makes its whole block infinite: of a bad block its source's first bad element is the one to tell. */
+static void fault_in_rows(struct encode_job *job, int64_t at, const float *before, const float *after, int64_t n)
+{
+    int64_t len = dtype_info(job->to)->block_len, bad, i = 0;
+    uint64_t n_before = job->audit.n_overflow;
+    count_bad(job, at, before, after, n, &bad);
+    bool refuse_overflow = !job->allow_overflow && job->audit.n_overflow > n_before;
+    while (refuse_overflow && isfinite(before[i]) && isfinite(after[i])) i++;
+    if (refuse_overflow && (bad == n || i / len < bad / len))
+        note_fault(job, at + i);
+    else if (bad < n)
+        note_fault(job, at + bad);
+}
+
+/* Rows [row, row + n_rows) of the job, which share their importance weights. */
+static enum status encode_rows(struct encode_job *job, struct encode_scratch *s, int64_t row, int64_t n_rows, struct error *err)
+{
+    int64_t cols = job->n_per_row, at = row * cols, n = n_rows * cols, tensor_row = job->first / cols + row;
+    const void *src = (const char *)job->src + bytes_of(job->from, at);
+    const float *before = src, *weights = job->weights;
+    if (weights) weights += tensor_row / job->n_rows_shared * cols;
+    if (job->scale_end > 0) {
+        TRY(scale(job, s->scaled, at, n, err));
+        for (int64_t i = 0; i < n; i++) s->before[i] = (float)s->scaled[i];
+    } else if (job->from != DTYPE_F32) {
+        TRY(dtype_decode_f32(job->from, src, s->before, n, err));
+    }
+    if (job->scale_end > 0 || job->from != DTYPE_F32) before = s->before;
+    TRY(dtype_encode_rows(job->to, before, weights, s->out, n_rows, cols, err));
+    TRY(dtype_decode_f32(job->to, s->out, s->after, n, err));
+    uint64_t n_bad = job->damage.n_bad, n_flushed = job->damage.n_flushed;
+    damage_add(&job->damage, tensor_row, before, s->after, n_rows, cols, dtype_info(job->to)->block_len);
+    if (job->damage.n_bad > n_bad) fault_in_rows(job, at, before, s->after, n);
+    if (job->fault.kind != FAULT_NONE) return STATUS_OK;
+    job->audit.n += (uint64_t)n;
+    job->audit.n_flushed += job->damage.n_flushed - n_flushed;
+    return job->write(job->ctx, job->off + bytes_of(job->to, job->first + at), s->out, (size_t)bytes_of(job->to, n), err);
+}
+
+static enum status run_rows(struct encode_job *job, struct encode_scratch *s, struct error *err)
+{
+    int64_t cols = job->n_per_row, n_rows = job->n / cols, step_rows = cols < ROWS_STEP ? ROWS_STEP / cols : 1;
+    TRY(reserve(s, job, step_rows * cols, err));
+    for (int64_t row = 0, n; row < n_rows && job->fault.kind == FAULT_NONE; row += n) {
+        n = n_rows - row < step_rows ? n_rows - row : step_rows;
+        if (job->weights) {
+            int64_t left = job->n_rows_shared - (job->first / cols + row) % job->n_rows_shared;
+            n = n < left ? n : left;
+        }
+        TRY(encode_rows(job, s, row, n, err));
+    }
+    return STATUS_OK;
+}
+
 enum status encode_run(struct encode_job *job, struct encode_scratch *s, struct error *err)
 {
     if (job->from == job->to && job->scale_end == 0) return pass_on(job, err);
-    if (!s->out) s->out = malloc(bytes_of(DTYPE_F32, STEP)); /* nothing is cast to a wider type */
-    if (!s->out) return error_nomem(err, bytes_of(DTYPE_F32, STEP));
-    if (job->scale_end > 0 && !s->scaled) s->scaled = malloc(bytes_of(DTYPE_F64, STEP));
-    if (job->scale_end > 0 && !s->scaled) return error_nomem(err, bytes_of(DTYPE_F64, STEP));
+    if (dtype_info(job->to)->block_len > 1) return run_rows(job, s, err);
+    TRY(reserve(s, job, STEP, err)); /* nothing is cast to a wider type */
     for (int64_t at = 0; at < job->n && job->fault.kind == FAULT_NONE; at += STEP)
         TRY(step(job, s, at, job->n - at < STEP ? job->n - at : STEP, err));
     return STATUS_OK;

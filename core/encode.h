@@ -5,6 +5,7 @@
 #ifndef LATHE_ENCODE_H
 #define LATHE_ENCODE_H
 
+#include "core/damage.h"
 #include "dtypes/dtype.h"
 
 #include <stddef.h>
@@ -18,6 +19,8 @@ struct encode_fault {
 struct encode_scratch {
     void *out;
     double *scaled;
+    float *before, *after; /* a step's weights, for block types */
+    size_t cap;            /* elements in each of them; a row may be longer than a step */
 };
 void encode_scratch_clear(struct encode_scratch *s);
 
@@ -25,6 +28,10 @@ struct encode_job {
     enum dtype from, to;
     int64_t first; /* index of the first element in its tensor; a multiple of both types' blocks */
     int64_t n;
+    /* For a block type as target `first` and n are whole rows of n_per_row. Each run of n_rows_shared rows of the tensor has its n_per_row
+     * importance weights; NULL: none. */
+    int64_t n_per_row, n_rows_shared;
+    const float *weights;
     const void *src;
     bool finite, allow_overflow; /* as in struct writer_options */
     /* elements of the tensor before this index are multiplied by scale, in double, before they are rounded; 0: none */
@@ -36,6 +43,7 @@ struct encode_job {
     void *ctx;
     /* results. A fault ends the run early and is no error: the caller decides which one to tell. */
     struct cast_audit audit; /* start from CAST_AUDIT_INIT; first_overflow counts from `first` */
+    struct damage damage;    /* of a block type as target; to be zeroed before */
     struct encode_fault fault;
 };
 enum status encode_run(struct encode_job *job, struct encode_scratch *s, struct error *err);

@@ -27,9 +27,14 @@ static const struct {
                           "--strict makes this an error.\n"},
     {"config-keys-differ", "config.json says one thing twice, under two names, with different values. The "
                            "first spelling is used, as transformers does.\n"},
+    {"imatrix-missing",
+     "The importance matrix has no entry for some tensors, so they are quantized as without one. Usual causes: it was made for another model,\n"
+     "or the text never reached some experts. llama-quantize goes on, too; types that are of no use without weights are refused instead.\n"},
     {"lm-head-missing", "The configuration does not tie the output matrix to the token embedding, but there "
                         "is no output matrix in the checkpoint. transformers\n"
                         "would start with random numbers; lathe takes the model as tied.\n"},
+    {"requantized", "Tensors that were quantized already became another type because --allow-requantize was given. Both errors add up: start from\n"
+                    "the unquantized model where there is one.\n"},
     {"rope-blocks-differ",
      "config.json has both rope_scaling and rope_parameters, and they differ. rope_scaling is used.\n"},
     {"rope-context-unused", "--rope-context was given for a model whose rotary positions are the same for every length of text. The file is "
@@ -74,6 +79,8 @@ static const struct {
                    "is probably broken.\n"},
     {"task-head-dropped", "The checkpoint holds the head of another task (classification, say) beside the "
                           "language model. It is left out.\n"},
+    {"tensor-type-unused", "A --tensor-type pattern matches no tensor that the recipe would quantize, or the recipe is one of plain floats, where\n"
+                           "patterns are not looked at (as in llama-quantize). Probably a typing mistake; --dry-run shows the tensors' names.\n"},
     {"tied-head-differs", "The configuration ties the output matrix to the token embedding, but the "
                           "checkpoint stores both and they differ. Both are kept and\n"
                           "the output is untied, as transformers reads such a file.\n"},

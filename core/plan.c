@@ -86,12 +86,13 @@ enum status plan_add(struct plan *p, const struct plan_tensor *tensor, const str
     TRY(copy_inputs(p, &t, source, err));
     if (t.wanted == DTYPE_F32 || t.wanted == DTYPE_COUNT) t.wanted = t.to; /* F32 is 0: left out */
     t.audit = (struct cast_audit)CAST_AUDIT_INIT;
+    t.order = p->n_tensors;
     if (transform_init(&t.spec, t.transform, t.from, t.n_dims, t.shape, &t.args, err) != STATUS_OK)
         return name_error(err, &t);
     if (t.from != t.to) {
         const struct dtype_info *from = dtype_info(t.from), *to = dtype_info(t.to);
         bool known = from->is_float || from->decode_f32 != NULL;
-        if (!known || !(to->is_float || to->encode_f32))
+        if (!known || !(to->is_float || dtype_can_encode(t.to, false)))
             return error_at(err, STATUS_UNSUPPORTED, source_path(&t), t.name, "cannot turn %s into %s",
                             from->name, to->name);
     }

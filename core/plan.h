@@ -15,6 +15,8 @@
 
 #include "base/digest.h"
 #include "base/json.h"
+#include "core/damage.h"
+#include "core/imatrix.h"
 #include "core/transform.h"
 
 struct plan_source {
@@ -38,10 +40,13 @@ struct plan_tensor {
     /* The first rows of the target are multiplied by a number, in double, before they are rounded to `to`; scaled_rows 0: none. */
     double scale;
     int64_t scaled_rows;
-    const char *why; /* the rule that chose `to`; a literal */
+    const char *why; /* the rule that chose `to`; a literal, or a text of the command line */
+    const struct imatrix_entry *weights; /* importance weights for a block type, from the plan's imatrix; NULL: none */
 
     struct transform_spec spec; /* filled by plan_add */
+    size_t order;               /* place among the tensors as they were added */
     struct cast_audit audit;    /* a result of writer_run; indices are those of the target */
+    struct damage *damage;      /* likewise; NULL: not measured */
 };
 /* A source tensor that the output leaves out. */
 struct plan_dropped {
@@ -55,6 +60,8 @@ struct plan {
     size_t n_tensors, cap_tensors;
     struct plan_dropped *dropped;
     size_t n_dropped, cap_dropped;
+    size_t *as_added; /* where the tensor that was added as number i stands now; NULL: still there */
+    const struct imatrix *imatrix;
     uint64_t source_bytes; /* of all tensors; a result of plan_layout */
     struct arena mem;
 };

@@ -140,12 +140,14 @@ void receipt_patch(struct plan *p)
     uint64_t off = plan_string_offset(p, key_sha256);
     if (off == 0) return;
     char *to = p->out.header.data + off;
-    for (size_t i = 0; i < p->n_tensors; i++)
-        for (size_t k = 0; k < p->tensors[i].n_sources; k++, to += DIGEST_HEX) {
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        const struct plan_tensor *t = &p->tensors[p->as_added ? p->as_added[i] : i];
+        for (size_t k = 0; k < t->n_sources; k++, to += DIGEST_HEX) {
             char hex[SHA256_HEX];
-            sha256_hex(p->tensors[i].sources[k].sha256, hex);
+            sha256_hex(t->sources[k].sha256, hex);
             memcpy(to, hex, DIGEST_HEX);
         }
+    }
 }
 
 /* --- files of the source's folder --- */

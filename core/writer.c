@@ -3,6 +3,7 @@
  * large tensor at the end does not leave the other cores idle. */
 #include "core/writer.h"
 #include "core/encode.h"
+#include "core/plan_quantize.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ struct task {
     struct sha256 *sha;
     size_t source;         /* the source being hashed */
     uint64_t hashed_bytes; /* of that source */
+    float *weights;        /* importance weights, while pieces are being made */
+    uint64_t n_written;
 };
 struct scratch {
     void *piece, *aside;
@@ -80,12 +83,26 @@ static void add_task(struct writer *w, size_t tensor, enum purpose purpose, int6
             (struct task){.tensor = tensor, .purpose = purpose, .piece = piece, .n_pieces = n_pieces};
 }
 
+static bool is_quantized(const struct plan_tensor *t)
+{
+    return t->from != t->to && dtype_info(t->to)->block_len > 1;
+}
+
+/* Elements of a piece. What becomes blocks is cut between rows: a row is the unit of encoders. */
+static int64_t piece_elements(const struct writer *w, const struct plan_tensor *t)
+{
+    uint64_t want = piece_bytes(w, t), row_bytes = transform_bytes(&t->spec, t->spec.cols);
+    if (!is_quantized(t) || t->transform != TRANSFORM_NONE || row_bytes == 0) return transform_slab(&t->spec, want);
+    uint64_t n_rows = clamp(want / row_bytes, 1, (uint64_t)t->spec.rows);
+    return (int64_t)n_rows * t->spec.cols;
+}
+
 static void plan_tasks(struct writer *w)
 {
     for (size_t i = 0; i < w->plan->n_tensors; i++) {
         const struct plan_tensor *t = &w->plan->tensors[i];
         if (t->n_sources == 0) continue;
-        int64_t piece = transform_slab(&t->spec, piece_bytes(w, t));
+        int64_t piece = piece_elements(w, t);
         if (!w->opt->hash) {
             add_task(w, i, PURPOSE_WRITE, piece);
         } else if (transform_in_order(&t->spec, piece)) {
@@ -231,10 +248,13 @@ static enum status write_encoded(void *ctx, uint64_t off, const void *src, size_
     return outfile_write_at(ctx, off, src, n, err);
 }
 
-static void add_audit(struct writer *w, struct plan_tensor *t, int64_t first, const struct cast_audit *part,
-                      const struct encode_fault *fault)
+static void add_results(struct writer *w, struct plan_tensor *t, const struct encode_job *job)
 {
+    const struct cast_audit *part = &job->audit;
+    const struct encode_fault *fault = &job->fault;
+    int64_t first = job->first;
     pthread_mutex_lock(&w->lock);
+    if (t->damage) damage_join(t->damage, &job->damage);
     struct cast_audit *sum = &t->audit;
     sum->n += part->n;
     sum->n_nan += part->n_nan;
@@ -254,15 +274,46 @@ static void add_audit(struct writer *w, struct plan_tensor *t, int64_t first, co
     pthread_mutex_unlock(&w->lock);
 }
 
-static enum status write_piece(struct writer *w, struct plan_tensor *t, int64_t first, int64_t n,
+/* The tensor's importance weights: read by whoever needs them first. */
+static enum status load_weights(struct writer *w, struct task *task, struct error *err)
+{
+    const struct imatrix_entry *e = w->plan->tensors[task->tensor].weights;
+    enum status st = STATUS_OK;
+    if (!e) return STATUS_OK;
+    pthread_mutex_lock(&w->lock);
+    if (!task->weights) {
+        task->weights = malloc((size_t)e->n_values * sizeof(float));
+        st = task->weights ? imatrix_read(w->plan->imatrix, e, task->weights, err)
+                           : error_nomem(err, (size_t)e->n_values * sizeof(float));
+    }
+    pthread_mutex_unlock(&w->lock);
+    return st;
+}
+
+static void end_piece(struct writer *w, struct task *task)
+{
+    pthread_mutex_lock(&w->lock);
+    if (++task->n_written == task->n_pieces) {
+        free(task->weights);
+        task->weights = NULL;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static enum status write_piece(struct writer *w, struct task *task, int64_t first, int64_t n,
                                struct scratch *s, struct error *err)
 {
+    struct plan_tensor *t = &w->plan->tensors[task->tensor];
     const struct gguf_out_tensor *out = &w->plan->out.tensors[t - w->plan->tensors];
+    TRY(load_weights(w, task, err));
     struct encode_job job = {
         .from = t->from,
         .to = t->to,
         .first = first,
         .n = n,
+        .n_per_row = t->spec.cols,
+        .n_rows_shared = plan_matrix_rows(t),
+        .weights = task->weights,
         .src = s->piece,
         .finite = w->opt->finite,
         .allow_overflow = w->opt->allow_overflow,
@@ -274,7 +325,8 @@ static enum status write_piece(struct writer *w, struct plan_tensor *t, int64_t 
         .audit = CAST_AUDIT_INIT,
     };
     TRY(encode_run(&job, &s->encode, err));
-    add_audit(w, t, first, &job.audit, &job.fault);
+    add_results(w, t, &job);
+    end_piece(w, task);
     return STATUS_OK;
 }
 
@@ -297,7 +349,7 @@ static enum status do_piece(struct writer *w, struct task *task, uint64_t number
     bool hashed = task->purpose == PURPOSE_WRITE;
     if (!hashed) TRY(hash_in_turn(w, task, number, raw, n_bytes, false, &hashed, err));
     if (task->purpose != PURPOSE_HASH) {
-        TRY(write_piece(w, t, first, n, s, err));
+        TRY(write_piece(w, task, first, n, s, err));
         if (w->opt->progress) progress_add(w->opt->progress, n_bytes);
     }
     return hashed ? STATUS_OK : hash_in_turn(w, task, number, raw, n_bytes, true, &hashed, err);
@@ -393,7 +445,10 @@ enum status writer_run(struct plan *p, struct outfile *o, const struct writer_op
     enum status st = w.tasks && w.scratch ? STATUS_OK : error_nomem(err, 2 * p->n_tensors * sizeof *w.tasks);
     if (st == STATUS_OK) st = write_rest(&w, err);
     if (st == STATUS_OK) st = run_tasks(&w, err);
-    for (size_t i = 0; w.tasks && i < w.n_tasks; i++) sha256_free(w.tasks[i].sha);
+    for (size_t i = 0; w.tasks && i < w.n_tasks; i++) {
+        sha256_free(w.tasks[i].sha);
+        free(w.tasks[i].weights);
+    }
     for (size_t i = 0; w.scratch && i < n_workers; i++) {
         free(w.scratch[i].piece);
         free(w.scratch[i].aside);

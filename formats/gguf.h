@@ -53,6 +53,8 @@ void gguf_put_array(struct gguf_writer *w, const char *key, enum kv_type type, u
 /* any value read from another file */
 void gguf_put_kv(struct gguf_writer *w, const struct kv *kv);
 void gguf_remove(struct gguf_writer *w, const char *key);
+/* Nothing if there is no such key. */
+void gguf_move_to_end(struct gguf_writer *w, const char *key);
 /* STATUS_RANGE for a name of 64 bytes or more, more than 4 dimensions, or a row that is no multiple of the type's block. */
 enum status gguf_add_tensor(struct gguf_writer *w, const char *name, enum dtype t, int n_dims, const int64_t *shape, struct error *err);
 enum status gguf_layout(struct gguf_writer *w, struct error *err);

@@ -31,6 +31,15 @@ void gguf_remove(struct gguf_writer *w, const char *key)
     w->n_kvs--;
 }
 
+void gguf_move_to_end(struct gguf_writer *w, const char *key)
+{
+    size_t i = kv_index(w, key);
+    if (i == w->n_kvs) return;
+    struct kv kv = w->kvs[i];
+    gguf_remove(w, key);
+    w->kvs[w->n_kvs++] = kv;
+}
+
 static bool writer_grow(struct gguf_writer *w)
 {
     if (w->n_kvs < w->cap_kvs) return true;

@@ -3,6 +3,7 @@
 #include "core/emit.h"
 #include "core/explain.h"
 #include "core/plan_report.h"
+#include "core/quantize_args.h"
 #include "core/rewrite.h"
 
 #include <stdio.h>
@@ -10,8 +11,9 @@
 
 struct quantize_options {
     const char *input, *output;
-    const struct recipe *recipe;
-    bool pure, dry_run, force, list_types, strict, allow_requantize, allow_overflow;
+    struct quantize_args types;
+    int receipt;
+    bool dry_run, force, list_types, strict, allow_overflow;
 };
 struct quantization {
     const struct tool *tool;
@@ -31,19 +33,43 @@ static double bits_per_weight(enum dtype t)
     return 8.0 * info->block_bytes / info->block_len;
 }
 
+static const char *base_name(const struct recipe *r)
+{
+    return r->base == DTYPE_COUNT ? "-" : dtype_info(r->base)->name;
+}
+
+/* Can a matrix be stored so, with an importance matrix at least? */
+static bool writable(const struct dtype_info *info)
+{
+    enum dtype t = dtype_from_name(info->name);
+    return dtype_can_encode(t, false) || dtype_can_encode(t, true);
+}
+
+static const char *weights_note(enum dtype_weights w)
+{
+    static const char *const notes[] = {
+        [WEIGHTS_IGNORED] = "", [WEIGHTS_USED] = "  better with an importance matrix", [WEIGHTS_WANTED] = "  needs an importance matrix",
+        [WEIGHTS_REQUIRED] = "  needs an importance matrix"};
+    return notes[w];
+}
+
 static void list_text(struct buf *b)
 {
-    buf_printf(b, "%-8s %-8s %12s  %s\n", "recipe", "type", "bits/weight", "what it does");
-    for (const struct recipe *r = recipe_list; r->name; r++)
-        buf_printf(b, "%-8s %-8s %12.4f  %s\n", r->name, dtype_info(r->base)->name, bits_per_weight(r->base),
-                   r->summary);
+    buf_printf(b, "%-9s %-8s %12s  %s\n", "recipe", "type", "bits/weight", "what it does");
+    for (const struct recipe *r = recipe_list; r->name; r++) {
+        if (r->base == DTYPE_COUNT)
+            buf_printf(b, "%-9s %-8s %12s  %s\n", r->name, "-", "-", r->summary);
+        else
+            buf_printf(b, "%-9s %-8s %12.4f  %s%s%s%s\n", r->name, base_name(r), bits_per_weight(r->base), r->summary,
+                       r->alias ? " (also called " : "", r->alias ? r->alias : "", r->alias ? ")" : "");
+    }
     buf_printf(b, "\n%-10s %4s %12s %6s %6s\n", "type", "id", "bits/weight", "block", "bytes");
     for (int t = 0; t < DTYPE_COUNT; t++) {
         const struct dtype_info *info = dtype_info((enum dtype)t);
         if (info->ggml_id < 0 || !(info->is_float || info->block_len > 1)) continue;
         buf_printf(b, "%-10s %4d %12.4f %6u %6u%s\n", info->name, info->ggml_id,
                    bits_per_weight((enum dtype)t), info->block_len, info->block_bytes,
-                   info->encode_f32 ? "" : "  (read only)");
+                   writable(info) ? weights_note(info->weights) : "  (read only)");
     }
 }
 
@@ -55,9 +81,13 @@ static void list_json(struct buf *b)
     for (const struct recipe *r = recipe_list; r->name; r++) {
         jw_begin_object(&w, NULL);
         jw_string(&w, "name", r->name);
-        jw_string(&w, "type", dtype_info(r->base)->name);
+        jw_string(&w, "alias", r->alias);
+        jw_string(&w, "type", r->base == DTYPE_COUNT ? NULL : base_name(r));
         jw_uint(&w, "file_type", r->file_type);
-        jw_double(&w, "bits_per_weight", bits_per_weight(r->base));
+        if (r->base == DTYPE_COUNT)
+            jw_null(&w, "bits_per_weight");
+        else
+            jw_double(&w, "bits_per_weight", bits_per_weight(r->base));
         jw_string(&w, "summary", r->summary);
         jw_end_object(&w);
     }
@@ -72,7 +102,8 @@ static void list_json(struct buf *b)
         jw_double(&w, "bits_per_weight", bits_per_weight((enum dtype)t));
         jw_uint(&w, "block", info->block_len);
         jw_uint(&w, "block_bytes", info->block_bytes);
-        jw_bool(&w, "can_write", info->encode_f32 != NULL);
+        jw_bool(&w, "can_write", writable(info));
+        jw_bool(&w, "needs_imatrix", info->weights >= WEIGHTS_WANTED);
         jw_end_object(&w);
     }
     jw_end_array(&w);
@@ -102,22 +133,22 @@ static enum status check_arguments(struct quantize_options *o, const struct tool
     }
     o->input = tool->args[0];
     o->output = tool->args[1];
-    if (recipe_find(&o->recipe, tool->args[2], err) != STATUS_OK)
-        return error_hint(err, "--list-types shows what each does");
+    o->types.type = tool->args[2];
+    TRY(quantize_args_resolve(&o->types, err));
+    o->types.options.record = o->receipt != 0;
     return o->dry_run ? STATUS_OK : emit_check_free(o->output, o->force, err);
 }
 
 static enum status make_plan(struct quantization *q, struct error *err)
 {
     const struct quantize_options *o = q->opt;
-    struct rewrite_options rewrite = {
-        .recipe = o->recipe, .pure = o->pure, .allow_requantize = o->allow_requantize};
+    struct rewrite_options rewrite = {.quantize = &o->types.options, .drop_receipt = o->receipt == 0};
     TRY(ckpt_open(&q->ckpt, o->input, err));
     if (!ckpt_gguf(q->ckpt)) {
         error_at(err, STATUS_FORMAT, o->input, NULL, "expected a GGUF file, found %s", q->ckpt->format);
         return error_hint(err, "lathe-convert makes one, and takes --type too");
     }
-    TRY(plan_rewrite(&q->plan, q->ckpt, &rewrite, err));
+    TRY(plan_rewrite(&q->plan, q->ckpt, &rewrite, &q->warn, err));
     TRY(plan_layout(&q->plan, err));
     report_fallbacks(&q->plan, &q->warn);
     TRY(warnings_check(&q->warn, err));
@@ -186,22 +217,22 @@ static int run(struct tool *tool, struct quantize_options *o)
     int code = st == STATUS_OK ? 0 : tool_fail(tool, &err);
     plan_clear(&q.plan);
     ckpt_close(q.ckpt);
+    quantize_args_clear(&o->types);
     warnings_clear(&q.warn);
     return code;
 }
 
 int quantize_main(int argc, char **argv)
 {
-    struct quantize_options o = {0};
+    struct quantize_options o = {.receipt = 1};
     const struct option_spec specs[] = {
-        {"pure", 0, NULL, OPTION_FLAG, &o.pure,
-         "the one type for every matrix, without the recipe's exceptions", "Types"},
+        QUANTIZE_ARGS_SPECS(o.types),
         {"list-types", 0, NULL, OPTION_FLAG, &o.list_types,
          "print recipes and types with their bits per weight", NULL},
         {"allow-overflow", 0, NULL, OPTION_FLAG, &o.allow_overflow,
          "store infinities where the type cannot hold a weight", NULL},
-        {"allow-requantize", 0, NULL, OPTION_FLAG, &o.allow_requantize,
-         "let quantized tensors become another type", NULL},
+        {"receipt", 0, "none|keep", OPTION_CHOICE, &o.receipt,
+         "keep (default): the input's receipt and what was done; none: no key of our own receipts", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", "Output"},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
          "Checks"},

@@ -103,4 +103,17 @@ status "the file instead of the folder" 0 "$convert" "$llama/model.safetensors" 
 check "the same bytes" cmp "$DIR/keep.gguf" "$DIR/file.gguf"
 status "another folder of the same name" 0 sh -c 'mkdir -p "$1/x" && cp -r "$2" "$1/x/tiny-llama" && "$3" "$1/x/tiny-llama" -o "$1/moved.gguf"' - "$DIR" "$llama" "$convert"
 check "no path in the bytes" cmp "$DIR/keep.gguf" "$DIR/moved.gguf"
+
+# One pass: straight to a recipe, the bytes of the way over an F32 file
+for model in tiny-llama tiny-gpt2; do
+    status "$model as F32" 0 "$convert" "$DATA/$model" -o "$DIR/wide.gguf" --type f32 --force
+    for type in Q4_0 Q8_0 Q6_K Q4_K_M Q2_K; do
+        status "$model to $type in one pass" 0 "$convert" "$DATA/$model" -o "$DIR/one.gguf" --type $type --force
+        status "$model to $type in two" 0 "$BIN/lathe-quantize" "$DIR/wide.gguf" "$DIR/two.gguf" $type --force
+        check "$model to $type: the same bytes" cmp "$DIR/one.gguf" "$DIR/two.gguf"
+        status "$model to $type: the plan" 0 "$convert" "$DATA/$model" -o "$DIR/one.gguf" --type $type --dry-run --json
+        equal "$model to $type: promised size" "$(wc -c <"$DIR/one.gguf" | tr -d ' ')" "$(jq .size_bytes "$DIR/out")"
+    done
+done
+status "COPY is for GGUF" 2 "$convert" "$llama" -o "$DIR/x.gguf" --type copy
 finish

@@ -20,9 +20,9 @@ refused "another suffix" \
 refused "a folder as output" \
     "lathe-convert: $DIR/o: expected the name of a .gguf file; writing a safetensors folder is not in this version" "$llama" -o "$DIR/o"
 refused "splitting" "lathe-convert: --split-max-size is not in this version" "$llama" -o "$out" --split-max-size 2G
-refused "an unknown type" "lathe-convert: type 'q4_q' is not known here; expected one of F32, F16, BF16, Q8_0, Q6_K, Q4_0" \
+refused "an unknown type" "lathe-convert: type 'q4_q' is not known here" \
     "$llama" -o "$out" --type q4_q
-refused "pure without a type" "lathe-convert: --pure needs a --type" "$llama" -o "$out" --pure
+refused "pure without a type" "lathe-convert: options about types need a --type" "$llama" -o "$out" --pure
 refused "no such folder for the output" "lathe-convert: $DIR/none/x.gguf: the folder '$DIR/none' does not exist" "$llama" -o "$DIR/none/x.gguf"
 status "no such source" 2 "$convert" "$DIR/none" -o "$out"
 contains "no such source: text" "$DIR/err" "lathe-convert: $DIR/none: "

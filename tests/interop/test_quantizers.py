@@ -153,14 +153,14 @@ def whole_file(name, source, types):
     for type_name in types:
         ours = work(f"{name}-{type_name}.gguf")
         theirs = work(f"{name}-{type_name}-llama.gguf")
-        run("quantize", source, ours, type_name, "--force", "--quiet")
+        run("quantize", source, ours, type_name, "--receipt", "none", "--force", "--quiet")
         llama_cpp_quantize(source, theirs, TYPES[type_name][1])
         same = sha256(ours) == sha256(theirs)
         check(f"{name} to {type_name}: the file is llama_model_quantize's, byte for byte", same,
               f"{os.path.getsize(ours)} bytes" if same else first_difference(ours, theirs))
         if type_name == "Q4_0":
             one = work(f"{name}-{type_name}-1.gguf")
-            run("quantize", source, one, type_name, "--force", "--quiet", "--threads", "1")
+            run("quantize", source, one, type_name, "--receipt", "none", "--force", "--quiet", "--threads", "1")
             check(f"{name} to {type_name}: one thread gives the same file", sha256(one) == sha256(ours))
             os.unlink(one)
         os.unlink(ours)
@@ -168,7 +168,7 @@ def whole_file(name, source, types):
 
 
 def model_case(name, folder, storage):
-    source = convert(folder, f"{name}-{storage}.gguf", "--type", storage)
+    source = convert(folder, f"{name}-{storage}.gguf", "--type", storage, "--receipt", "none")
     whole_file(f"{name} ({storage})", source, TYPES)
     os.unlink(source)
 

@@ -161,8 +161,10 @@ static void test_rewrite(void **state)
     (void)state;
     struct checkpoint *c = model_576();
     struct plan p = {0};
-    struct rewrite_options opt = {.recipe = recipe_by_name("Q6_K")};
-    assert_int_equal(plan_rewrite(&p, c, &opt, &err), STATUS_OK);
+    struct warnings w = {0};
+    struct plan_quantize_options q = {.recipe = recipe_by_name("Q6_K"), .types = RECIPE_OPTIONS_INIT};
+    struct rewrite_options opt = {.quantize = &q};
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_OK);
     assert_int_equal(plan_layout(&p, &err), STATUS_OK);
     /* llama-quantize's order: outside of blocks first, then by block number, by name inside */
     static const char *const names[] = {"output_norm.weight", "token_embd.weight", "blk.2.attn_norm.weight",
@@ -179,7 +181,6 @@ static void test_rewrite(void **state)
     assert_int_equal(p.out.kvs[1].v.u, 2);
     assert_string_equal(p.out.kvs[2].key, "general.file_type");
     assert_int_equal(p.out.kvs[2].v.u, 18);
-    struct warnings w = {0};
     report_fallbacks(&p, &w);
     assert_int_equal(w.count, 1);
     assert_string_equal(w.items[0].code, "type-fallback");
@@ -190,8 +191,8 @@ static void test_rewrite(void **state)
     warnings_clear(&w);
     plan_clear(&p);
 
-    opt.recipe = NULL; /* nothing changes, the order neither */
-    assert_int_equal(plan_rewrite(&p, c, &opt, &err), STATUS_OK);
+    opt.quantize = NULL; /* nothing changes, the order neither */
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_OK);
     assert_int_equal(plan_layout(&p, &err), STATUS_OK);
     assert_string_equal(p.tensors[1].name, "blk.10.attn_q.weight");
     assert_int_equal(p.out.n_kvs, 1);
@@ -207,17 +208,21 @@ static void test_requantize(void **state)
     struct temp_tensor t = {"blk.0.attn_q.weight", DTYPE_Q8_0, 2, {4, 32}, blocks};
     struct checkpoint *c = temp_model("q.gguf", &t, 1);
     struct plan p = {0};
-    struct rewrite_options opt = {.recipe = recipe_by_name("Q4_0")};
-    assert_int_equal(plan_rewrite(&p, c, &opt, &err), STATUS_UNSUPPORTED);
+    struct warnings w = {0};
+    struct plan_quantize_options q = {.recipe = recipe_by_name("Q4_0"), .types = RECIPE_OPTIONS_INIT};
+    struct rewrite_options opt = {.quantize = &q};
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_UNSUPPORTED);
     assert_string_equal(err.tensor, "blk.0.attn_q.weight");
     assert_string_equal(err.text, "is Q8_0 already; a second quantization adds its error to the first's");
     plan_clear(&p);
-    opt.allow_requantize = true;
-    assert_int_equal(plan_rewrite(&p, c, &opt, &err), STATUS_OK);
+    q.allow_requantize = true;
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_OK);
+    assert_true(warnings_has(&w, "requantized"));
+    warnings_clear(&w);
     assert_int_equal(p.tensors[0].to, DTYPE_Q4_0);
     plan_clear(&p);
-    opt = (struct rewrite_options){.recipe = recipe_by_name("Q8_0")}; /* the type it has: copied */
-    assert_int_equal(plan_rewrite(&p, c, &opt, &err), STATUS_OK);
+    q = (struct plan_quantize_options){.recipe = recipe_by_name("Q8_0"), .types = RECIPE_OPTIONS_INIT}; /* the type it has: copied */
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_OK);
     assert_int_equal(p.tensors[0].to, DTYPE_Q8_0);
     plan_clear(&p);
     ckpt_close(c);

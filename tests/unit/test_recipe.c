@@ -22,7 +22,9 @@ static void expect(const char *recipe, bool pure, const char *arch, bool has_out
     struct recipe_facts facts = {.arch = arch, .has_output = has_output};
     const struct recipe *r = recipe_by_name(recipe);
     assert_non_null(r);
-    struct recipe_state s = recipe_begin(r, pure, &facts);
+    struct recipe_options options = RECIPE_OPTIONS_INIT;
+    options.pure = pure;
+    struct recipe_state s = recipe_begin(r, &options, &facts);
     for (; rows->name; rows++) {
         int64_t matrix[2] = {rows->rows, rows->cols};
         struct recipe_choice c;
@@ -89,7 +91,8 @@ static void test_rows_that_do_not_fit(void **state)
     struct error err;
     struct recipe_facts facts = {.arch = "llama"};
     struct recipe_choice c;
-    struct recipe_state s = recipe_begin(recipe_by_name("Q6_K"), false, &facts);
+    struct recipe_options options = RECIPE_OPTIONS_INIT;
+    struct recipe_state s = recipe_begin(recipe_by_name("Q6_K"), &options, &facts);
     assert_int_equal(recipe_choose(&s, "blk.0.attn_q.weight", 2, (int64_t[]){576, 576}, &c, &err), STATUS_OK);
     assert_int_equal(c.wanted, DTYPE_Q6_K);
 }
@@ -165,19 +168,19 @@ static void test_names_left_alone(void **state)
     };
     const char *why;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (recipe_covers(names[i], 2, (int64_t[]){64, 256}, &why)) fail_msg("%s is covered", names[i]);
+        if (recipe_covers("llama", names[i], 2, (int64_t[]){64, 256}, &why)) fail_msg("%s is covered", names[i]);
         assert_non_null(why);
     }
     static const char *const covered[] = {"blk.0.attn_q.weight", "blk.0.ffn_gate_exps.weight",
                                           "token_embd.weight", "weight"};
     for (size_t i = 0; i < sizeof covered / sizeof covered[0]; i++)
-        if (!recipe_covers(covered[i], 2, (int64_t[]){64, 256}, &why))
+        if (!recipe_covers("llama", covered[i], 2, (int64_t[]){64, 256}, &why))
             fail_msg("%s is not covered: %s", covered[i], why);
     /* dimensions of size 1 in front do not count, behind they do */
-    assert_false(recipe_covers("blk.0.attn_q.weight", 2, (int64_t[]){1, 256}, &why));
-    assert_false(recipe_covers("blk.0.attn_q.weight", 3, (int64_t[]){1, 1, 256}, &why));
-    assert_true(recipe_covers("blk.0.attn_q.weight", 2, (int64_t[]){256, 1}, &why));
-    assert_true(recipe_covers("blk.0.ffn_up_exps.weight", 3, (int64_t[]){8, 4, 256}, &why));
+    assert_false(recipe_covers("llama", "blk.0.attn_q.weight", 2, (int64_t[]){1, 256}, &why));
+    assert_false(recipe_covers("llama", "blk.0.attn_q.weight", 3, (int64_t[]){1, 1, 256}, &why));
+    assert_true(recipe_covers("llama", "blk.0.attn_q.weight", 2, (int64_t[]){256, 1}, &why));
+    assert_true(recipe_covers("llama", "blk.0.ffn_up_exps.weight", 3, (int64_t[]){8, 4, 256}, &why));
 }
 
 static void test_pure(void **state)
@@ -219,19 +222,29 @@ static void test_table(void **state)
     static const struct {
         const char *name;
         uint32_t file_type;
-    } types[] = {{"F32", 0}, {"F16", 1}, {"Q4_0", 2}, {"Q8_0", 7}, {"Q6_K", 18}, {"BF16", 32}};
+    } types[] = {{"F32", 0},      {"F16", 1},      {"BF16", 32},    {"COPY", 0},     {"Q1_0", 40},   {"Q2_0", 41},   {"IQ1_S", 24},
+                 {"IQ1_M", 31},   {"TQ1_0", 36},   {"TQ2_0", 37},   {"IQ2_XXS", 19}, {"IQ2_XS", 20}, {"IQ2_S", 28},  {"IQ2_M", 29},
+                 {"Q2_K_S", 21},  {"Q2_K", 10},    {"IQ3_XXS", 23}, {"IQ3_XS", 22},  {"Q3_K_S", 11}, {"IQ3_S", 26},  {"IQ3_M", 27},
+                 {"Q3_K_M", 12},  {"Q3_K_L", 13},  {"IQ4_XS", 30},  {"IQ4_NL", 25},  {"Q4_0", 2},    {"Q4_K_S", 14}, {"Q4_1", 3},
+                 {"Q4_K_M", 15},  {"Q5_0", 8},     {"Q5_K_S", 16},  {"Q5_1", 9},     {"Q5_K_M", 17}, {"Q6_K", 18},   {"Q8_0", 7},
+                 {"MXFP4_MOE", 38}, {"MXFP4", 38}, {"NVFP4", 39}};
     size_t n = 0;
     while (recipe_list[n].name) n++;
     assert_int_equal(n, sizeof types / sizeof types[0]);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        assert_non_null(recipe_by_name(types[i].name));
         assert_int_equal(recipe_by_name(types[i].name)->file_type, types[i].file_type);
+    }
+    assert_ptr_equal(recipe_by_name("q4_k"), recipe_by_name("Q4_K_M"));
+    assert_ptr_equal(recipe_by_name("q5_K"), recipe_by_name("Q5_K_M"));
+    assert_ptr_equal(recipe_by_name("Q3_K"), recipe_by_name("Q3_K_M"));
 
     struct error err;
     const struct recipe *r;
     assert_null(recipe_by_name("Q4_K_XXL"));
     assert_int_equal(recipe_find(&r, "Q4_K_XXL", &err), STATUS_USAGE);
-    assert_string_equal(
-        err.text, "type 'Q4_K_XXL' is not known here; expected one of F32, F16, BF16, Q8_0, Q6_K, Q4_0");
+    assert_string_equal(err.text, "type 'Q4_K_XXL' is not known here");
+    assert_non_null(strstr(err.hint, "IQ2_XXS"));
     uint32_t file_type = 99;
     assert_true(recipe_file_type(DTYPE_BF16, &file_type));
     assert_int_equal(file_type, 32);

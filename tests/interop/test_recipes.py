@@ -1,0 +1,283 @@
+"""Recipes of lathe-quantize beside llama.cpp's own quantizer.
+
+  * plans: for models of many shapes (grouped queries, experts, fused projections, tied tables, 70B, odd widths), every recipe, with and without an
+    importance matrix: order and types are those that llama_model_quantize's dry run names. The files are sparse: no weight is read;
+  * options: --pure, --tensor-type, --output-tensor-type, --token-embedding-type, likewise;
+"""
+import ctypes
+import os
+import re
+
+import gguf
+import llama_cpp
+import numpy as np
+from checks import *
+
+# Recipe: file type. The order is that of --list-types.
+RECIPES = {"F32": 0, "F16": 1, "BF16": 32, "Q1_0": 40, "Q2_0": 41, "IQ1_S": 24, "IQ1_M": 31, "TQ1_0": 36, "TQ2_0": 37, "IQ2_XXS": 19, "IQ2_XS": 20,
+           "IQ2_S": 28, "IQ2_M": 29, "Q2_K_S": 21, "Q2_K": 10, "IQ3_XXS": 23, "IQ3_XS": 22, "Q3_K_S": 11, "IQ3_S": 26, "IQ3_M": 27, "Q3_K_M": 12,
+           "Q3_K_L": 13, "IQ4_XS": 30, "IQ4_NL": 25, "Q4_0": 2, "Q4_K_S": 14, "Q4_1": 3, "Q4_K_M": 15, "Q5_0": 8, "Q5_K_S": 16, "Q5_1": 9,
+           "Q5_K_M": 17, "Q6_K": 18, "Q8_0": 7, "MXFP4_MOE": 38}
+TYPE_ID = {t.name: t.value for t in gguf.GGMLQuantizationType}
+
+_said = []
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+def _listen(level, text, user):
+    _said.append(text.decode("utf-8", "replace"))
+
+
+llama_cpp.llama_log_set(_listen, ctypes.c_void_p(0))
+
+
+class Override(ctypes.Structure):
+    _fields_ = [("pattern", ctypes.c_char_p), ("type", ctypes.c_int)]
+
+
+class ImatrixData(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.POINTER(ctypes.c_float)), ("size", ctypes.c_size_t)]
+
+
+class Params(ctypes.Structure):
+    """llama_model_quantize_params of the vendored llama.cpp; the binding's own lags behind."""
+    _fields_ = [("nthread", ctypes.c_int32), ("ftype", ctypes.c_int), ("output_tensor_type", ctypes.c_int), ("token_embedding_type", ctypes.c_int),
+                ("allow_requantize", ctypes.c_bool), ("quantize_output_tensor", ctypes.c_bool), ("only_copy", ctypes.c_bool), ("pure", ctypes.c_bool),
+                ("keep_split", ctypes.c_bool), ("dry_run", ctypes.c_bool), ("imatrix", ctypes.c_void_p), ("kv_overrides", ctypes.c_void_p),
+                ("tt_overrides", ctypes.c_void_p), ("prune_layers", ctypes.c_void_p), ("max_buf_size", ctypes.c_size_t)]
+
+
+LIB = llama_cpp.llama_cpp._lib if hasattr(llama_cpp.llama_cpp, "_lib") else ctypes.CDLL(
+    os.path.join(os.path.dirname(llama_cpp.__file__), "lib", "libllama.so"))
+N_TYPES = 43
+
+
+def default_params():
+    f = LIB.llama_model_quantize_default_params
+    f.restype = Params
+    f.argtypes = []
+    return f()
+
+
+def llama_quantize(source, out, ftype, imatrix=None, patterns=(), kv=None, **options):
+    """llama_model_quantize; gives what it logged. imatrix: {name: float32 array}; kv: a llama_model_kv_override array."""
+    params = default_params()
+    params.ftype = ftype
+    params.nthread = 2
+    for key, value in options.items():
+        setattr(params, key, value)
+    keep = []
+    if patterns:
+        table = (Override * (len(patterns) + 1))(*[Override(p.encode(), t) for p, t in patterns], Override(None, N_TYPES))
+        params.tt_overrides = ctypes.cast(table, ctypes.c_void_p)
+        keep.append(table)
+    if imatrix:
+        table = (ImatrixData * (len(imatrix) + 1))()
+        for i, (name, values) in enumerate(imatrix.items()):
+            values = np.ascontiguousarray(values, dtype=np.float32)
+            keep.append(values)
+            table[i] = ImatrixData(name.encode(), values.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), values.size)
+        params.imatrix = ctypes.cast(table, ctypes.c_void_p)
+        keep.append(table)
+    if kv is not None:
+        params.kv_overrides = ctypes.cast(kv, ctypes.c_void_p)
+    _said.clear()
+    f = LIB.llama_model_quantize
+    f.restype = ctypes.c_uint32
+    f.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(Params)]
+    code = f(source.encode(), out.encode(), ctypes.byref(params))
+    text = "".join(_said)
+    if code:
+        raise RuntimeError("llama_model_quantize: " + text.strip()[-300:])
+    return text
+
+
+LINE = re.compile(r"\[\s*\d+/\s*\d+\] (\S+)\s+- \[[^\]]*\], type =\s*(\S+), size =\s*[\d.]+ MiB(?: ->\s*[\d.]+ MiB \((\S+)\))?")
+
+
+def their_types(source, ftype, **options):
+    text = llama_quantize(source, work("never.gguf"), ftype, dry_run=True, **options)
+    return [(name, (new or old).upper()) for name, old, new in LINE.findall(text)]
+
+
+def our_plan(source, recipe, *options):
+    return run_json("quantize", source, work("never.gguf"), recipe, "--dry-run", *options)
+
+
+def our_types(source, recipe, *options):
+    return [(t["name"], t["dtype"].upper()) for t in our_plan(source, recipe, *options)["plan"]["tensors"]]
+
+
+# --- models that are nothing but shapes ---
+
+def block(names, shapes, i):
+    return [(f"blk.{i}.{n}.weight", shapes[n]) for n in names]
+
+
+def dense(n_layer, e, f, n_head, n_kv, vocab=1024, tied=False, arch="llama"):
+    d = e // n_head
+    shapes = {"attn_norm": (e,), "ffn_norm": (e,), "attn_q": (e, e), "attn_k": (n_kv * d, e), "attn_v": (n_kv * d, e), "attn_output": (e, e),
+              "ffn_gate": (f, e), "ffn_up": (f, e), "ffn_down": (e, f)}
+    tensors = [("token_embd.weight", (vocab, e)), ("output_norm.weight", (e,))]
+    if not tied:
+        tensors.append(("output.weight", (vocab, e)))
+    for i in range(n_layer):
+        tensors += block(shapes, shapes, i)
+    return arch, dict(n_layer=n_layer, e=e, f=f, n_head=n_head, n_kv=n_kv, vocab=vocab), tensors
+
+
+def experts(n_layer, e, f, n_head, n_kv, n_expert, arch="llama"):
+    arch, hp, tensors = dense(n_layer, e, f, n_head, n_kv, arch=arch)
+    tensors = [t for t in tensors if ".ffn_" not in t[0] or "norm" in t[0]]
+    for i in range(n_layer):
+        tensors += [(f"blk.{i}.ffn_gate_inp.weight", (n_expert, e)), (f"blk.{i}.ffn_gate_exps.weight", (n_expert, f, e)),
+                    (f"blk.{i}.ffn_up_exps.weight", (n_expert, f, e)), (f"blk.{i}.ffn_down_exps.weight", (n_expert, e, f))]
+    return arch, dict(hp, n_expert=n_expert), tensors
+
+
+def fused(n_layer, e, arch, tied, n_kv=None, n_head=8):
+    d = e // n_head
+    qkv = e + 2 * (n_kv or n_head) * d
+    tensors = [("token_embd.weight", (1024, e)), ("output_norm.weight", (e,)), ("output_norm.bias", (e,))]
+    if arch == "gpt2":
+        tensors.append(("position_embd.weight", (64, e)))
+    if not tied:
+        tensors.append(("output.weight", (1024, e)))
+    for i in range(n_layer):
+        tensors += [(f"blk.{i}.attn_norm.weight", (e,)), (f"blk.{i}.attn_norm.bias", (e,)), (f"blk.{i}.attn_qkv.weight", (qkv, e)),
+                    (f"blk.{i}.attn_qkv.bias", (qkv,)), (f"blk.{i}.attn_output.weight", (e, e)), (f"blk.{i}.ffn_norm.weight", (e,)),
+                    (f"blk.{i}.ffn_up.weight", (4 * e, e)), (f"blk.{i}.ffn_down.weight", (e, 4 * e))]
+    return arch, dict(n_layer=n_layer, e=e, f=4 * e, n_head=n_head, n_kv=n_kv or n_head, vocab=1024), tensors
+
+
+MODELS = {
+    "llama, 4 query heads a key": dense(32, 512, 1536, 8, 2),
+    "llama, 2 query heads a key": dense(28, 512, 1536, 8, 4, tied=True),
+    "llama, 70B": dense(80, 512, 1536, 8, 1),
+    "llama, rows of 576": dense(30, 576, 1536, 9, 3, tied=True),
+    "llama, rows of 80": dense(9, 80, 96, 5, 5),
+    "qwen2 of 80 layers": dense(80, 256, 512, 4, 4, arch="qwen2"),
+    "llama, 8 experts": experts(16, 256, 512, 8, 2, 8),
+    "llama, 16 experts": experts(17, 256, 512, 4, 4, 16),
+    "falcon": fused(33, 256, "falcon", False, n_kv=1),
+    "gpt2": fused(12, 768, "gpt2", True, n_head=12),
+}
+
+
+def write_shapes(path, arch, hp, tensors, data=None, dtype=gguf.GGMLQuantizationType.F32):
+    """A GGUF file of these shapes; without data a sparse one."""
+    w = gguf.GGUFWriter(path, arch)
+    w.add_block_count(hp["n_layer"])
+    w.add_context_length(128)
+    w.add_embedding_length(hp["e"])
+    w.add_feed_forward_length(hp["f"])
+    w.add_head_count(hp["n_head"])
+    w.add_head_count_kv(hp["n_kv"])
+    w.add_layer_norm_eps(1e-5)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_vocab_size(hp["vocab"])
+    if "n_expert" in hp:
+        w.add_expert_count(hp["n_expert"])
+        w.add_expert_used_count(2)
+    w.add_file_type(0)
+    size = 0
+    for name, shape in tensors:
+        n = int(np.prod(shape)) * 4
+        w.add_tensor_info(name, shape, np.dtype(np.float32), n)
+        size += (n + 31) // 32 * 32
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_ti_data_to_file()
+    w.close()
+    start = (os.path.getsize(path) + 31) // 32 * 32
+    os.truncate(path, start + size)
+
+
+def ones_imatrix(path, tensors):
+    """An importance matrix for every matrix but the embedding, all ones; {name: values} as llama-quantize reads it."""
+    w = gguf.GGUFWriter(path, "unused")
+    w.kv_data[0].clear()
+    w.add_string("general.type", "imatrix")
+    w.add_array("imatrix.datasets", ["ones.txt"])
+    w.add_uint32("imatrix.chunk_count", 3)
+    w.add_uint32("imatrix.chunk_size", 512)
+    values = {}
+    for name, shape in tensors:
+        if len(shape) < 2 or name in ("token_embd.weight", "position_embd.weight"):
+            continue
+        n_mat = shape[0] if len(shape) == 3 else 1
+        values[name] = np.ones(n_mat * shape[-1], np.float32)
+        w.add_tensor(f"{name}.in_sum2", np.full((n_mat, shape[-1]), 5, np.float32))
+        w.add_tensor(f"{name}.counts", np.full((n_mat, 1), 5, np.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    return values
+
+
+def differences(ours, theirs):
+    if [n for n, _ in ours] != [n for n, _ in theirs]:
+        return ["the tensors or their order"]
+    return [f"{n}: {a}, llama.cpp {b}" for (n, a), (_, b) in zip(ours, theirs) if a != b]
+
+
+def compare(source, recipe, ours_options=(), **theirs_options):
+    """What differs; None where both refuse."""
+    try:
+        theirs = their_types(source, RECIPES[recipe], **theirs_options)
+    except RuntimeError as e:
+        theirs = None
+    status, out = run("quantize", source, work("never.gguf"), recipe, "--dry-run", "--json", *ours_options, expect=None)
+    if status and "cannot be written in this version" in out:
+        return []
+    if status or theirs is None:
+        return [] if status and theirs is None else [f"lathe exit {status}, llama.cpp {'refuses' if theirs is None else 'accepts'}: {out[-200:]}"]
+    ours = [(t["name"], t["dtype"].upper()) for t in json.loads(out)["plan"]["tensors"]]
+    return differences(ours, theirs)
+
+
+NEEDS = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "Q2_K_S", "IQ3_XXS", "IQ3_XS"}
+
+
+def plans(name, model):
+    source, matrix = work("shapes.gguf"), work("ones.gguf")
+    write_shapes(source, *model)
+    values = ones_imatrix(matrix, model[2])
+    for title, recipes, ours, theirs in (
+            ("", [r for r in RECIPES if r not in NEEDS], (), {}),
+            (", importance matrix", list(RECIPES), ("--imatrix", matrix), {"imatrix": values})):
+        wrong = []
+        for recipe in recipes:
+            wrong += [f"{recipe}: {d}" for d in compare(source, recipe, ours, **theirs)[:2]]
+        check(f"plans of {name}{title}: types and order are llama.cpp's", not wrong, f"{len(recipes)} recipes" if not wrong else "; ".join(wrong[:4]))
+    os.unlink(source)
+    os.unlink(matrix)
+
+
+def options():
+    source = work("shapes.gguf")
+    write_shapes(source, *MODELS["llama, 4 query heads a key"])
+    cases = {
+        "--pure": (["--pure"], {"pure": True}),
+        "--output-tensor-type": (["--output-tensor-type", "q5_0"], {"output_tensor_type": TYPE_ID["Q5_0"]}),
+        "--token-embedding-type": (["--token-embedding-type", "Q8_0"], {"token_embedding_type": TYPE_ID["Q8_0"]}),
+        "--tensor-type": (["--tensor-type", r"blk\.([0-9]|1[0-5])\.ffn_(up|gate)=q5_k", "--tensor-type", "ffn_up=q3_K", "--tensor-type", "ATTN_V=f16"],
+                          {"patterns": [(r"blk\.([0-9]|1[0-5])\.ffn_(up|gate)", TYPE_ID["Q5_K"]), ("ffn_up", TYPE_ID["Q3_K"]), ("attn_v", TYPE_ID["F16"])]}),
+        "--tensor-type of some ffn_down": (["--tensor-type", r"blk\.\d\.ffn_down=q8_0"], {"patterns": [(r"blk\.\d\.ffn_down", TYPE_ID["Q8_0"])]}),
+        "--tensor-type and --pure": (["--pure", "--tensor-type", "attn_k=q6_k"], {"pure": True, "patterns": [("attn_k", TYPE_ID["Q6_K"])]}),
+    }
+    for title, (ours, theirs) in cases.items():
+        wrong = [f"{r}: {d}" for r in ("Q4_K_M", "Q4_0", "Q3_K_L", "F16") for d in compare(source, r, ours, **theirs)[:2]]
+        check(f"{title}: types are llama.cpp's", not wrong, "; ".join(wrong[:4]))
+    os.unlink(source)
+    write_shapes(source, *MODELS["llama, 2 query heads a key"])
+    wrong = [f"{r}: {d}" for r in ("Q4_K_M", "Q4_0") for d in compare(source, r, ["--output-tensor-type", "q5_1"], output_tensor_type=TYPE_ID["Q5_1"])[:2]]
+    check("--output-tensor-type of a tied table: types are llama.cpp's", not wrong, "; ".join(wrong[:4]))
+    os.unlink(source)
+
+
+for model_name in MODELS:
+    guarded(model_name, plans, model_name, MODELS[model_name])
+guarded("options", options)
+finish()
