@@ -125,13 +125,15 @@ struct tensor_rule {
     }
 
 /* One configuration value in both spellings. */
-enum config_type { CONFIG_INT, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION };
+enum config_type { CONFIG_INT, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION, CONFIG_LAYERS };
 struct config_key {
     const char *hf;    /* key in config.json, alternatives separated by '|': the first one present and not null wins; NULL: none */
     const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key. Two rows for one field must agree. */
     enum config_type type;
-    enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL; KV_STRING for an activation, written only when it is not `fallback` */
-    size_t off;        /* offsetof(struct hparams, field): int64_t, double, bool, enum activation */
+    enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL; KV_STRING for an activation, written only when it is not `fallback`; KV_ARRAY of a
+                             * bool for each layer, written if there is one; it comes after the number of layers and has no row of its own in
+                             * config.json: read_config fills it */
+    size_t off;        /* offsetof(struct hparams, field): int64_t, double, bool, enum activation, const bool * */
     bool required;     /* a GGUF without it is refused; so is a config.json if `fallback` is NAN */
     double fallback;   /* value when absent; NAN: left for `derive` (integers stay 0) */
 };
@@ -164,7 +166,6 @@ struct rope_spelling {
     const char *theta; /* top-level key of the base; NULL: "rope_theta" */
     const char *part;  /* top-level key of the rotated part of a head; NULL: none */
     bool partial;      /* a block may hold partial_rotary_factor; else it has to be 1 */
-    bool block_wins;   /* a rope_parameters block switches the top-level keys off */
     bool constant;     /* no key at all: theta 10000, the rotated part by `keys` */
 };
 struct config_reader;

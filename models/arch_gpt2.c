@@ -69,11 +69,7 @@ static const struct tensor_rule rules[] = {
 
 static enum status derive(struct hparams *hp, struct error *err)
 {
-    if (hp->n_embd % hp->n_head != 0)
-        return error_set(err, STATUS_MISMATCH, "width %lld is no multiple of the number of heads %lld",
-                         (long long)hp->n_embd, (long long)hp->n_head);
-    hp->head_dim = hp->n_embd / hp->n_head;
-    hp->n_head_kv = hp->n_head;
+    TRY(hparams_split_width(hp, err));
     if (hp->n_ff == 0) hp->n_ff = 4 * hp->n_embd;
     if (!hp->scale_attn) hp->attn_scale = 1;
     hp->attn_bias = hp->mlp_bias = true;

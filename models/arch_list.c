@@ -3,11 +3,21 @@
 #include <string.h>
 
 /* One line per family, here and in the array. */
+extern const struct arch arch_bigcode;
+extern const struct arch arch_gpt1;
 extern const struct arch arch_gpt2;
+extern const struct arch arch_gptj;
+extern const struct arch arch_gptneo;
+extern const struct arch arch_gptneox;
 extern const struct arch arch_llama;
 
 const struct arch *const arch_list[] = {
+    &arch_gpt1,
     &arch_gpt2,
+    &arch_gptneo,
+    &arch_gptj,
+    &arch_gptneox,
+    &arch_bigcode,
     &arch_llama,
     NULL,
 };

@@ -40,8 +40,24 @@ static enum status read_int(const struct container *c, const struct kv *kv, int6
     return STATUS_OK;
 }
 
+/* A bool for each layer. */
+static enum status read_layers(const struct container *c, const struct kv *kv, int64_t n_layer,
+                               const bool **field, struct arena *mem, struct error *err)
+{
+    if (kv->type != KV_ARRAY || kv->v.array.type != KV_BOOL || kv->v.array.n != (uint64_t)n_layer)
+        return error_at(err, STATUS_FORMAT, c->file.path, NULL,
+                        "%s: expected an array of %lld bools, one for each layer", kv->key,
+                        (long long)n_layer);
+    bool *layers = arena_array(mem, (uint64_t)n_layer, sizeof *layers);
+    if (!layers) return error_nomem(err, (size_t)n_layer);
+    const uint8_t *values = kv->v.array.data;
+    for (int64_t i = 0; i < n_layer; i++) layers[i] = values[i] != 0;
+    *field = layers;
+    return STATUS_OK;
+}
+
 static enum status read_value(const struct container *c, const struct kv *kv, const struct config_key *k,
-                              struct hparams *hp, struct error *err)
+                              struct hparams *hp, struct arena *mem, struct error *err)
 {
     void *field = (char *)hp + k->off;
     double x;
@@ -53,6 +69,8 @@ static enum status read_value(const struct container *c, const struct kv *kv, co
             return bad_kv(c, kv, "a number of at least 0", err);
         *(double *)field = x;
         return STATUS_OK;
+    case CONFIG_LAYERS:
+        return read_layers(c, kv, hp->n_layer, field, mem, err);
     case CONFIG_BOOL:
         return kv_get_bool(kv, field) ? STATUS_OK : bad_kv(c, kv, "a bool", err);
     case CONFIG_ACTIVATION: {
@@ -78,13 +96,15 @@ static void set_fallback(struct hparams *hp, const struct config_key *k)
     if (k->type == CONFIG_ACTIVATION) *(enum activation *)field = (enum activation)k->fallback;
 }
 
+_Static_assert(sizeof(bool) == 1, "arrays of bool are written as they are in memory");
+
 static enum status read_keys(const struct arch *arch, const struct container *c, struct hparams *hp,
-                             bool *used, struct error *err)
+                             bool *used, struct arena *mem, struct error *err)
 {
     for (const struct config_key *k = arch->keys; k->hf || k->gguf; k++) {
         const struct kv *kv = k->gguf ? config_kv(arch, c, k->gguf, used) : NULL;
         if (kv)
-            TRY(read_value(c, kv, k, hp, err));
+            TRY(read_value(c, kv, k, hp, mem, err));
         else if (k->required)
             return error_at(err, STATUS_NOTFOUND, c->file.path, NULL,
                             "%s.%s: expected in the metadata, not found", arch->gguf_arch, k->gguf);
@@ -130,7 +150,7 @@ static void report_unused(const struct arch *arch, const struct container *c, co
 static enum status read_all(const struct arch *arch, const struct container *c, struct hparams *hp,
                             bool *used, enum tie *tie, struct arena *mem, struct error *err)
 {
-    TRY(read_keys(arch, c, hp, used, err));
+    TRY(read_keys(arch, c, hp, used, mem, err));
     TRY(read_tie(c, tie, err));
     TRY(read_token_id(c, "tokenizer.ggml.bos_token_id", &hp->bos_id, err));
     TRY(read_token_id(c, "tokenizer.ggml.eos_token_id", &hp->eos_id, err));
@@ -172,6 +192,11 @@ static enum status put_key(const struct arch *arch, const struct hparams *hp, co
     case CONFIG_REAL:
         gguf_put_f32(w, name, (float)*(const double *)field);
         break;
+    case CONFIG_LAYERS: {
+        const bool *layers = *(const bool *const *)field;
+        if (layers) gguf_put_array(w, name, KV_BOOL, (uint64_t)hp->n_layer, layers);
+        break;
+    }
     case CONFIG_BOOL:
         gguf_put_bool(w, name, *(const bool *)field);
         break;

@@ -238,6 +238,8 @@ static enum status read_value(struct config_reader *r, const struct config_key *
         *(double *)field = x;
         return STATUS_OK;
     }
+    case CONFIG_LAYERS: /* rows without a key */
+        return STATUS_OK;
     case CONFIG_BOOL:
         if (!json_is(v, JTYPE_BOOL))
             return config_error(r, err, STATUS_FORMAT, key, "expected true or false, found %s",
@@ -269,6 +271,8 @@ static void set_fallback(struct hparams *hp, const struct config_key *k)
         break;
     case CONFIG_REAL:
         *(double *)field = k->fallback;
+        break;
+    case CONFIG_LAYERS:
         break;
     case CONFIG_BOOL:
         *(bool *)field = k->fallback != 0;

@@ -191,7 +191,6 @@ static const char *theta_key(const struct config_reader *r)
 static enum status read_theta(struct config_reader *r, const struct block *b, struct error *err)
 {
     const struct jvalue *top = config_take(r, theta_key(r)), *inner = member(b->v, "rope_theta");
-    if (b->v && r->arch->rope.block_wins) top = NULL;
     r->hp->rope.theta = CONFIG_ROPE_THETA;
     if (top) TRY(json_double(r->doc, top, &r->hp->rope.theta, err));
     r->hp->rope.top_theta = top && !inner;
@@ -275,7 +274,6 @@ static enum status read_part(struct config_reader *r, const struct block *b, str
     const struct rope_spelling *s = &r->arch->rope;
     const struct jvalue *top = s->part ? config_take(r, s->part) : NULL;
     const struct jvalue *inner = s->partial ? member(b->v, "partial_rotary_factor") : NULL;
-    if (b->v && s->block_wins) top = NULL;
     if (!top && !inner) return STATUS_OK;
     TRY(json_double(r->doc, inner ? inner : top, &r->hp->rope_part, err));
     if (r->hp->rope_part > 0 && r->hp->rope_part <= 1) return STATUS_OK;

@@ -74,6 +74,29 @@ int64_t hparams_eval(const struct hparams *hp, const char *expr)
     return *s ? -1 : v;
 }
 
+enum status hparams_split_width(struct hparams *hp, struct error *err)
+{
+    if (hp->n_embd % hp->n_head != 0)
+        return error_set(err, STATUS_MISMATCH, "width %lld is no multiple of the number of heads %lld",
+                         (long long)hp->n_embd, (long long)hp->n_head);
+    hp->head_dim = hp->n_embd / hp->n_head;
+    if (hp->n_head_kv == 0) hp->n_head_kv = hp->n_head;
+    if (hp->n_head % hp->n_head_kv != 0)
+        return error_set(err, STATUS_MISMATCH,
+                         "number of heads %lld is no multiple of the number of key/value heads %lld",
+                         (long long)hp->n_head, (long long)hp->n_head_kv);
+    return STATUS_OK;
+}
+
+enum status hparams_part_rotated(struct hparams *hp, struct error *err)
+{
+    if (hp->rope.dim == 0)
+        hp->rope.dim = hp->rope_part > 0 ? (int64_t)((double)hp->head_dim * hp->rope_part) : hp->head_dim;
+    if (hp->rope.dim <= hp->head_dim) return STATUS_OK;
+    return error_set(err, STATUS_RANGE, "RoPE: expected at most the %lld dimensions of a head, found %lld",
+                     (long long)hp->head_dim, (long long)hp->rope.dim);
+}
+
 double hparams_attn_scale(const struct hparams *hp, int64_t layer)
 {
     double scale = hp->attn_scale > 0 ? hp->attn_scale : 1 / sqrt((double)hp->head_dim);

@@ -32,6 +32,7 @@ struct hparams {
     bool mlp_bias;      /* biases on the feed-forward layer's */
     struct rope rope;   /* type ROPE_NONE: no rotary positions; rope.dim is R */
     double rope_part;   /* of a head that is rotated, where the config says a part; 0: it does not */
+    bool multi_query;   /* a switch of some families, read by their `derive`: one key head */
     bool scale_attn;    /* a switch of some families, read by their `derive`: false means an attn_scale of 1 */
     double attn_scale;  /* of scores; 0: 1/sqrt(D) */
     bool attn_scale_by_layer; /* and divided by the layer's number, from 1 */
@@ -41,6 +42,10 @@ struct hparams {
     int64_t bos_id, eos_id; /* -1: the config does not say */
 };
 
+/* What most families derive. head_dim = E / H, n_head_kv = H unless it is set; STATUS_MISMATCH where heads do not divide. */
+enum status hparams_split_width(struct hparams *hp, struct error *err);
+/* rope.dim, unless it is set: rope_part of a head, cut to an integer, or all of it. STATUS_RANGE beyond a head. */
+enum status hparams_part_rotated(struct hparams *hp, struct error *err);
 double hparams_attn_scale(const struct hparams *hp, int64_t layer);
 /* What queries have to be multiplied by for a runtime that always scales by 1/sqrt(D). */
 double hparams_scale_ratio(const struct hparams *hp, int64_t layer);

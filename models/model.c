@@ -78,6 +78,10 @@ static enum status error_unknown_gguf(const struct model *m, const struct contai
     if (family)
         return error_at(err, STATUS_UNSUPPORTED, m->ckpt->path, NULL,
                         "unknown family '%s' of architecture '%s' (lathe.family)", family, name);
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if ((*a)->borrowed_arch && strcmp((*a)->gguf_arch, name) == 0)
+            return error_at(err, STATUS_UNSUPPORTED, m->ckpt->path, NULL,
+                            "architecture '%s' is known only with lathe.family '%s'", name, (*a)->family);
     return error_at(err, STATUS_UNSUPPORTED, m->ckpt->path, NULL,
                     "unknown architecture '%s' (general.architecture)", name);
 }

@@ -59,6 +59,16 @@ def lift_buffers(model):
         with Lifted():
             module.inv_freq, module.attention_scaling = init(module.config)
         module.original_inv_freq = module.inv_freq.clone()
+    for module in model.modules():  # GPT-J keeps a table of sines instead
+        if getattr(module, "embed_positions", None) is None:
+            continue
+        torch.set_default_dtype(torch.float64)
+        try:
+            with Lifted():
+                n, dim = module.embed_positions.shape
+                module.embed_positions = transformers.models.gptj.modeling_gptj.create_sinusoidal_positions(n, dim)
+        finally:
+            torch.set_default_dtype(torch.float32)
     for name, buffer in model.named_buffers():
         assert not buffer.is_floating_point() or buffer.dtype == torch.float64, name
 

@@ -1,0 +1,109 @@
+/* GPT-J: attention and feed-forward layer side by side on one norm, neighbouring elements of the first part of each head rotated, no biases
+ * in the attention, one on the output. llama.cpp has no such architecture, but its phi2 computes the same from rows in another order (it
+ * rotates halves) and biases of zeros, so that is what a GGUF says. */
+#include "models/block.h"
+#include "models/config.h"
+
+#include <math.h>
+
+#define FIELD(name) offsetof(struct hparams, name)
+
+static const struct config_key keys[] = {
+    {"n_layer|num_hidden_layers", "block_count", CONFIG_INT, KV_U32, FIELD(n_layer), true, 28},
+    {"n_positions|max_position_embeddings", "context_length", CONFIG_INT, KV_U32, FIELD(n_ctx), true, 2048},
+    {"n_embd|hidden_size", "embedding_length", CONFIG_INT, KV_U32, FIELD(n_embd), true, 4096},
+    {"n_inner", "feed_forward_length", CONFIG_INT, KV_U32, FIELD(n_ff), false, NAN},
+    {"n_head|num_attention_heads", "attention.head_count", CONFIG_INT, KV_U32, FIELD(n_head), true, 16},
+    {NULL, "attention.head_count_kv", CONFIG_INT, KV_U32, FIELD(n_head_kv), false, NAN},
+    {"layer_norm_epsilon", "attention.layer_norm_epsilon", CONFIG_REAL, KV_F32, FIELD(norm_eps), true, 1e-5},
+    {"rotary_dim", NULL, CONFIG_INT, KV_U32, FIELD(rope.dim), false, 64},
+    {"activation_function", "hidden_activation", CONFIG_ACTIVATION, KV_STRING, FIELD(activation), false,
+     ACTIVATION_GELU_TANH},
+    {"vocab_size", NULL, CONFIG_INT, KV_U32, FIELD(n_vocab), false, 50400},
+    {0},
+};
+
+static const struct config_fixed fixed[] = {
+    {"rotary", "true", "GPT-J without rotary positions is not supported"},
+    {0},
+};
+
+static const struct config_ignored ignored[] = {
+    {"*_pdrop", "dropout is for training"},
+    {"summary_*", "describes the head of another task"},
+    {"scale_attn_weights", "left from GPT-2; the class does not read it"},
+    {0},
+};
+
+#define IN "{p}h.{i}."
+#define OUT "blk.{i}."
+#define ROTATED .transform = TRANSFORM_HALVES_ROWS, .heads = "H", .rotated = "R"
+static const struct tensor_rule rules[] = {
+    RULE_WEIGHT("{p}wte", "token_embd", ROLE_TOKEN_EMBD, "V,E"),
+    RULE_LAYER_NORM(IN "ln_1", OUT "attn_norm", ROLE_ATTN_NORM),
+    RULE_WEIGHT(IN "attn.q_proj", OUT "attn_q", ROLE_ATTN_Q, "E,E", ROTATED),
+    RULE_ZERO_BIAS(OUT "attn_q", ROLE_ATTN_Q, "E"),
+    RULE_WEIGHT(IN "attn.k_proj", OUT "attn_k", ROLE_ATTN_K, "E,E", ROTATED),
+    RULE_ZERO_BIAS(OUT "attn_k", ROLE_ATTN_K, "E"),
+    RULE_WEIGHT(IN "attn.v_proj", OUT "attn_v", ROLE_ATTN_V, "E,E"),
+    RULE_ZERO_BIAS(OUT "attn_v", ROLE_ATTN_V, "E"),
+    RULE_WEIGHT(IN "attn.out_proj", OUT "attn_output", ROLE_ATTN_OUTPUT, "E,E"),
+    RULE_ZERO_BIAS(OUT "attn_output", ROLE_ATTN_OUTPUT, "E"),
+    RULE_WEIGHT(IN "mlp.fc_in", OUT "ffn_up", ROLE_FFN_UP, "F,E"),
+    RULE_BIAS(IN "mlp.fc_in", OUT "ffn_up", ROLE_FFN_UP, "F"),
+    RULE_WEIGHT(IN "mlp.fc_out", OUT "ffn_down", ROLE_FFN_DOWN, "E,F"),
+    RULE_BIAS(IN "mlp.fc_out", OUT "ffn_down", ROLE_FFN_DOWN, "E"),
+    RULE_DROPPED(IN "attn.bias", "1,1,?,?"), /* the causal mask */
+    RULE_DROPPED(IN "attn.masked_bias", ""), /* -1e9 */
+    RULE_LAYER_NORM("{p}ln_f", "output_norm", ROLE_OUTPUT_NORM),
+    RULE_WEIGHT("lm_head", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL,
+                .fill = FILL_EMBEDDING),
+    RULE_BIAS("lm_head", "output", ROLE_OUTPUT, "V", .presence = PRESENCE_OPTIONAL, .fill = FILL_ZEROS),
+    RULE_LEFT_OUT("score.weight", "?,E"), /* GPTJForSequenceClassification */
+    {0},
+};
+#undef ROTATED
+#undef IN
+#undef OUT
+
+/* null would mean whole heads, but the class then makes a table of n_embd columns that fits no head. */
+static enum status read_config(struct config_reader *r, struct error *err)
+{
+    if (json_is(json_get(json_root(r->doc), "rotary_dim"), JTYPE_NULL))
+        return config_error(r, err, STATUS_UNSUPPORTED, "rotary_dim",
+                            "expected the number of rotated dimensions, found null");
+    return STATUS_OK;
+}
+
+static enum status derive(struct hparams *hp, struct error *err)
+{
+    TRY(hparams_split_width(hp, err));
+    if (hp->n_ff == 0) hp->n_ff = 4 * hp->n_embd;
+    hp->mlp_bias = hp->parallel = true;
+    return hparams_part_rotated(hp, err);
+}
+
+const struct arch arch_gptj = {
+    .family = "gptj",
+    .gguf_arch = "phi2",
+    .borrowed_arch = true,
+    .model_types = (const char *const[]){"gptj", NULL},
+    .architectures =
+        (const char *const[]){"GPTJForCausalLM", "GPTJModel", "GPTJForSequenceClassification", NULL},
+    .prefixes = (const char *const[]){"transformer.", "", NULL},
+    .keys = keys,
+    .fixed = fixed,
+    .ignored = ignored,
+    .rules = rules,
+    .uses_rope = true,
+    .rope = {.constant = true},
+    .detect_tensors = (const char *const[]){"{p}wte.weight", "{p}h.0.attn.q_proj.weight",
+                                            "{p}h.0.mlp.fc_in.weight", NULL},
+    .source = {.rope_style = ROPE_PAIRS},
+    .gguf = {.rope_style = ROPE_HALVES},
+    .read_config = read_config,
+    .derive = derive,
+    .embed = block_embed,
+    .layer = block_parallel,
+    .head = block_head,
+};
