@@ -200,6 +200,9 @@ static bool matches(const char *pattern, const char *prefix, const char *name)
 /* Why a source tensor has no place in the output: the rule that names it tells. */
 static const char *drop_reason(const struct model *m, const char *name)
 {
+    size_t n_wrapper = strlen(m->wrapper);
+    if (strncmp(name, m->wrapper, n_wrapper) != 0) return "saved beside the weights";
+    name += n_wrapper;
     for (const struct tensor_rule *rule = m->arch->rules; rule->source || rule->target; rule++)
         for (const char *const *prefix = m->arch->prefixes; rule->source && *prefix; prefix++) {
             if (!matches(rule->source, *prefix, name)) continue;
@@ -207,7 +210,7 @@ static const char *drop_reason(const struct model *m, const char *name)
             if (rule->presence == PRESENCE_DROPPED) return "buffer";
             if (rule->role == ROLE_OUTPUT) return "equal to the token embedding";
         }
-    return "not used";
+    return "saved beside the weights";
 }
 
 static int compare_pointers(const void *a, const void *b)

@@ -27,6 +27,8 @@ static const struct {
                           "--strict makes this an error.\n"},
     {"config-keys-differ", "config.json says one thing twice, under two names, with different values. The "
                            "first spelling is used, as transformers does.\n"},
+    {"family-from-tensors", "The configuration names neither a model type nor an architecture. The family was recognised by the names of the\n"
+                            "tensors, and keys that the configuration lacks have that family's defaults.\n"},
     {"imatrix-missing",
      "The importance matrix has no entry for some tensors, so they are quantized as without one. Usual causes: it was made for another model,\n"
      "or the text never reached some experts. llama-quantize goes on, too; types that are of no use without weights are refused instead.\n"},
@@ -81,6 +83,8 @@ static const struct {
                           "language model. It is left out.\n"},
     {"tensor-type-unused", "A --tensor-type pattern matches no tensor that the recipe would quantize, or the recipe is one of plain floats, where\n"
                            "patterns are not looked at (as in llama-quantize). Probably a typing mistake; --dry-run shows the tensors' names.\n"},
+    {"tensors-beside-dropped", "A PyTorch file holds tensors that are no weights of the model, of an optimizer, say, beside the state dict. They are\n"
+                               "left out; lathe-inspect lists them.\n"},
     {"tied-head-differs", "The configuration ties the output matrix to the token embedding, but the "
                           "checkpoint stores both and they differ. Both are kept and\n"
                           "the output is untied, as transformers reads such a file.\n"},

@@ -15,10 +15,28 @@ struct binder {
     struct warnings *warn;
 };
 
-/* {p} → prefix, {i} → layer. Patterns are our own and short. */
-static void expand(const char *pattern, const char *prefix, int64_t layer, char name[NAME_MAX_BYTES])
+/* What training scripts wrap weights in: {"model": ...}, {"state_dict": ...}, DataParallel's and DeepSpeed's module, and these together. */
+static const char *const wrappers[] = {"",
+                                       "model.",
+                                       "state_dict.",
+                                       "module.",
+                                       "model_state_dict.",
+                                       "model.module.",
+                                       "state_dict.module.",
+                                       "model_state_dict.module.",
+                                       "module.module.",
+                                       "state_dict.model.",
+                                       "_forward_module.",
+                                       NULL};
+/* What they save beside the weights; its tensors are no weights. */
+static const char *const beside[] = {"optimizer", "optim", "lr_scheduler", "scheduler", "scaler", "amp", "rng", "random", "grad",
+                                     "ema", "loss", "best", "callbacks", "loops", NULL};
+
+/* {p} → prefix, {i} → layer, behind the wrapper. Patterns are our own and short. */
+static void expand(const char *pattern, const char *wrapper, const char *prefix, int64_t layer,
+                   char name[NAME_MAX_BYTES])
 {
-    size_t n = 0;
+    size_t n = (size_t)snprintf(name, NAME_MAX_BYTES, "%s", wrapper);
     for (const char *s = pattern; *s && n < NAME_MAX_BYTES - 24;) {
         if (strncmp(s, "{p}", 3) == 0) {
             n += (size_t)snprintf(name + n, 24, "%s", prefix);
@@ -33,17 +51,26 @@ static void expand(const char *pattern, const char *prefix, int64_t layer, char 
     name[n] = 0;
 }
 
-const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch)
+static bool has_all(const struct checkpoint *ckpt, const struct arch *arch, const char *wrapper,
+                    const char *prefix)
 {
-    for (const char *const *p = arch->prefixes; *p; p++) {
-        bool all = true;
-        for (const char *const *d = arch->detect_tensors; *d && all; d++) {
-            char name[NAME_MAX_BYTES];
-            expand(*d, *p, 0, name);
-            all = ckpt_find(ckpt, name) != NULL;
-        }
-        if (all) return *p;
+    for (const char *const *d = arch->detect_tensors; *d; d++) {
+        char name[NAME_MAX_BYTES];
+        expand(*d, wrapper, prefix, 0, name);
+        if (!ckpt_find(ckpt, name)) return false;
     }
+    return true;
+}
+
+const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch, const char **wrapper)
+{
+    for (const char *const *w = wrappers; *w; w++)
+        for (const char *const *p = arch->prefixes; *p; p++)
+            if (has_all(ckpt, arch, *w, *p)) {
+                *wrapper = *w;
+                return *p;
+            }
+    *wrapper = "";
     return NULL;
 }
 
@@ -196,14 +223,14 @@ static const struct ckpt_tensor *find(const struct binder *b, const struct tenso
         char one[NAME_MAX_BYTES];
         size_t n = strcspn(s, "|");
         snprintf(one, sizeof one, "%.*s", (int)n, s);
-        expand(one, b->prefix, layer, name);
+        expand(one, b->m->wrapper, b->prefix, layer, name);
         t = ckpt_find(b->m->ckpt, name);
         s += n + (s[n] == '|');
     }
     if (!t && pattern && strchr(pattern, '|')) {
         char one[NAME_MAX_BYTES];
         snprintf(one, sizeof one, "%.*s", (int)strcspn(pattern, "|"), pattern);
-        expand(one, b->prefix, layer, name);
+        expand(one, b->m->wrapper, b->prefix, layer, name);
     }
     return t;
 }
@@ -305,15 +332,36 @@ static enum status bind_rules(struct binder *b, struct error *err)
     return STATUS_OK;
 }
 
+/* Something that a training script saved with the weights, and that is none of them. */
+static bool is_beside(const struct model *m, const struct ckpt_tensor *t)
+{
+    const char *name = t->t->name, *first = name;
+    if (strncmp(m->ckpt->format, "torch", 5) != 0) return false;
+    if (strncmp(name, m->wrapper, strlen(m->wrapper)) != 0) return true;
+    for (const char *const *b = beside; *b; b++)
+        if (strncmp(first, *b, strlen(*b)) == 0 && strchr(first, '.')) return true;
+    return false;
+}
+
 static enum status check_all_seen(const struct binder *b, struct error *err)
 {
     const struct checkpoint *c = b->m->ckpt;
-    size_t n_left = 0;
-    const struct ckpt_tensor *first = NULL;
+    size_t n_left = 0, n_beside = 0;
+    const struct ckpt_tensor *first = NULL, *first_beside = NULL;
     for (size_t i = 0; i < c->n_tensors; i++) {
+        const struct ckpt_tensor *t = &c->tensors[i];
         if (b->seen[i]) continue;
-        if (!first) first = &c->tensors[i];
-        n_left++;
+        if (is_beside(b->m, t)) {
+            if (n_beside++ == 0) first_beside = t;
+        } else if (n_left++ == 0) {
+            first = t;
+        }
+    }
+    if (n_beside > 0) {
+        b->m->n_dropped += n_beside;
+        warnings_add(b->warn, "tensors-beside-dropped",
+                     "%zu tensor%s saved beside the weights left out, such as '%s'", n_beside,
+                     n_beside > 1 ? "s are" : " is", first_beside->t->name);
     }
     if (!first) return STATUS_OK;
     char more[48] = "", shape[192];
@@ -340,7 +388,8 @@ static void set_bias_flags(struct model *m)
 enum status bind_tensors(struct model *m, struct warnings *warn, struct error *err)
 {
     struct binder b = {.m = m, .warn = warn};
-    b.prefix = bind_prefix(m->ckpt, m->arch);
+    b.prefix = m->is_gguf ? NULL : bind_prefix(m->ckpt, m->arch, &m->wrapper);
+    if (m->is_gguf) m->wrapper = "";
     if (!b.prefix) b.prefix = m->arch->prefixes[0];
     /* a tensor is bound once at most: names of different rules and layers differ */
     m->weights = arena_array(&m->mem, m->ckpt->n_tensors, sizeof *m->weights);
@@ -412,31 +461,41 @@ static void unbind(struct model *m, size_t i)
         if (m->fills[k].before > i) m->fills[k].before--;
 }
 
+/* A copy of the embedding? A shared storage is proof, whatever the config says. Equal numbers count unless it says that they are two
+ * matrices; a GGUF without the word is not tied. */
+static enum status is_copy(const struct model *m, const struct ckpt_tensor *output,
+                           const struct ckpt_tensor *embd, enum tie tie, bool *same, struct error *err)
+{
+    *same = ckpt_same_bytes(output, embd);
+    if (*same || tie == TIE_NO || (m->is_gguf && tie == TIE_UNSAID)) return STATUS_OK;
+    return same_values(output, embd, same, err);
+}
+
 static enum status output_present(struct model *m, size_t i_output, enum tie tie, struct warnings *warn,
                                   struct error *err)
 {
-    m->hp.tied = false;
-    if (tie != TIE_YES) return STATUS_OK;
     size_t i_embd = find_role(m, ROLE_TOKEN_EMBD);
     bool same = false, same_type = false;
     const struct ckpt_tensor *output = m->weights[i_output].t;
     const struct tensor_rule *rule = m->weights[i_output].rule;
+    m->hp.tied = false;
     if (i_embd < m->n_weights) {
-        TRY(same_values(output, m->weights[i_embd].t, &same, err));
+        TRY(is_copy(m, output, m->weights[i_embd].t, tie, &same, err));
         same_type = output->t->dtype == m->weights[i_embd].t->t->dtype;
     }
     const char *name = output->t->name;
     /* the copy that a runtime insists on; after quantization it may be of another type, and runtimes use it */
     bool expected = m->is_gguf && rule->fill == FILL_EMBEDDING;
     if (!same) {
-        if (!expected || same_type)
+        if (tie == TIE_YES && (!expected || same_type))
             warnings_add(warn, "tied-head-differs",
                          "tensor '%s' differs from the embedding although the config ties them: both are kept",
                          name);
         return STATUS_OK;
     }
     if (!expected)
-        warnings_note(warn, "tied-head-dropped", "tensor '%s' equals the embedding and is stored once", name);
+        warnings_note(warn, "tied-head-dropped", "tensor '%s' %s the embedding and is stored once", name,
+                      ckpt_same_bytes(output, m->weights[i_embd].t) ? "is" : "equals");
     m->hp.tied = m->tie_dropped = true;
     unbind(m, i_output);
     return fill_output(m, rule, i_output, err);
@@ -445,7 +504,7 @@ static enum status output_present(struct model *m, size_t i_output, enum tie tie
 static enum status output_absent(struct model *m, enum tie tie, struct warnings *warn, struct error *err)
 {
     m->hp.tied = true;
-    if (tie != TIE_NO) return STATUS_OK;
+    if (tie == TIE_YES || (m->is_gguf && tie == TIE_UNSAID)) return STATUS_OK;
     if (m->is_gguf)
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, "output.weight",
                         "expected since lathe.tied_embeddings is false, not found");

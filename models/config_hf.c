@@ -341,7 +341,7 @@ static enum status read_tie(struct config_reader *r, enum tie *tie, struct error
     if (v && !json_is(v, JTYPE_BOOL))
         return config_error(r, err, STATUS_FORMAT, "tie_word_embeddings", "expected true or false, found %s",
                             config_show(v, text));
-    *tie = (v ? json_is_true(v) : r->arch->tied_by_default) ? TIE_YES : TIE_NO;
+    *tie = (v ? json_is_true(v) : r->arch->tied_by_default) ? TIE_YES : v ? TIE_NO : TIE_UNSAID;
     return STATUS_OK;
 }
 

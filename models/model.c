@@ -23,16 +23,30 @@ static enum status detect_gguf(const struct container *c, const struct arch **ar
     return STATUS_OK;
 }
 
+/* Of the families whose tensors are there, the one that asks for most: cousins share names and differ in what they add. */
 static const struct arch *detect_by_tensors(const struct checkpoint *ckpt)
 {
-    for (const struct arch *const *a = arch_list; *a; a++)
-        if (bind_prefix(ckpt, *a)) return *a;
-    return NULL;
+    const struct arch *best = NULL;
+    size_t n_best = 0;
+    for (const struct arch *const *a = arch_list; *a; a++) {
+        const char *wrapper;
+        size_t n = 0;
+        if (!bind_prefix(ckpt, *a, &wrapper)) continue;
+        while ((*a)->detect_tensors[n]) n++;
+        if (n > n_best) best = *a, n_best = n;
+    }
+    return best;
 }
 
 static const char *config_architecture(const struct json *config)
 {
     return config ? json_string(json_first(json_get(json_root(config), "architectures"))) : NULL;
+}
+
+static bool config_names_nothing(const struct json *config)
+{
+    const struct jvalue *type = config ? json_get(json_root(config), "model_type") : NULL;
+    return !config_architecture(config) && (!type || json_is(type, JTYPE_NULL));
 }
 
 /* A model type decides: an architecture that belongs to another family than the model type is no known family. Tensor names are asked
@@ -189,6 +203,9 @@ static enum status bind_hf(struct model *m, const struct model_options *opt, enu
     TRY(load_config(m, opt, err));
     detect_hf(m->ckpt, m->config, &m->arch, &m->detected_by);
     if (!m->arch) return error_unknown_hf(m, err);
+    if (config_names_nothing(m->config))
+        warnings_note(warn, "family-from-tensors", "config.json names no family: %s, from the %s",
+                      m->arch->family, m->detected_by);
     m->dialect = &m->arch->source;
     return config_read_hf(m->arch, m->config, &m->hp, tie, &m->mem, warn, err);
 }

@@ -12,6 +12,7 @@
  * embedding that it is said to equal.
  * Warnings: config-key-unused, config-keys-differ (two spellings of one key), rope-blocks-differ, rope-theta-differs, rope-types-differ,
  * tied-head-dropped (equal to the embedding), tied-head-differs (both kept), lm-head-missing (taken as tied), task-head-dropped,
+ * tensors-beside-dropped (an optimizer's, say, in a PyTorch file), family-from-tensors (a note),
  * vocab-size-differs (GGUF); from model_put_hparams: runtime-ignores-activation, rope-value-rounded (a float does not hold it).
  */
 #ifndef LATHE_MODEL_H
@@ -42,6 +43,7 @@ struct model {
     const struct dialect *dialect;
     struct json *config;     /* config.json; NULL for GGUF */
     const char *detected_by; /* how the family was recognised, for people */
+    const char *wrapper;     /* what stands before every source name: "state_dict.", "module.", ..., usually "" */
     const char *name;        /* general.name, config _name_or_path's last part, or the folder's name; may be NULL */
     struct weight *weights;  /* all bound tensors, in rule order, layers ascending */
     size_t n_weights;

@@ -253,7 +253,7 @@ static void test_gpt2_old_files(void **state)
     fixture_add(&f, "h.1.attn.bias", 4, (int64_t[]){1, 1, 64, 64})->dtype = DTYPE_U8;
     fixture_add(&f, "h.1.attn.masked_bias", 0, NULL);
     struct model *m = open_good(&f);
-    WARNED(NULL);
+    WARNED("family-from-tensors", NULL);
     assert_int_equal(m->n_dropped, 3);
     assert_int_equal(m->hp.n_ff, 128);
     assert_string_equal(m->detected_by, "names of tensors");
