@@ -79,5 +79,7 @@ void jw_uint(struct jwriter *w, const char *key, uint64_t value);
 void jw_double(struct jwriter *w, const char *key, double value);
 void jw_bool(struct jwriter *w, const char *key, bool value);
 void jw_null(struct jwriter *w, const char *key);
+/* JSON text as it is: of json_print, say */
+void jw_raw(struct jwriter *w, const char *key, const char *text);
 
 #endif

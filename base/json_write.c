@@ -156,3 +156,9 @@ void jw_null(struct jwriter *w, const char *key)
     begin_value(w, key);
     buf_puts(w->out, "null");
 }
+
+void jw_raw(struct jwriter *w, const char *key, const char *text)
+{
+    begin_value(w, key);
+    buf_puts(w->out, text);
+}

@@ -110,7 +110,6 @@ static enum status plan_model(struct conversion *c, struct error *err)
     struct model_plan_options options = {
         .quantize = o->quantize ? &quantize : NULL,
         .receipt = (enum receipt_level)o->receipt,
-        .config_path = o->config,
         .rope_context = o->rope_context == ROPE_CONTEXT_NOT_GIVEN ? 0 : o->rope_context,
     };
     return model_plan(&c->plan, c->model, &options, &c->warn, err);

@@ -241,7 +241,7 @@ static enum status add_dropped(struct builder *b, struct error *err)
 static enum status put_tokenizer(struct builder *b, struct warnings *warn, struct error *err)
 {
     struct tokenizer *t;
-    TRY(tokenizer_load(&t, b->m->ckpt->dir, b->m->hp.n_vocab, warn, err));
+    TRY(tokenizer_load(&t, b->m->ckpt->tokenizer_dir, b->m->hp.n_vocab, warn, err));
     tokenizer_put(t, &b->plan->out);
     tokenizer_free(t);
     return STATUS_OK;
@@ -305,6 +305,6 @@ enum status model_plan(struct plan *p, const struct model *m, const struct model
     TRY(add_dropped(&b, err));
     warn_types(&b, warn);
     TRY(put_metadata(&b, warn, err));
-    TRY(receipt_put(p, m, opt->receipt, opt->config_path, err));
+    TRY(receipt_put(p, m, opt->receipt, err));
     return opt->quantize ? plan_quantize(p, opt->quantize, warn, err) : STATUS_OK;
 }

@@ -9,7 +9,6 @@
 struct model_plan_options {
     const struct plan_quantize_options *quantize; /* NULL: every matrix keeps its type, as far as GGUF has it */
     enum receipt_level receipt;
-    const char *config_path; /* as given to model_open */
     int64_t rope_context;    /* > 0: RoPE that depends on the length is fixed as it is for a context of this many positions */
 };
 /* Tensors and metadata; plan_layout is left to the caller. m is not a GGUF and outlives the plan. */

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/file.h"
+#include "formats/joined.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,20 @@ static size_t file_number(const struct checkpoint *c, const struct container *fi
     return i;
 }
 
+/* The file, or the files whose parts follow each other along a dimension (copies are not told). */
+static void put_place(struct jwriter *w, const struct checkpoint *c, const struct ckpt_tensor *t)
+{
+    if (!container_is_joined(t->container)) {
+        jw_uint(w, "file", file_number(c, t->container));
+        return;
+    }
+    const struct joint *j = joined_joint(t->container, (size_t)(t->t - t->container->tensors));
+    jw_uint(w, "file", file_number(c, j->parts[0].container));
+    if (j->n_parts == 1) return;
+    jw_uint(w, "parts", j->n_parts);
+    jw_int(w, "dim", j->dim);
+}
+
 static void put_source(struct jwriter *w, const struct checkpoint *c, const struct ckpt_tensor *t)
 {
     jw_string(w, "name", t->t->name);
@@ -69,7 +84,7 @@ static void put_source(struct jwriter *w, const struct checkpoint *c, const stru
     jw_begin_array(w, "shape");
     for (int d = 0; d < t->t->n_dims; d++) jw_int(w, NULL, t->t->shape[d]);
     jw_end_array(w);
-    jw_uint(w, "file", file_number(c, t->container));
+    put_place(w, c, t);
 }
 
 static void put_output(struct jwriter *w, const struct checkpoint *c, const struct plan_tensor *t)
@@ -170,27 +185,28 @@ static enum status put_file(struct plan *p, const char *name, const char *path, 
     return st;
 }
 
-static enum status put_files(struct plan *p, const struct checkpoint *c, const char *config_path,
-                             struct error *err)
+/* The configuration first, under its own kind's name wherever it was. */
+static enum status put_files(struct plan *p, const struct model *m, struct error *err)
 {
-    const char *config = config_path ? config_path : path_join(&p->mem, c->dir, "config.json");
-    if (!config) return error_nomem(err, strlen(c->dir));
-    if (file_exists(config)) TRY(put_file(p, "config.json", config, err));
+    const struct checkpoint *c = m->ckpt;
+    const char *config_name = m->from_params ? "params.json" : "config.json";
+    if (m->config_path) TRY(put_file(p, config_name, m->config_path, err));
     for (size_t i = 0; i < sizeof file_names / sizeof file_names[0]; i++) {
-        const char *path = path_join(&p->mem, c->dir, file_names[i]);
+        if (strcmp(file_names[i], config_name) == 0) continue;
+        bool tokenizer = strcmp(file_names[i], "tokenizer.model") == 0;
+        const char *path = path_join(&p->mem, tokenizer ? c->tokenizer_dir : c->dir, file_names[i]);
         if (!path) return error_nomem(err, strlen(c->dir));
         if (file_exists(path)) TRY(put_file(p, file_names[i], path, err));
     }
     return STATUS_OK;
 }
 
-enum status receipt_put(struct plan *p, const struct model *m, enum receipt_level level,
-                        const char *config_path, struct error *err)
+enum status receipt_put(struct plan *p, const struct model *m, enum receipt_level level, struct error *err)
 {
     if (level == RECEIPT_NONE) return STATUS_OK;
     gguf_put_u32(&p->out, key_version, RECEIPT_VERSION);
     gguf_put_string(&p->out, key_level, level == RECEIPT_FULL ? "full" : "lean");
     TRY(put_tensors(p, m->ckpt, err));
     TRY(put_digest_room(p, err));
-    return level == RECEIPT_FULL ? put_files(p, m->ckpt, config_path, err) : STATUS_OK;
+    return level == RECEIPT_FULL ? put_files(p, m, err) : STATUS_OK;
 }

@@ -15,10 +15,9 @@
 enum receipt_level { RECEIPT_NONE, RECEIPT_LEAN, RECEIPT_FULL };
 enum { RECEIPT_VERSION = 1 };
 
-/* After all plan_add and plan_drop. RECEIPT_NONE puts nothing. RECEIPT_FULL reads config.json (or config_path) and the tokenizer files of the
- * model's folder. */
-enum status receipt_put(struct plan *p, const struct model *m, enum receipt_level level,
-                        const char *config_path, struct error *err);
+/* After all plan_add and plan_drop. RECEIPT_NONE puts nothing. RECEIPT_FULL reads the model's configuration and the tokenizer files of its
+ * folder. */
+enum status receipt_put(struct plan *p, const struct model *m, enum receipt_level level, struct error *err);
 /* Nothing when the plan has no receipt. */
 void receipt_patch(struct plan *p);
 /* true for a key of a receipt */

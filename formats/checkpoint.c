@@ -1,9 +1,12 @@
 #include "formats/checkpoint.h"
 
+#include "formats/meta_folder.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_MAX_BYTES = 64 << 20, SHARDS_MAX = 99999 };
+enum { INDEX_MAX_BYTES = 64 << 20, PARAMS_MAX_BYTES = 1 << 20, SHARDS_MAX = 99999 };
 
 /* Indexes in order of preference. */
 static const char *const index_names[] = {"model.safetensors.index.json", "pytorch_model.bin.index.json"};
@@ -73,25 +76,29 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static enum status add_container(struct checkpoint *c, struct container *f, struct error *err)
+{
+    for (size_t j = 0; j < f->n_tensors; j++) {
+        size_t other;
+        c->tensors[c->n_tensors] = (struct ckpt_tensor){&f->tensors[j], f};
+        enum status st = strmap_add(&c->by_name, f->tensors[j].name, c->n_tensors, &other, err);
+        if (st == STATUS_EXISTS)
+            return error_at(err, STATUS_MISMATCH, f->file.path, f->tensors[j].name,
+                            "another shard has it too: %s", c->tensors[other].container->file.path);
+        TRY(st);
+        c->n_tensors++;
+    }
+    return STATUS_OK;
+}
+
 static enum status add_tensors(struct checkpoint *c, struct error *err)
 {
-    size_t total = 0, k = 0;
-    for (size_t i = 0; i < c->n_files; i++) total += c->files[i]->n_tensors;
+    size_t total = c->joined ? c->joined->n_tensors : 0;
+    for (size_t i = 0; i < c->n_files && !c->joined; i++) total += c->files[i]->n_tensors;
     c->tensors = arena_array(&c->mem, total, sizeof *c->tensors);
     if (!c->tensors) return error_nomem(err, total * sizeof *c->tensors);
-    for (size_t i = 0; i < c->n_files; i++) {
-        struct container *f = c->files[i];
-        for (size_t j = 0; j < f->n_tensors; j++, k++) {
-            size_t other;
-            c->tensors[k] = (struct ckpt_tensor){&f->tensors[j], f};
-            enum status st = strmap_add(&c->by_name, f->tensors[j].name, k, &other, err);
-            if (st == STATUS_EXISTS)
-                return error_at(err, STATUS_MISMATCH, f->file.path, f->tensors[j].name,
-                                "another shard has it too: %s", c->tensors[other].container->file.path);
-            TRY(st);
-        }
-    }
-    c->n_tensors = total;
+    if (c->joined) return add_container(c, c->joined, err);
+    for (size_t i = 0; i < c->n_files; i++) TRY(add_container(c, c->files[i], err));
     return STATUS_OK;
 }
 
@@ -110,7 +117,7 @@ static enum status add_file(struct checkpoint *c, struct container *f, struct er
 }
 
 /* Opens `names` of c->dir, sorted; `set` is what they belong to, for messages. */
-static enum status open_files(struct checkpoint *c, struct names *names, const char *set, struct error *err)
+static enum status open_names(struct checkpoint *c, struct names *names, const char *set, struct error *err)
 {
     qsort(names->items, names->count, sizeof *names->items, by_bytes);
     c->files = arena_array(&c->mem, names->count, sizeof *c->files);
@@ -122,6 +129,12 @@ static enum status open_files(struct checkpoint *c, struct names *names, const c
         TRY(st);
         TRY(add_file(c, f, err));
     }
+    return STATUS_OK;
+}
+
+static enum status open_files(struct checkpoint *c, struct names *names, const char *set, struct error *err)
+{
+    TRY(open_names(c, names, set, err));
     return add_tensors(c, err);
 }
 
@@ -295,6 +308,60 @@ static bool same_set(const char *a, const struct part *pa, const char *b, const 
     return pa->n == pb->n && pa->stem == pb->stem && memcmp(a, b, pa->stem) == 0;
 }
 
+/* ---- Meta's shards ---- */
+
+static enum status load_params(struct checkpoint *c, struct error *err)
+{
+    char *path = path_join(&c->mem, c->dir, "params.json");
+    if (!path) return error_nomem(err, strlen(c->dir));
+    return file_exists(path) ? json_load(&c->params, path, PARAMS_MAX_BYTES, err) : STATUS_OK;
+}
+
+/* LLaMA 1 and 2 have one tokenizer for all sizes, in the folder above theirs. */
+static enum status find_tokenizer(struct checkpoint *c, struct error *err)
+{
+    static const char name[] = "tokenizer.model";
+    char *own = path_join(&c->mem, c->dir, name), *up = path_join(&c->mem, c->dir, "..");
+    char *above = up ? path_join(&c->mem, up, name) : NULL;
+    if (!own || !above) return error_nomem(err, strlen(c->dir));
+    if (!file_exists(own) && file_exists(above)) c->tokenizer_dir = up;
+    return STATUS_OK;
+}
+
+static enum status open_meta(struct checkpoint *c, struct names *shards, struct error *err)
+{
+    size_t n_beside;
+    for (size_t i = 0; i < shards->count; i++) {
+        unsigned number;
+        char name[32];
+        if (meta_is_shard(shards->items[i], &number) && number == i) continue;
+        snprintf(name, sizeof name, "consolidated.%02zu.pth", i);
+        return missing_shard(c->path, arena_strndup(&c->mem, name, strlen(name)), err);
+    }
+    TRY(load_params(c, err));
+    TRY(find_tokenizer(c, err));
+    TRY(open_names(c, shards, c->path, err));
+    TRY(meta_join(c, &n_beside, err));
+    if (n_beside > 0)
+        TRY(add_note(c, arena_printf(&c->mem, "%zu tensors beside the model's are passed over", n_beside), err));
+    c->format = "meta";
+    return add_tensors(c, err);
+}
+
+/* The folder's consolidated.NN.pth; *found tells whether there are any. */
+static enum status try_meta(struct checkpoint *c, char **names, size_t n, bool *found, struct error *err)
+{
+    struct names shards = {0};
+    enum status st = STATUS_OK;
+    unsigned number;
+    for (size_t i = 0; i < n && st == STATUS_OK; i++)
+        if (meta_is_shard(names[i], &number)) st = names_add(&shards, names[i], err);
+    *found = shards.count > 0;
+    if (st == STATUS_OK && *found) st = open_meta(c, &shards, err);
+    free(shards.items);
+    return st;
+}
+
 /* ---- folders ---- */
 
 static bool wanted_suffix(const char *name, size_t search)
@@ -415,9 +482,12 @@ static enum status open_dir(struct checkpoint *c, struct error *err)
                 return note_other_formats(c, search_of(c->format), names, n, err);
             }
         }
+        bool any = false;
+        if (strcmp(searches[s].format, "torch-zip") == 0) TRY(try_meta(c, names, n, &any, err));
+        if (any) return note_other_formats(c, s, names, n, err);
         struct names found = {0};
         enum status st = find_weights(c, s, names, n, &found, err);
-        bool any = found.count > 0;
+        any = found.count > 0;
         if (st == STATUS_OK && any) st = open_found(c, s, &found, err);
         free(found.items);
         if (st != STATUS_OK) return st;
@@ -475,6 +545,13 @@ static enum status open_file(struct checkpoint *c, struct error *err)
     }
     TRY(find_index(c, name, &yes, err));
     if (yes) return open_index(c, err);
+    unsigned number;
+    if (meta_is_shard(name, &number)) {
+        char **names;
+        size_t n;
+        TRY(dir_list(c->dir, &c->mem, &names, &n, err));
+        return try_meta(c, names, n, &yes, err);
+    }
     if (!parse_part(name, &p)) return open_single(c, err);
     struct names files = {0};
     enum status st = set_names(c, name, &p, &files, err);
@@ -498,6 +575,7 @@ static enum status set_paths(struct checkpoint *c, const char *path, bool is_dir
         while (k > 1 && path[k - 1] == '/') k--;
         c->dir = k == 0 ? arena_strndup(&c->mem, ".", 1) : arena_strndup(&c->mem, path, k);
     }
+    c->tokenizer_dir = c->dir;
     return c->path && c->dir ? STATUS_OK : error_nomem(err, n);
 }
 
@@ -521,8 +599,10 @@ enum status ckpt_open(struct checkpoint **out, const char *path, struct error *e
 void ckpt_close(struct checkpoint *c)
 {
     if (!c) return;
+    container_close(c->joined);
     for (size_t i = 0; i < c->n_files; i++) container_close(c->files[i]);
     json_free(c->index);
+    json_free(c->params);
     strmap_clear(&c->by_name);
     arena_clear(&c->mem);
     free(c);

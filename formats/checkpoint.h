@@ -8,7 +8,7 @@
  *
  * Resolution, by content:
  *   folder: model.safetensors.index.json, or the safetensors files in it; else pytorch_model.bin.index.json, or *.bin / *.pth torch files;
- *           else a single .gguf. A folder holding both safetensors and torch weights uses safetensors (said in `notes`).
+ *           else Meta's consolidated.NN.pth, whose parts are joined (meta_folder.h); else a single .gguf. A folder holding both safetensors and torch weights uses safetensors (said in `notes`).
  *           Files that are never weights (training_args.bin, optimizer.pt, rng_state*, scheduler.pt, ...) are not opened.
  *   index:  that set of shards.
  *   file:   the container; if it is one shard of a set (its folder holds an index that names it, or NAME-00001-of-000NN), the whole set.
@@ -32,12 +32,15 @@ struct checkpoint {
     size_t n_files;
     struct ckpt_tensor *tensors; /* all files in order of their names, file order inside */
     size_t n_tensors;
-    const char *format; /* name of the containers' format; all files have the same */
+    const char *format; /* name of the containers' format, which all files have; "meta" for a Meta folder */
     struct string_notes {
         const char **items;
         size_t count;
     } notes; /* remarks for the user about what was chosen or passed over */
     struct json *index; /* or NULL */
+    struct json *params;      /* params.json of a Meta folder, or NULL */
+    struct container *joined; /* the tensors of a Meta folder, whose parts are in `files`; else NULL */
+    const char *tokenizer_dir; /* where tokenizer files are looked for: dir; of a Meta folder the one above where only that has them */
     struct strmap by_name;
     struct arena mem;
 };

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_BYTES_MAX = 16 << 20 };
-
 static void count_sizes(struct subject *s)
 {
     for (size_t i = 0; i < s->ckpt->n_files; i++) s->size_bytes += s->ckpt->files[i]->file.size_bytes;
@@ -14,16 +12,18 @@ static void count_sizes(struct subject *s)
     }
 }
 
-static enum status load_config(struct subject *s, struct error *err)
+/* Only for what is shown: a folder without one is still listed. */
+static enum status load_config(struct subject *s, bool *from_params, struct error *err)
 {
+    *from_params = false;
     if (ckpt_gguf(s->ckpt)) return STATUS_OK;
+    struct warnings ignored = {0}; /* opening the model tells them */
     struct arena a = {0};
-    const char *path = path_join(&a, s->ckpt->dir, "config.json");
-    enum status st = !path               ? error_nomem(err, 0)
-                     : file_exists(path) ? json_load(&s->config, path, CONFIG_BYTES_MAX, err)
-                                         : STATUS_OK;
+    const char *path;
+    enum status st = model_load_config(&s->config, &path, from_params, s->ckpt, NULL, &a, &ignored, err);
+    warnings_clear(&ignored);
     arena_clear(&a);
-    return st;
+    return st == STATUS_NOTFOUND ? STATUS_OK : st;
 }
 
 enum status subject_open(struct subject *s, const char *path, struct error *err)
@@ -33,8 +33,10 @@ enum status subject_open(struct subject *s, const char *path, struct error *err)
     enum status st;
     TRY(ckpt_open(&s->ckpt, path, err));
     count_sizes(s);
-    TRY_OUT(load_config(s, err));
+    bool from_params;
+    TRY_OUT(load_config(s, &from_params, err));
     TRY_OUT(model_detect(s->ckpt, s->config, &s->arch, &s->why, err));
+    if (from_params && s->arch) s->why = "params.json";
     if (s->arch) {
         /* The model takes over a checkpoint of its own: this one stays for the listings whatever becomes of the model. */
         struct model_options opt = {0};

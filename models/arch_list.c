@@ -10,6 +10,7 @@ extern const struct arch arch_gptj;
 extern const struct arch arch_gptneo;
 extern const struct arch arch_gptneox;
 extern const struct arch arch_llama;
+extern const struct arch arch_llama_meta;
 
 const struct arch *const arch_list[] = {
     &arch_gpt1,
@@ -19,6 +20,7 @@ const struct arch *const arch_list[] = {
     &arch_gptneox,
     &arch_bigcode,
     &arch_llama,
+    &arch_llama_meta,
     NULL,
 };
 

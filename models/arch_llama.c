@@ -83,6 +83,30 @@ static const struct tensor_rule rules[] = {
     {0},
 };
 
+/* Meta's own names: rows of a rotated head are pairs, as in a GGUF. */
+static const struct tensor_rule meta_rules[] = {
+    RULE_WEIGHT("tok_embeddings", "token_embd", ROLE_TOKEN_EMBD, "V,E"),
+#define IN "layers.{i}."
+#define OUT "blk.{i}."
+    RULE_WEIGHT(IN "attention_norm", OUT "attn_norm", ROLE_ATTN_NORM, "E"),
+    RULE_WEIGHT(IN "attention.wq", OUT "attn_q", ROLE_ATTN_Q, "H*D,E"),
+    RULE_WEIGHT(IN "attention.wk", OUT "attn_k", ROLE_ATTN_K, "K*D,E"),
+    RULE_WEIGHT(IN "attention.wv", OUT "attn_v", ROLE_ATTN_V, "K*D,E"),
+    RULE_WEIGHT(IN "attention.wo", OUT "attn_output", ROLE_ATTN_OUTPUT, "E,H*D"),
+    RULE_WEIGHT(IN "ffn_norm", OUT "ffn_norm", ROLE_FFN_NORM, "E"),
+    RULE_WEIGHT(IN "feed_forward.w1", OUT "ffn_gate", ROLE_FFN_GATE, "F,E"),
+    RULE_WEIGHT(IN "feed_forward.w3", OUT "ffn_up", ROLE_FFN_UP, "F,E"),
+    RULE_WEIGHT(IN "feed_forward.w2", OUT "ffn_down", ROLE_FFN_DOWN, "E,F"),
+    /* frequencies: not what rope_freqs.weight of a GGUF is, which divides them */
+    RULE_DROPPED(IN "attention.inner_attention.rope.freqs", "D/2"),
+#undef OUT
+#undef IN
+    RULE_DROPPED("rope.freqs", "D/2"),
+    RULE_WEIGHT("norm", "output_norm", ROLE_OUTPUT_NORM, "E"),
+    RULE_WEIGHT("output", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL),
+    {0},
+};
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     if (hp->n_head_kv == 0) hp->n_head_kv = hp->n_head;
@@ -123,6 +147,29 @@ const struct arch arch_llama = {
     .detect_tensors = (const char *const[]){"{p}embed_tokens.weight", "{p}layers.0.self_attn.q_proj.weight",
                                             "{p}layers.0.mlp.gate_proj.weight", NULL},
     .source = {.conv1d = false, .rope_style = ROPE_HALVES},
+    .gguf = {.conv1d = false, .rope_style = ROPE_PAIRS},
+    .derive = derive,
+    .embed = block_embed,
+    .layer = block_pre_norm,
+    .head = block_head,
+};
+
+/* The same family as Meta ships it; configurations come through models/meta_params.h. */
+const struct arch arch_llama_meta = {
+    .family = "llama",
+    .gguf_arch = "llama",
+    .model_types = (const char *const[]){NULL},
+    .architectures = (const char *const[]){NULL},
+    .prefixes = (const char *const[]){"", NULL},
+    .keys = keys,
+    .fixed = fixed,
+    .ignored = ignored,
+    .rules = meta_rules,
+    .tied_by_default = false,
+    .uses_rope = true,
+    .detect_tensors = (const char *const[]){"tok_embeddings.weight", "layers.0.attention.wq.weight",
+                                            "layers.0.feed_forward.w1.weight", NULL},
+    .source = {.conv1d = false, .rope_style = ROPE_PAIRS},
     .gguf = {.conv1d = false, .rope_style = ROPE_PAIRS},
     .derive = derive,
     .embed = block_embed,

@@ -1,6 +1,7 @@
 #include "models/model.h"
 
 #include "models/bind.h"
+#include "models/meta_params.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -43,6 +44,16 @@ static const char *config_architecture(const struct json *config)
     return config ? json_string(json_first(json_get(json_root(config), "architectures"))) : NULL;
 }
 
+/* One family may come in several layouts: the one whose tensors are there. */
+static const struct arch *choose_layout(const struct checkpoint *ckpt, const struct arch *arch)
+{
+    const char *wrapper;
+    if (!arch || bind_prefix(ckpt, arch, &wrapper)) return arch;
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (strcmp((*a)->family, arch->family) == 0 && bind_prefix(ckpt, *a, &wrapper)) return *a;
+    return arch;
+}
+
 static bool config_names_nothing(const struct json *config)
 {
     const struct jvalue *type = config ? json_get(json_root(config), "model_type") : NULL;
@@ -68,6 +79,7 @@ static void detect_hf(const struct checkpoint *ckpt, const struct json *config, 
         *why = "names of tensors";
         *arch = detect_by_tensors(ckpt);
     }
+    *arch = choose_layout(ckpt, *arch);
 }
 
 enum status model_detect(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch,
@@ -126,19 +138,46 @@ static enum status error_unknown_hf(const struct model *m, struct error *err)
 
 /* --- opening --- */
 
-static enum status load_config(struct model *m, const struct model_options *opt, struct error *err)
+/* A Meta folder is described by params.json, whatever else lies beside it. */
+static enum status config_file(const struct checkpoint *ckpt, struct arena *mem, const char **path,
+                               struct error *err)
 {
-    const char *path =
-        opt && opt->config_path ? opt->config_path : path_join(&m->mem, m->ckpt->dir, "config.json");
-    if (!path) return error_nomem(err, strlen(m->ckpt->dir) + 16);
-    if (!(opt && opt->config_path) && !file_exists(path)) {
-        error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL,
-                 "expected a config.json beside the weights, not found");
-        return error_hint(err, "--config FILE names one that is elsewhere");
+    static const char *const names[] = {"params.json", "config.json", "params.json"};
+    bool is_meta = strcmp(ckpt->format, "meta") == 0;
+    for (int i = is_meta ? 0 : 1; i < 3; i++) {
+        *path = path_join(mem, ckpt->dir, names[i]);
+        if (!*path) return error_nomem(err, strlen(ckpt->dir) + 16);
+        if (file_exists(*path)) return STATUS_OK;
     }
-    TRY(json_load(&m->config, path, CONFIG_BYTES_MAX, err));
-    if (json_is(json_root(m->config), JTYPE_OBJECT)) return STATUS_OK;
-    return error_at(err, STATUS_FORMAT, path, NULL, "expected an object of configuration keys");
+    error_at(err, STATUS_NOTFOUND, ckpt->path, NULL, "expected a %s beside the weights, not found",
+             is_meta ? "params.json" : "config.json");
+    return error_hint(err, "--config FILE names one that is elsewhere");
+}
+
+enum status model_load_config(struct json **out, const char **path, bool *from_params,
+                              const struct checkpoint *ckpt, const char *config_path, struct arena *mem,
+                              struct warnings *warn, struct error *err)
+{
+    *out = NULL;
+    *from_params = false;
+    if (config_path)
+        *path = config_path;
+    else
+        TRY(config_file(ckpt, mem, path, err));
+    TRY(json_load(out, *path, CONFIG_BYTES_MAX, err));
+    enum status st = STATUS_OK;
+    if (!json_is(json_root(*out), JTYPE_OBJECT)) {
+        st = error_at(err, STATUS_FORMAT, *path, NULL, "expected an object of configuration keys");
+    } else if (meta_is_params(*out)) {
+        struct json *params = *out;
+        *from_params = true;
+        st = meta_config(out, params, ckpt, warn, err);
+        json_free(params);
+    }
+    if (st == STATUS_OK) return STATUS_OK;
+    json_free(*out);
+    *out = NULL;
+    return st;
 }
 
 /* Last part of a path or repository name, without trailing slashes; NULL for "", "." and "..". */
@@ -200,8 +239,10 @@ static enum status bind_gguf(struct model *m, const struct container *c, enum ti
 static enum status bind_hf(struct model *m, const struct model_options *opt, enum tie *tie,
                            struct warnings *warn, struct error *err)
 {
-    TRY(load_config(m, opt, err));
+    TRY(model_load_config(&m->config, &m->config_path, &m->from_params, m->ckpt, opt ? opt->config_path : NULL,
+                          &m->mem, warn, err));
     detect_hf(m->ckpt, m->config, &m->arch, &m->detected_by);
+    if (m->from_params) m->detected_by = "params.json";
     if (!m->arch) return error_unknown_hf(m, err);
     if (config_names_nothing(m->config))
         warnings_note(warn, "family-from-tensors", "config.json names no family: %s, from the %s",

@@ -33,7 +33,7 @@ struct model_fill {
     size_t before; /* its place in the order of the rules: before weights[before] */
 };
 struct model_options {
-    const char *config_path; /* config.json to use instead of the folder's own; NULL: the folder's */
+    const char *config_path; /* config.json or params.json to use instead of the folder's own; NULL: the folder's */
 };
 struct model {
     struct checkpoint *ckpt;
@@ -41,7 +41,9 @@ struct model {
     struct hparams hp;
     bool is_gguf;            /* layout: arch->gguf or arch->source */
     const struct dialect *dialect;
-    struct json *config;     /* config.json; NULL for GGUF */
+    struct json *config;     /* config.json, or params.json told as one; NULL for GGUF */
+    const char *config_path; /* the file it is from */
+    bool from_params;        /* that is a params.json */
     const char *detected_by; /* how the family was recognised, for people */
     const char *wrapper;     /* what stands before every source name: "state_dict.", "module.", ..., usually "" */
     const char *name;        /* general.name, config _name_or_path's last part, or the folder's name; may be NULL */
@@ -67,6 +69,11 @@ const struct weight *model_weight(const struct model *m, enum role role, int64_t
  * llama.cpp has no key for under "lathe.") into w, from hp. What the target runtime would ignore is warned about by name. */
 enum status model_put_hparams(const struct arch *arch, const struct hparams *hp, struct gguf_writer *w, struct warnings *warn,
                               struct error *err);
+
+/* The configuration that a checkpoint is opened with: config_path; else, of its folder, config.json, or params.json where that is what describes
+ * the weights (a Meta folder, or no config.json). STATUS_NOTFOUND when there is none. *from_params: a params.json, told as a config.json. */
+enum status model_load_config(struct json **out, const char **path, bool *from_params, const struct checkpoint *ckpt,
+                              const char *config_path, struct arena *mem, struct warnings *warn, struct error *err);
 
 /* Family from the checkpoint without binding: for inspect. *arch is NULL (and STATUS_OK) when it is no known family. */
 enum status model_detect(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch, const char **why,

@@ -12,7 +12,7 @@
 #define CONTEXT_NOT_GIVEN INT64_MIN
 
 struct verify_options {
-    const char *tokens, *save_logits;
+    const char *tokens, *save_logits, *config;
     int64_t context;
     int precision;
     double tolerance;
@@ -57,14 +57,27 @@ static enum status read_tokens(struct call *c, int64_t n_context, struct error *
     return tokens_make(&c->tokens, n_context < TOKENS_BUILT_IN ? n_context : TOKENS_BUILT_IN, n_vocab, err);
 }
 
+/* --config is for the sides that do not carry a configuration of their own. */
+static enum status open_model(struct call *c, size_t side, struct model **m, bool *config_used, struct error *err)
+{
+    struct checkpoint *ckpt;
+    TRY(ckpt_open(&ckpt, c->tool->args[side], err));
+    const struct model_options opt = {.config_path = ckpt_gguf(ckpt) ? NULL : c->o->config};
+    *config_used = *config_used || opt.config_path;
+    return model_bind(m, ckpt, &opt, &c->warnings, err);
+}
+
 static enum status open_models(struct call *c, struct error *err)
 {
-    const struct model_options plain = {0};
-    TRY(model_open(&c->a, c->tool->args[0], &plain, &c->warnings, err));
+    bool config_used = false;
+    TRY(open_model(c, 0, &c->a, &config_used, err));
     if (c->tool->n_args > 1) {
-        TRY(model_open(&c->b, c->tool->args[1], &plain, &c->warnings, err));
+        TRY(open_model(c, 1, &c->b, &config_used, err));
         TRY(verify_check_pair(c->a, c->b, err));
     }
+    if (c->o->config && !config_used)
+        return error_at(err, STATUS_USAGE, c->tool->args[0], NULL,
+                        "--config is for checkpoints; a GGUF file has its own");
     return warnings_check(&c->warnings, err);
 }
 
@@ -170,6 +183,8 @@ int verify_main(int argc, char **argv)
          "positions per window (default: the model's, at most 512)", NULL},
         {"precision", 0, "f32|f64", OPTION_CHOICE, &o.precision,
          "arithmetic of the forward pass (default f32)", NULL},
+        {"config", 0, "FILE", OPTION_STRING, &o.config,
+         "config.json (or params.json) to use for sides that are no GGUF", NULL},
         {"tolerance", 0, "X", OPTION_DOUBLE, &o.tolerance,
          "largest max |Δlogit| / max |logit| that agrees (default: from the types of the weights)",
          "What to report"},

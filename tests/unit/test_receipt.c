@@ -125,14 +125,16 @@ static void test_keys(void **state)
 {
     (void)state;
     struct checkpoint *c = temp_model("in.gguf", sources, 3);
-    struct model m = {.ckpt = c};
+    char config[512];
+    snprintf(config, sizeof config, "%s", temp_path("config.json"));
+    struct model m = {.ckpt = c, .config_path = config};
     assert_int_equal(file_write_whole(temp_path("config.json"), OUTFILE_REPLACE, "{}", 2, &err), STATUS_OK);
     assert_int_equal(file_write_whole(temp_path("tokenizer.json"), OUTFILE_REPLACE, "[1]", 3, &err),
                      STATUS_OK);
     for (int level = RECEIPT_NONE; level <= RECEIPT_FULL; level++) {
         struct plan p = {0};
         make_plan(&p, c);
-        assert_int_equal(receipt_put(&p, &m, (enum receipt_level)level, NULL, &err), STATUS_OK);
+        assert_int_equal(receipt_put(&p, &m, (enum receipt_level)level, &err), STATUS_OK);
         assert_int_equal(find_kv(&p, "lathe.receipt.version") != NULL, level != RECEIPT_NONE);
         assert_int_equal(find_kv(&p, "lathe.receipt.file.config.json") != NULL, level == RECEIPT_FULL);
         assert_int_equal(find_kv(&p, "lathe.receipt.file.tokenizer.json") != NULL, level == RECEIPT_FULL);
@@ -166,7 +168,7 @@ static void test_patch(void **state)
     struct workers *workers;
     struct outfile *o;
     make_plan(&p, c);
-    assert_int_equal(receipt_put(&p, &m, RECEIPT_LEAN, NULL, &err), STATUS_OK);
+    assert_int_equal(receipt_put(&p, &m, RECEIPT_LEAN, &err), STATUS_OK);
     assert_int_equal(plan_layout(&p, &err), STATUS_OK);
     assert_int_equal(workers_new(&workers, 2, &err), STATUS_OK);
     assert_int_equal(outfile_create(&o, temp_path("out.gguf"), OUTFILE_REPLACE, p.out.size_bytes, &err),
