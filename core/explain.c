@@ -35,6 +35,13 @@ static const struct {
     {"lm-head-missing", "The configuration does not tie the output matrix to the token embedding, but there "
                         "is no output matrix in the checkpoint. transformers\n"
                         "would start with random numbers; lathe takes the model as tied.\n"},
+    {"meta-context-guessed", "Meta's params.json does not say for which context a model was trained. lathe takes that of the release with this "
+                             "vocabulary, rope_theta,\nnorm_eps and size; only context_length in the output depends on it. A copy of the file with "
+                             "max_position_embeddings, given by --config, decides.\n"},
+    {"meta-ffn-differs", "The width of the feed-forward layer follows from dim, multiple_of and ffn_dim_multiplier (or hidden_dim) of params.json, "
+                         "and is another\none than the tensors have. The tensors count.\n"},
+    {"meta-rope-factor-guessed", "Meta's params.json says that rotary positions are scaled, but not by which factor: 32 in the small models of LLaMA 3.2, "
+                                 "8 in others.\nlathe goes by the model's size. A copy of the file with rope_scaling_factor, given by --config, decides.\n"},
     {"requantized", "Tensors that were quantized already became another type because --allow-requantize was given. Both errors add up: start from\n"
                     "the unquantized model where there is one.\n"},
     {"rope-blocks-differ",

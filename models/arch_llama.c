@@ -85,6 +85,7 @@ static const struct tensor_rule rules[] = {
 
 /* Meta's own names: rows of a rotated head are pairs, as in a GGUF. */
 static const struct tensor_rule meta_rules[] = {
+    RULES_ROPE_FACTORS,
     RULE_WEIGHT("tok_embeddings", "token_embd", ROLE_TOKEN_EMBD, "V,E"),
 #define IN "layers.{i}."
 #define OUT "blk.{i}."

@@ -498,7 +498,8 @@ static void test_tables(void **state)
 {
     (void)state;
     for (const struct arch *const *a = arch_list; *a; a++) {
-        assert_ptr_equal(arch_by_family((*a)->family), *a);
+        /* a second layout of a family is found by its tensors alone */
+        if (arch_by_family((*a)->family) != *a) assert_true(!(*a)->model_types[0] && !(*a)->architectures[0]);
         assert_true((*a)->borrowed_arch || arch_by_gguf((*a)->gguf_arch) != NULL);
         for (const char *const *t = (*a)->model_types; *t; t++) assert_ptr_equal(arch_by_model_type(*t), *a);
         for (const char *const *t = (*a)->architectures; *t; t++)
