@@ -1,54 +1,9 @@
 #include "core/metrics.h"
-#include "models/vmath.h"
+#include "core/metrics_loops.h"
 
+#include <math.h>
 #include <stdlib.h>
-
-/* Sums over the vocabulary go to interleaved partial sums in fixed order, so that the loops vectorise. */
-enum { LANES = 8, CHUNK = 512 };
-
-/* A stretch of a row as doubles */
-static void load(double *dst, const void *row, bool is_f64, int64_t first, int64_t n)
-{
-    if (is_f64)
-        for (int64_t i = 0; i < n; i++) dst[i] = ((const double *)row)[first + i];
-    else
-        for (int64_t i = 0; i < n; i++) dst[i] = (double)((const float *)row)[first + i];
-}
-
-/* Largest element (NaN passed over), its lowest index, and how many are not finite */
-struct peak {
-    double value;
-    int64_t index, n_bad;
-};
-static void find_peak(struct peak *p, const double *x, int64_t first, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) p->n_bad++;
-        if (x[i] > p->value) {
-            p->value = x[i];
-            p->index = first + i;
-        }
-    }
-}
-
-static double sum_lanes(const double s[LANES])
-{
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-/* sum of e^(x - peak) */
-static double sum_exp(const void *row, bool is_f64, int64_t n, double peak)
-{
-    double sum[LANES] = {0}, x[CHUNK];
-    for (int64_t c = 0; c < n; c += CHUNK) {
-        int64_t have = n - c < CHUNK ? n - c : CHUNK;
-        load(x, row, is_f64, c, have);
-        for (int64_t i = have; i < CHUNK; i++) x[i] = -INFINITY;
-        for (int64_t i = 0; i < CHUNK; i += LANES)
-            for (int j = 0; j < LANES; j++) sum[j] += vmath_exp_f64(x[i + j] - peak);
-    }
-    return sum_lanes(sum);
-}
+#include <string.h>
 
 static double at(const struct metrics_block *b, const void *base, int64_t element)
 {
@@ -60,78 +15,47 @@ static const void *row_of(const struct metrics_block *b, const void *base, int64
     return (const char *)base + (size_t)pos * (size_t)n_vocab * (b->is_f64 ? sizeof(double) : sizeof(float));
 }
 
-/* Largest logits and the difference of the two rows */
-static void compare_rows(struct metrics_position *p, const void *a, const void *b, bool is_f64, int64_t n,
-                         struct peak *pa, struct peak *pb)
+static int count_common(const struct metrics_top *a, const struct metrics_top *b)
 {
-    double x[CHUNK], y[CHUNK], square[LANES] = {0};
-    for (int64_t c = 0; c < n; c += CHUNK) {
-        int64_t have = n - c < CHUNK ? n - c : CHUNK;
-        load(x, a, is_f64, c, have);
-        find_peak(pa, x, c, have);
-        for (int64_t i = 0; i < have; i++)
-            p->max_abs_a = fabs(x[i]) > p->max_abs_a ? fabs(x[i]) : p->max_abs_a;
-        if (!b) continue;
-        load(y, b, is_f64, c, have);
-        find_peak(pb, y, c, have);
-        for (int64_t i = 0; i < have; i++) {
-            double d = fabs(x[i] - y[i]);
-            p->max_abs_diff = d > p->max_abs_diff ? d : p->max_abs_diff;
-        }
-        for (int64_t i = have; i < CHUNK; i++) x[i] = y[i] = 0;
-        for (int64_t i = 0; i < CHUNK; i += LANES)
-            for (int j = 0; j < LANES; j++) square[j] += (x[i + j] - y[i + j]) * (x[i + j] - y[i + j]);
-    }
-    p->sum_square_diff = sum_lanes(square);
+    int n = 0;
+    for (int i = 0; i < METRICS_TOP; i++)
+        for (int k = 0; k < METRICS_TOP; k++) n += a->index[i] >= 0 && a->index[i] == b->index[k];
+    return n;
 }
 
-/* Sums of e^(logit - peak) of both rows and their divergences. With ã = a - max a and S_a = Σ e^ã: KL(a‖b) = Σ (e^ã / S_a)(ã - b̃) + ln S_b - ln S_a, which is exactly 0 for
- * equal rows. */
-static void diverge(struct metrics_position *p, const void *a, const void *b, bool is_f64, int64_t n,
-                    double peak_a, double peak_b, double sums[2])
+/* KL(a‖b) = Σ (e^ã / S_a)(ã - b̃) + ln S_b - ln S_a, which is exactly 0 for equal rows. */
+static void set_divergence(struct metrics_position *p, const struct metrics_divergence *d)
 {
-    double ab[LANES] = {0}, ba[LANES] = {0}, sum_a[LANES] = {0}, sum_b[LANES] = {0}, x[CHUNK], y[CHUNK];
-    for (int64_t c = 0; c < n; c += CHUNK) {
-        int64_t have = n - c < CHUNK ? n - c : CHUNK;
-        load(x, a, is_f64, c, have);
-        load(y, b, is_f64, c, have);
-        /* far below both peaks: adds 0 */
-        for (int64_t i = have; i < CHUNK; i++) x[i] = peak_a - 1e4, y[i] = peak_b - 1e4;
-        for (int64_t i = 0; i < CHUNK; i += LANES)
-            for (int j = 0; j < LANES; j++) {
-                double u = x[i + j] - peak_a, v = y[i + j] - peak_b;
-                double e = vmath_exp_f64(u), f = vmath_exp_f64(v);
-                sum_a[j] += e;
-                sum_b[j] += f;
-                ab[j] += e * (u - v);
-                ba[j] += f * (v - u);
-            }
-    }
-    double s_a = sums[0] = sum_lanes(sum_a), s_b = sums[1] = sum_lanes(sum_b);
-    double kl_ab = sum_lanes(ab) / s_a + (log(s_b) - log(s_a)),
-           kl_ba = sum_lanes(ba) / s_b + (log(s_a) - log(s_b));
+    double kl_ab = d->ab / d->sum_a + (log(d->sum_b) - log(d->sum_a)),
+           kl_ba = d->ba / d->sum_b + (log(d->sum_a) - log(d->sum_b));
     p->kl_ab = kl_ab < 0 ? 0 : kl_ab; /* rounding */
     p->kl_ba = kl_ba < 0 ? 0 : kl_ba;
 }
 
 static void measure(struct metrics_position *p, const struct metrics_block *b, int64_t pos, int64_t n)
 {
+    const struct metrics_loops *loops = metrics_loops();
     const void *a_row = row_of(b, b->a, pos, n), *b_row = b->b ? row_of(b, b->b, pos, n) : NULL;
-    struct peak pa = {.value = -INFINITY}, pb = {.value = -INFINITY};
-    int32_t next = b->next[pos];
-    double sums[2];
-    compare_rows(p, a_row, b_row, b->is_f64, n, &pa, &pb);
-    p->top1_a = pa.index;
-    p->n_bad_a = pa.n_bad;
+    struct metrics_row row;
+    struct metrics_divergence d = {0};
+    p->next = b->next[pos];
+    loops->compare(a_row, b_row, b->is_f64, n, &row);
+    p->max_abs_a = row.max_abs_a;
+    p->top1_a = row.top_a.index[0];
+    p->n_bad_a = row.n_bad_a;
     if (b_row) {
-        p->top1_b = pb.index;
-        p->n_bad_b = pb.n_bad;
-        diverge(p, a_row, b_row, b->is_f64, n, pa.value, pb.value, sums);
-        if (next >= 0) p->nll_b = log(sums[1]) + pb.value - at(b, b_row, next);
+        p->max_abs_diff = row.max_abs_diff;
+        p->sum_square_diff = row.sum_square_diff;
+        p->top1_b = row.top_b.index[0];
+        p->n_top5 = count_common(&row.top_a, &row.top_b);
+        p->n_bad_b = row.n_bad_b;
+        loops->diverge(a_row, b_row, b->is_f64, n, row.top_a.value[0], row.top_b.value[0], &d);
+        set_divergence(p, &d);
+        if (p->next >= 0) p->nll_b = log(d.sum_b) + row.top_b.value[0] - at(b, b_row, p->next);
     } else {
-        sums[0] = sum_exp(a_row, b->is_f64, n, pa.value);
+        d.sum_a = loops->sum_exp(a_row, b->is_f64, n, row.top_a.value[0]);
     }
-    if (next >= 0) p->nll_a = log(sums[0]) + pa.value - at(b, a_row, next);
+    if (p->next >= 0) p->nll_a = log(d.sum_a) + row.top_a.value[0] - at(b, a_row, p->next);
 }
 
 struct job {
@@ -155,6 +79,7 @@ void metrics_begin(struct metrics *m, int64_t n_vocab)
 void metrics_clear(struct metrics *m)
 {
     free(m->block);
+    free(m->points);
     *m = (struct metrics){0};
 }
 
@@ -167,56 +92,131 @@ static void keep_worst(struct metrics_result *r, const struct metrics_position *
     if (i < METRICS_WORST) r->worst[i] = *p;
 }
 
-static void fold(struct metrics_result *sum, const struct metrics_position *p, bool scored)
+static void fold(struct metrics *m, const struct metrics_position *p)
 {
-    sum->positions++;
+    struct metrics_result *sum = &m->sum;
+    bool scored = p->next >= 0;
+    m->points[sum->positions++] =
+        (struct metrics_point){p->kl_ab, p->kl_ba, (float)p->max_abs_diff, scored ? (float)p->nll_a : NAN,
+                               scored ? (float)p->nll_b : NAN};
     sum->scored += scored;
     sum->max_abs_diff = fmax(sum->max_abs_diff, p->max_abs_diff);
     sum->max_abs_logit = fmax(sum->max_abs_logit, p->max_abs_a);
     sum->rms_diff += p->sum_square_diff;
-    sum->kl_ab += p->kl_ab;
-    sum->kl_ba += p->kl_ba;
-    sum->kl_max = p->kl_ab > sum->kl_max || isnan(p->kl_ab) ? p->kl_ab : sum->kl_max;
     sum->top1_agreement += p->top1_a == p->top1_b;
+    sum->top5_agreement += p->n_top5;
     sum->perplexity_a += p->nll_a;
     sum->perplexity_b += p->nll_b;
+    m->nll_squares[0] += p->nll_a * p->nll_a;
+    m->nll_squares[1] += p->nll_b * p->nll_b;
+    m->nll_squares[2] += (p->nll_b - p->nll_a) * (p->nll_b - p->nll_a);
     sum->n_bad_a += p->n_bad_a;
     sum->n_bad_b += p->n_bad_b;
     keep_worst(sum, p);
 }
 
-enum status metrics_add(struct metrics *m, const struct metrics_block *b, struct workers *w,
-                        struct error *err)
+static enum status reserve(struct metrics *m, int64_t n_pos, struct error *err)
 {
-    if (b->n_pos > m->n_block) {
-        void *p;
+    void *p;
+    if (n_pos > m->n_block) {
         free(m->block);
         m->block = NULL;
         m->n_block = 0;
-        TRY(mem_alloc(&p, (uint64_t)b->n_pos, sizeof *m->block, err));
+        TRY(mem_alloc(&p, (uint64_t)n_pos, sizeof *m->block, err));
         m->block = p;
-        m->n_block = b->n_pos;
+        m->n_block = n_pos;
     }
-    for (int64_t i = 0; i < b->n_pos; i++)
-        m->block[i] = (struct metrics_position){.position = m->sum.positions + i};
-    TRY(workers_run(w, (uint64_t)b->n_pos, measure_unit, &(struct job){m, b}, err));
-    for (int64_t i = 0; i < b->n_pos; i++) fold(&m->sum, &m->block[i], b->next[i] >= 0);
+    int64_t need = m->sum.positions + n_pos;
+    if (need <= m->cap_points) return STATUS_OK;
+    int64_t cap = need > 2 * m->cap_points ? need : 2 * m->cap_points;
+    TRY(mem_alloc(&p, (uint64_t)cap, sizeof *m->points, err));
+    if (m->points) memcpy(p, m->points, (size_t)m->sum.positions * sizeof *m->points);
+    free(m->points);
+    m->points = p;
+    m->cap_points = cap;
     return STATUS_OK;
 }
 
-void metrics_finish(const struct metrics *m, struct metrics_result *r)
+enum status metrics_add(struct metrics *m, const struct metrics_block *b, struct workers *w,
+                        struct error *err)
+{
+    TRY(reserve(m, b->n_pos, err));
+    for (int64_t i = 0; i < b->n_pos; i++)
+        m->block[i] = (struct metrics_position){.position = m->sum.positions + i};
+    TRY(workers_run(w, (uint64_t)b->n_pos, measure_unit, &(struct job){m, b}, err));
+    for (int64_t i = 0; i < b->n_pos; i++) fold(m, &m->block[i]);
+    return STATUS_OK;
+}
+
+/* --- figures over all positions --- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return isnan(x) || isnan(y) ? isnan(x) - isnan(y) : (x > y) - (x < y); /* NaN last: it is the largest */
+}
+
+/* Standard error of a mean, from the sums of n values and of their squares. */
+static double error_of_mean(double sum, double squares, int64_t n)
+{
+    if (n < 2) return 0;
+    double mean = sum / (double)n, variance = (squares - mean * sum) / (double)(n - 1);
+    return variance > 0 ? sqrt(variance / (double)n) : variance <= 0 ? 0 : NAN;
+}
+
+static double quantile(const double *sorted, int64_t n, double q)
+{
+    int64_t rank = (int64_t)ceil(q * (double)n);
+    return sorted[rank < 1 ? 0 : rank - 1];
+}
+
+/* Sorts v. */
+static void set_spread(struct metrics_spread *s, double *v, int64_t n)
+{
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) sum += v[i];
+    double mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++) squares += (v[i] - mean) * (v[i] - mean);
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    *s = (struct metrics_spread){.mean = mean,
+                                 .mean_error = n > 1 ? sqrt(squares / (double)(n - 1) / (double)n) : 0,
+                                 .median = quantile(v, n, 0.5),
+                                 .p99 = quantile(v, n, 0.99),
+                                 .max = v[n - 1]};
+}
+
+static void set_perplexities(const struct metrics *m, struct metrics_result *r)
+{
+    double n = (double)r->scored, sum_a = m->sum.perplexity_a, sum_b = m->sum.perplexity_b;
+    r->perplexity_a = r->scored ? exp(sum_a / n) : NAN;
+    r->perplexity_b = r->scored ? exp(sum_b / n) : NAN;
+    r->perplexity_error_a = r->perplexity_a * error_of_mean(sum_a, m->nll_squares[0], r->scored);
+    r->perplexity_error_b = r->perplexity_b * error_of_mean(sum_b, m->nll_squares[1], r->scored);
+    r->ln_ratio = r->scored ? (sum_b - sum_a) / n : NAN;
+    r->ln_ratio_error = error_of_mean(sum_b - sum_a, m->nll_squares[2], r->scored);
+}
+
+enum status metrics_finish(const struct metrics *m, struct metrics_result *r, struct error *err)
 {
     *r = m->sum;
-    double n = (double)r->positions;
-    if (r->positions > 0) {
-        r->rms_diff = sqrt(r->rms_diff / (n * (double)m->n_vocab));
-        r->kl_ab /= n;
-        r->kl_ba /= n;
-        r->top1_agreement /= n;
+    int64_t n = r->positions;
+    if (n > 0) {
+        void *p;
+        TRY(mem_alloc(&p, (uint64_t)n, sizeof(double), err));
+        double *v = p;
+        for (int64_t i = 0; i < n; i++) v[i] = m->points[i].kl_ab;
+        set_spread(&r->kl_ab, v, n);
+        for (int64_t i = 0; i < n; i++) v[i] = m->points[i].kl_ba;
+        set_spread(&r->kl_ba, v, n);
+        free(p);
+        int64_t n_top = m->n_vocab < METRICS_TOP ? m->n_vocab : METRICS_TOP;
+        r->rms_diff = sqrt(r->rms_diff / ((double)n * (double)m->n_vocab));
+        r->top1_agreement /= (double)n;
+        r->top5_agreement /= (double)(n * n_top);
     }
-    r->perplexity_a = r->scored ? exp(r->perplexity_a / (double)r->scored) : NAN;
-    r->perplexity_b = r->scored ? exp(r->perplexity_b / (double)r->scored) : NAN;
+    set_perplexities(m, r);
     if (r->n_bad_a || r->n_bad_b) r->max_abs_diff = r->rms_diff = NAN;
+    return STATUS_OK;
 }
 
 bool metrics_agree(const struct metrics_result *r, double tolerance)

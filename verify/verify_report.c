@@ -24,12 +24,18 @@ static void put_run(const struct verify_report *p, struct buf *out)
     buf_puts(out, p->tokens_path ? "\n" : "; built-in pseudo-random ids (--tokens FILE for your own)\n");
 }
 
-static void put_perplexity(struct buf *out, const char *side, double value)
+static void put_perplexity(struct buf *out, const char *side, double value, double error)
 {
     if (isfinite(value))
-        buf_printf(out, "%s %.5g", side, value);
+        buf_printf(out, "%s %.5g ± %.2g", side, value, error);
     else
         buf_printf(out, "%s -", side);
+}
+
+static void put_spread(struct buf *out, const char *name, const struct metrics_spread *s)
+{
+    buf_printf(out, "  %-11s mean %.3g ± %.2g, median %.3g, 99 %% %.3g, max %.3g nats\n", name, s->mean,
+               s->mean_error, s->median, s->p99, s->max);
 }
 
 static void put_worst(const struct metrics_result *m, struct buf *out)
@@ -63,12 +69,14 @@ static void text_pair(const struct verify_report *p, struct buf *out)
     put_run(p, out);
     buf_printf(out, "  max |Δ|     %.3g    rms %.3g    max |logit| %.4g\n", m->max_abs_diff, m->rms_diff,
                m->max_abs_logit);
-    buf_printf(out, "  KL          A‖B %.3g, B‖A %.3g nats; largest A‖B %.3g\n", m->kl_ab, m->kl_ba,
-               m->kl_max);
-    buf_printf(out, "  same top-1  %.4g %%\n", 100 * m->top1_agreement);
+    put_spread(out, "KL(A to B)", &m->kl_ab);
+    put_spread(out, "KL(B to A)", &m->kl_ba);
+    buf_printf(out, "  same top-1  %.4g %%    of the top five %.4g %%\n", 100 * m->top1_agreement,
+               100 * m->top5_agreement);
     buf_puts(out, "  perplexity  ");
-    put_perplexity(out, "A", m->perplexity_a);
-    put_perplexity(out, ", B", m->perplexity_b);
+    put_perplexity(out, "A", m->perplexity_a, m->perplexity_error_a);
+    put_perplexity(out, ", B", m->perplexity_b, m->perplexity_error_b);
+    if (isfinite(m->ln_ratio)) buf_printf(out, "; ln(B/A) %.3g ± %.2g", m->ln_ratio, m->ln_ratio_error);
     buf_puts(out, "\n");
     put_worst(m, out);
 }
@@ -76,7 +84,7 @@ static void text_pair(const struct verify_report *p, struct buf *out)
 static void text_single(const struct verify_report *p, struct buf *out)
 {
     const struct metrics_result *m = p->result;
-    put_perplexity(out, "perplexity", m->perplexity_a);
+    put_perplexity(out, "perplexity", m->perplexity_a, m->perplexity_error_a);
     buf_printf(out, "    max |logit| %.4g\n", m->max_abs_logit);
     put_bad(m, out);
     put_run(p, out);
@@ -110,16 +118,32 @@ static void json_worst(const struct metrics_result *m, struct jwriter *w)
     jw_end_array(w);
 }
 
+static void json_spread(const char *key, const struct metrics_spread *s, struct jwriter *w)
+{
+    jw_begin_object(w, key);
+    jw_double(w, "mean_error", s->mean_error);
+    jw_double(w, "median", s->median);
+    jw_double(w, "p99", s->p99);
+    jw_double(w, "max", s->max);
+    jw_end_object(w);
+}
+
 static void json_pair(const struct verify_report *p, struct jwriter *w)
 {
     const struct metrics_result *m = p->result;
     jw_double(w, "max_abs_diff", m->max_abs_diff);
     jw_double(w, "rms_diff", m->rms_diff);
-    jw_double(w, "kl_ab", m->kl_ab);
-    jw_double(w, "kl_ba", m->kl_ba);
-    jw_double(w, "kl_max", m->kl_max);
+    jw_double(w, "kl_ab", m->kl_ab.mean);
+    jw_double(w, "kl_ba", m->kl_ba.mean);
+    jw_double(w, "kl_max", m->kl_ab.max);
+    json_spread("kl_ab_spread", &m->kl_ab, w);
+    json_spread("kl_ba_spread", &m->kl_ba, w);
     jw_double(w, "top1_agreement", m->top1_agreement);
+    jw_double(w, "top5_agreement", m->top5_agreement);
     jw_double(w, "perplexity_b", m->perplexity_b);
+    jw_double(w, "perplexity_error_b", m->perplexity_error_b);
+    jw_double(w, "ln_perplexity_ratio", m->ln_ratio);
+    jw_double(w, "ln_perplexity_ratio_error", m->ln_ratio_error);
     jw_int(w, "not_finite_b", m->n_bad_b);
     jw_double(w, "tolerance", p->tolerance->value);
     jw_string(w, "tolerance_reason", p->tolerance->reason);
@@ -145,6 +169,7 @@ void verify_report_json(const struct verify_report *p, struct buf *out)
     jw_int(&w, "vocabulary", r->a->hp.n_vocab);
     jw_double(&w, "max_abs_logit", m->max_abs_logit);
     jw_double(&w, "perplexity_a", m->perplexity_a);
+    jw_double(&w, "perplexity_error_a", m->perplexity_error_a);
     jw_int(&w, "not_finite_a", m->n_bad_a);
     if (r->b) json_pair(p, &w);
     jw_string(&w, "logits", r->logits_path);

@@ -195,7 +195,7 @@ enum status verify_execute(const struct verify_run *r, struct metrics_result *ou
 {
     struct session s = {.r = r};
     enum status st = run_all(&s, err);
-    if (st == STATUS_OK) metrics_finish(&s.metrics, out);
+    if (st == STATUS_OK) st = metrics_finish(&s.metrics, out, err);
     close_session(&s);
     return st;
 }

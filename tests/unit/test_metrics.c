@@ -1,6 +1,7 @@
 /* Comparison metrics: answers worked out by hand, PyTorch's float64 (tests/vectors/make_ops_vectors.py), and what happens to values
  * that are not numbers. */
 #include "core/metrics.h"
+#include "core/metrics_loops.h"
 #include "tests/vectors/ops_vectors.h"
 
 #include <math.h>
@@ -35,7 +36,7 @@ static struct metrics_result compare(const void *a, const void *b, bool is_f64, 
         };
         assert_int_equal(metrics_add(&m, &part, w, &err), STATUS_OK);
     }
-    metrics_finish(&m, &r);
+    assert_int_equal(metrics_finish(&m, &r, &err), STATUS_OK);
     metrics_clear(&m);
     workers_free(w);
     return r;
@@ -55,9 +56,9 @@ static void test_by_hand(void **state)
     assert_true(r.max_abs_diff == log3);
     ASSERT_NEAR(r.rms_diff, log3 / 2, 1e-15);
     assert_true(r.max_abs_logit == 7);
-    ASSERT_NEAR(r.kl_max, 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25), 1e-6); /* float's log 3 */
-    ASSERT_NEAR(r.kl_ab, r.kl_max / 2, 1e-15);
-    ASSERT_NEAR(r.kl_ba, (0.75 * log(0.75 / 0.5) + 0.25 * log(0.25 / 0.5)) / 2, 1e-6);
+    ASSERT_NEAR(r.kl_ab.max, 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25), 1e-6); /* float's log 3 */
+    ASSERT_NEAR(r.kl_ab.mean, r.kl_ab.max / 2, 1e-15);
+    ASSERT_NEAR(r.kl_ba.mean, (0.75 * log(0.75 / 0.5) + 0.25 * log(0.25 / 0.5)) / 2, 1e-6);
     assert_true(r.top1_agreement == 1); /* of two equal logits the lower index is the top one */
     ASSERT_NEAR(r.perplexity_a, 2.0, 1e-15);
     ASSERT_NEAR(r.perplexity_b, 4.0, 1e-6);
@@ -76,9 +77,9 @@ static void test_against_torch(void **state)
             assert_true(r.max_abs_diff == MET_MAX_ABS_DIFF);
             assert_true(r.max_abs_logit == MET_MAX_ABS_LOGIT);
             ASSERT_NEAR(r.rms_diff, MET_RMS_DIFF, 1e-14);
-            ASSERT_NEAR(r.kl_ab, MET_KL_AB, 1e-12);
-            ASSERT_NEAR(r.kl_ba, MET_KL_BA, 1e-12);
-            ASSERT_NEAR(r.kl_max, MET_KL_MAX, 1e-12);
+            ASSERT_NEAR(r.kl_ab.mean, MET_KL_AB, 1e-12);
+            ASSERT_NEAR(r.kl_ba.mean, MET_KL_BA, 1e-12);
+            ASSERT_NEAR(r.kl_ab.max, MET_KL_MAX, 1e-12);
             ASSERT_NEAR(r.top1_agreement, MET_TOP1, 1e-15);
             ASSERT_NEAR(r.perplexity_a, MET_PPL_A, 1e-13);
             ASSERT_NEAR(r.perplexity_b, MET_PPL_B, 1e-13);
@@ -93,16 +94,79 @@ static void test_against_torch(void **state)
     }
     struct metrics_result x = compare(a, b, false, MET_T, MET_V, met_next, 2, 2);
     struct metrics_result y = compare(met_a, met_b, true, MET_T, MET_V, met_next, 2, 1);
-    assert_true(x.kl_ab == y.kl_ab && x.kl_ba == y.kl_ba && x.rms_diff == y.rms_diff &&
+    assert_true(x.kl_ab.mean == y.kl_ab.mean && x.kl_ba.mean == y.kl_ba.mean && x.rms_diff == y.rms_diff &&
                 x.perplexity_a == y.perplexity_a);
+}
+
+static void check_spread(const struct metrics_spread *s, double mean, double error, double median, double p99,
+                         double max)
+{
+    ASSERT_NEAR(s->mean, mean, 1e-12);
+    ASSERT_NEAR(s->mean_error, error, 1e-11);
+    ASSERT_NEAR(s->median, median, 1e-12);
+    ASSERT_NEAR(s->p99, p99, 1e-12);
+    ASSERT_NEAR(s->max, max, 1e-12);
+}
+
+/* Quantiles, standard errors and the five largest, against torch and numpy. */
+static void test_spreads(void **state)
+{
+    (void)state;
+    for (int64_t block = 1; block <= SPR_T; block += 8) {
+        struct metrics_result r = compare(spr_a, spr_b, true, SPR_T, SPR_V, spr_next, block, 2);
+        check_spread(&r.kl_ab, SPR_AB_MEAN, SPR_AB_ERR, SPR_AB_MEDIAN, SPR_AB_P99, SPR_AB_MAX);
+        check_spread(&r.kl_ba, SPR_BA_MEAN, SPR_BA_ERR, SPR_BA_MEDIAN, SPR_BA_P99, SPR_BA_MAX);
+        ASSERT_NEAR(r.top5_agreement, SPR_TOP5, 1e-15);
+        ASSERT_NEAR(r.perplexity_error_a, SPR_PPL_ERR_A, 1e-12);
+        ASSERT_NEAR(r.perplexity_error_b, SPR_PPL_ERR_B, 1e-12);
+        ASSERT_NEAR(r.ln_ratio, SPR_LN_RATIO, 1e-12);
+        ASSERT_NEAR(r.ln_ratio_error, SPR_LN_RATIO_ERR, 1e-12);
+    }
+}
+
+/* Every set of loops gives the same bits. */
+static void test_sets(void **state)
+{
+    (void)state;
+    const struct metrics_loops *p = &metrics_loops_portable, *q = metrics_loops();
+    for (int64_t n = 1; n <= MET_V; n += 23) {
+        struct metrics_row x = {0}, y = {0};
+        struct metrics_divergence d, e;
+        p->compare(met_a, met_b, true, n, &x);
+        q->compare(met_a, met_b, true, n, &y);
+        assert_memory_equal(&x, &y, sizeof x);
+        p->diverge(met_a, met_b, true, n, x.top_a.value[0], x.top_b.value[0], &d);
+        q->diverge(met_a, met_b, true, n, x.top_a.value[0], x.top_b.value[0], &e);
+        assert_memory_equal(&d, &e, sizeof d);
+        assert_true(p->sum_exp(met_a, true, n, 1) == q->sum_exp(met_a, true, n, 1));
+    }
+}
+
+/* Fewer entries than five, equal ones, and NaN among them. */
+static void test_top_of_few(void **state)
+{
+    (void)state;
+    struct metrics_row row;
+    const double few[] = {1, 3, 3}, broken[] = {1, NAN, 2, -INFINITY, 2, 7, 0, -1};
+    metrics_loops()->compare(few, NULL, true, 3, &row);
+    assert_true(row.top_a.index[0] == 1 && row.top_a.index[1] == 2 && row.top_a.index[2] == 0 &&
+                row.top_a.index[3] == -1);
+    metrics_loops()->compare(broken, NULL, true, 8, &row);
+    assert_int_equal(row.n_bad_a, 2);
+    static const int64_t want[] = {5, 2, 4, 0, 6};
+    for (int i = 0; i < METRICS_TOP; i++) assert_int_equal(row.top_a.index[i], want[i]);
+    struct metrics_result r = compare(few, few, true, 1, 3, (const int32_t[]){0}, 1, 1);
+    assert_true(r.top5_agreement == 1 && r.perplexity_error_a == 0);
 }
 
 static void test_equal_sides(void **state)
 {
     (void)state;
     struct metrics_result r = compare(met_a, met_a, true, MET_T, MET_V, met_next, 2, 1);
-    assert_true(r.max_abs_diff == 0 && r.rms_diff == 0 && r.kl_ab == 0 && r.kl_ba == 0 && r.kl_max == 0);
-    assert_true(r.top1_agreement == 1 && r.perplexity_a == r.perplexity_b);
+    assert_true(r.max_abs_diff == 0 && r.rms_diff == 0 && r.kl_ab.mean == 0 && r.kl_ba.mean == 0 &&
+                r.kl_ab.max == 0);
+    assert_true(r.top1_agreement == 1 && r.top5_agreement == 1 && r.perplexity_a == r.perplexity_b &&
+                r.ln_ratio == 0);
     assert_int_equal(r.n_worst, 0);
     assert_true(metrics_agree(&r, 0));
 }
@@ -148,9 +212,11 @@ static void test_worst_is_sorted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_against_torch),
-        cmocka_unit_test(test_equal_sides), cmocka_unit_test(test_one_side),
-        cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_worst_is_sorted),
+        cmocka_unit_test(test_by_hand),         cmocka_unit_test(test_against_torch),
+        cmocka_unit_test(test_spreads),         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_top_of_few),      cmocka_unit_test(test_equal_sides),
+        cmocka_unit_test(test_one_side),        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_worst_is_sorted),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 Everything is computed by PyTorch in float64 from inputs that are exact in float32. Last written with
 torch 2.13.0 (CPU)."""
 import os
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -109,6 +110,33 @@ for name, value in (("MET_MAX_ABS_DIFF", (a - c).abs().max()), ("MET_RMS_DIFF", 
                     ("MET_PPL_A", F.nll_loss(la[keep], ids[keep]).exp()), ("MET_PPL_B", F.nll_loss(lb[keep], ids[keep]).exp())):
     define(name, float(value).hex())
 define("MET_WORST", int((a - c).abs().max(-1).values.argmax()))
+
+# spreads over positions: 41 positions, 37 entries; quantiles are values that occurred (numpy's "inverted_cdf")
+a = exact(41, 37, scale=2.0)
+c = (a + exact(41, 37, scale=1.0)).to(torch.float32).to(torch.float64)
+ids = torch.tensor([(7 * t) % 37 if t % 10 != 9 else -1 for t in range(41)])
+define("SPR_T", 41), define("SPR_V", 37)
+put("spr_a", a), put("spr_b", c)
+out.append("static const int32_t spr_next[] = {%s};" % ", ".join(str(int(v)) for v in ids))
+la, lb = a.log_softmax(-1), c.log_softmax(-1)
+keep = ids >= 0
+na, nb = (F.nll_loss(x[keep], ids[keep], reduction="none") for x in (la, lb))
+
+
+def error(x):
+    return x.std() / len(x) ** 0.5
+
+
+top = [set(t.topk(5).indices.tolist()) & set(u.topk(5).indices.tolist()) for t, u in zip(a, c)]
+for name, value in (("SPR_TOP5", sum(map(len, top)) / (5 * 41)), ("SPR_PPL_ERR_A", na.mean().exp() * error(na)),
+                    ("SPR_PPL_ERR_B", nb.mean().exp() * error(nb)), ("SPR_LN_RATIO", (nb - na).mean()),
+                    ("SPR_LN_RATIO_ERR", error(nb - na))):
+    define(name, float(value).hex())
+for name, kl in (("AB", (la.exp() * (la - lb)).sum(-1)), ("BA", (lb.exp() * (lb - la)).sum(-1))):
+    for what, value in (("MEAN", kl.mean()), ("ERR", error(kl)), ("MAX", kl.max()),
+                        ("MEDIAN", np.quantile(kl.numpy(), 0.5, method="inverted_cdf")),
+                        ("P99", np.quantile(kl.numpy(), 0.99, method="inverted_cdf"))):
+        define(f"SPR_{name}_{what}", float(value).hex())
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ops_vectors.h"), "w") as f:
     f.write("\n".join(out) + "\n")
