@@ -69,6 +69,13 @@ static const struct {
      "The model scales its rotary positions in a way that llama.cpp cannot be told for this architecture. It will answer as the model does up to "
      "the original\ncontext at best. The file keeps the source's block, from which lathe-verify computes what the model means. For scaling "
      "that depends on the\nlength of the text, --rope-context N makes a file that is right for one length.\n"},
+    {"runtime-ignores-window",
+     "In some or all layers of the model a query sees only a window of keys. llama.cpp's architecture has no window, so beyond that many positions its "
+     "answers are\nnot the model's. The file says the window; lathe-verify computes with it.\n"},
+    {"runtime-refuses-bias", "The model has a bias that llama.cpp's loader does not expect for its architecture: llama.cpp refuses the file. lathe's own tools "
+                             "read it.\n"},
+    {"runtime-refuses-shape", "The heads of the model do not make up its width, which llama.cpp's loader insists on for this architecture: llama.cpp refuses the "
+                              "file.\nlathe's own tools read it.\n"},
     {"runtime-unknown-architecture",
      "No architecture of llama.cpp computes what models of this family do, so the file has one of lathe's own "
      "(docs/format.md). It holds all of the\n"

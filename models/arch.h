@@ -125,7 +125,7 @@ struct tensor_rule {
     }
 
 /* One configuration value in both spellings. */
-enum config_type { CONFIG_INT, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION, CONFIG_LAYERS };
+enum config_type { CONFIG_INT, CONFIG_INT_OR_NULL /* null is not absence: it is left for `derive` */, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION, CONFIG_LAYERS };
 struct config_key {
     const char *hf;    /* key in config.json, alternatives separated by '|': the first one present and not null wins; NULL: none */
     const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key. Two rows for one field must agree. */
@@ -169,6 +169,7 @@ struct rope_spelling {
     bool constant;     /* no key at all: theta 10000, the rotated part by `keys` */
 };
 struct config_reader;
+struct warnings;
 
 struct forward;
 struct model;
@@ -187,6 +188,7 @@ struct arch {
     const struct tensor_rule *rules;   /* zeroed at the end; in the order of the output */
     bool tied_by_default;              /* when config.json does not say tie_word_embeddings */
     bool uses_rope;
+    bool runtime_window; /* the runtime reads the window that a model has */
     const char *const *detect_tensors; /* source names ({p}: prefix) that together tell the family when the config does not; NULL at the end */
     struct rope_spelling rope;
     struct dialect source, gguf;
@@ -194,6 +196,8 @@ struct arch {
     enum status (*read_config)(struct config_reader *r, struct error *err);
     /* fills what the keys left open and checks what belongs together; err->path is set by the caller */
     enum status (*derive)(struct hparams *hp, struct error *err);
+    /* NULL, or: warns of what llama.cpp cannot do with the architecture, apart from what is the same for all (models/config_gguf.c) */
+    void (*remark)(const struct hparams *hp, struct warnings *warn);
     /* Positions and mask of a window from its ids, as the family's published code makes them; w holds counted positions and no prefix before.
      * STATUS_RANGE for ids that the code does not take. NULL: the family is causal, positions count up. */
     enum status (*plan)(const struct model *m, const int32_t *ids, int64_t n, struct window_plan *w, struct error *err);

@@ -11,6 +11,9 @@ extern const struct arch arch_gptneo;
 extern const struct arch arch_gptneox;
 extern const struct arch arch_llama;
 extern const struct arch arch_llama_meta;
+extern const struct arch arch_mistral;
+extern const struct arch arch_qwen2;
+extern const struct arch arch_qwen3;
 
 const struct arch *const arch_list[] = {
     &arch_gpt1,
@@ -19,8 +22,11 @@ const struct arch *const arch_list[] = {
     &arch_gptj,
     &arch_gptneox,
     &arch_bigcode,
+    &arch_qwen3, /* before families whose tensors it has, too */
+    &arch_qwen2,
     &arch_llama,
     &arch_llama_meta,
+    &arch_mistral,
     NULL,
 };
 

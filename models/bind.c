@@ -179,7 +179,7 @@ static void hint_shape(const struct model *m, const struct tensor_rule *rule, co
             if (!shape_fits(shape_expected(rule, m, &hp), found, m->is_gguf)) continue;
             for (const struct config_key *k = m->arch->keys; k->hf || k->gguf; k++) {
                 const char *key = m->is_gguf ? k->gguf : k->hf;
-                if (k->type != CONFIG_INT || k->off != letters[l].off || !key) continue;
+                if ((k->type != CONFIG_INT && k->type != CONFIG_INT_OR_NULL) || k->off != letters[l].off || !key) continue;
                 error_hint(err, "%s%s%.*s is %lld in the config, but %lld fits the tensor",
                            m->is_gguf ? m->arch->gguf_arch : "", m->is_gguf ? "." : "",
                            (int)strcspn(key, "|"), key, (long long)old,

@@ -35,6 +35,18 @@ static enum status project(struct forward *f, struct act *dst, const struct act 
     return op_tap(f, tap, layer, dst, err);
 }
 
+/* Queries or keys, head by head, where the model has a norm for them */
+static enum status norm_heads(struct forward *f, const struct act *a, enum role r, const char *tap, int64_t layer,
+                              struct error *err)
+{
+    int64_t d = f->model->hp.head_dim;
+    if (!has_weight(f, r, layer, PART_WEIGHT)) return STATUS_OK;
+    const struct act in = {.rows = a->rows * (a->cols / d), .cols = d, .data = a->data};
+    struct act heads = in;
+    TRY(block_norm(f, &heads, &in, r, layer, err));
+    return op_tap(f, tap, layer, a, err);
+}
+
 static enum status project_split(struct forward *f, struct qkv *s, const struct act *src, int64_t layer,
                                  struct error *err)
 {
@@ -44,6 +56,8 @@ static enum status project_split(struct forward *f, struct qkv *s, const struct 
     TRY(op_scratch(f, 3, hp->n_head_kv * hp->head_dim, &s->v, err));
     TRY(project(f, &s->q, src, ROLE_ATTN_Q, "q", layer, err));
     TRY(project(f, &s->k, src, ROLE_ATTN_K, "k", layer, err));
+    TRY(norm_heads(f, &s->q, ROLE_ATTN_Q_NORM, "q_norm", layer, err));
+    TRY(norm_heads(f, &s->k, ROLE_ATTN_K_NORM, "k_norm", layer, err));
     return project(f, &s->v, src, ROLE_ATTN_V, "v", layer, err);
 }
 

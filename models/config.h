@@ -23,7 +23,8 @@ struct config_reader {
     size_t n_members;
     struct strmap by_key;
 };
-/* The value of a top-level key, which counts as used from now on. NULL when it is absent or null. */
+/* The value of a top-level key, which counts as used from now on. NULL when it is absent; _take: also when it is null. */
+const struct jvalue *config_member(struct config_reader *r, const char *key);
 const struct jvalue *config_take(struct config_reader *r, const char *key);
 /* The same value: numbers by value (1 and 1.0), everything else by its text. */
 bool config_same(const struct jvalue *a, const struct jvalue *b);

@@ -63,6 +63,7 @@ static enum status read_value(const struct container *c, const struct kv *kv, co
     double x;
     switch (k->type) {
     case CONFIG_INT:
+    case CONFIG_INT_OR_NULL:
         return read_int(c, kv, field, err);
     case CONFIG_REAL:
         if (!kv_get_double(kv, &x) || !isfinite(x) || x < 0)
@@ -182,8 +183,10 @@ static enum status put_key(const struct arch *arch, const struct hparams *hp, co
     snprintf(name, sizeof name, "%s.%s", arch->gguf_arch, k->gguf);
     const void *field = (const char *)hp + k->off;
     switch (k->type) {
-    case CONFIG_INT: {
+    case CONFIG_INT:
+    case CONFIG_INT_OR_NULL: {
         int64_t n = *(const int64_t *)field;
+        if (n == 0 && !k->required) break; /* not known, or none */
         if (n < 0 || n > UINT32_MAX)
             return error_set(err, STATUS_RANGE, "%s: %lld does not fit 32 bits", name, (long long)n);
         gguf_put_u32(w, name, (uint32_t)n);
@@ -220,6 +223,12 @@ enum status model_put_hparams(const struct arch *arch, const struct hparams *hp,
     for (const struct config_key *k = arch->keys; k->hf || k->gguf; k++)
         if (k->gguf) TRY(put_key(arch, hp, k, w, warn, err));
     if (arch->uses_rope) TRY(config_rope_put(arch, hp, w, warn, err));
+    if (hp->window > 0 && hp->window < hp->n_ctx && !arch->own_arch && !arch->runtime_window)
+        warnings_add(warn, "runtime-ignores-window",
+                     "%s.attention.sliding_window = %lld: llama.cpp lets every query see all keys before it for "
+                     "architecture '%s'; its answers are the model's up to %lld positions",
+                     arch->gguf_arch, (long long)hp->window, arch->gguf_arch, (long long)hp->window);
+    if (arch->remark) arch->remark(hp, warn);
     gguf_put_string(w, "lathe.family", arch->family);
     if (arch->own_arch)
         warnings_add(warn, "runtime-unknown-architecture",

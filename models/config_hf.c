@@ -156,12 +156,18 @@ enum status config_error(const struct config_reader *r, struct error *err, enum 
     return error_at(err, s, json_path(r->doc), NULL, "'%s': %s", key, text);
 }
 
-const struct jvalue *config_take(struct config_reader *r, const char *key)
+const struct jvalue *config_member(struct config_reader *r, const char *key)
 {
     size_t i;
     if (!strmap_find(&r->by_key, key, &i)) return NULL;
     r->used[i] = true;
-    return json_is(r->members[i], JTYPE_NULL) ? NULL : r->members[i];
+    return r->members[i];
+}
+
+const struct jvalue *config_take(struct config_reader *r, const char *key)
+{
+    const struct jvalue *v = config_member(r, key);
+    return json_is(v, JTYPE_NULL) ? NULL : v;
 }
 
 static enum status reader_open(struct config_reader *r, struct error *err)
@@ -221,7 +227,8 @@ static enum status read_value(struct config_reader *r, const struct config_key *
     void *field = (char *)r->hp + k->off;
     char text[80];
     switch (k->type) {
-    case CONFIG_INT: {
+    case CONFIG_INT:
+    case CONFIG_INT_OR_NULL: {
         int64_t n;
         TRY(json_int(r->doc, v, &n, err));
         if (n < 1 || n > INT32_MAX)
@@ -267,6 +274,7 @@ static void set_fallback(struct hparams *hp, const struct config_key *k)
     if (isnan(k->fallback)) return;
     switch (k->type) {
     case CONFIG_INT:
+    case CONFIG_INT_OR_NULL:
         *(int64_t *)field = (int64_t)k->fallback;
         break;
     case CONFIG_REAL:
@@ -293,7 +301,7 @@ static enum status read_keys(struct config_reader *r, struct error *err)
             TRY(read_value(r, k, key, v, err));
         else if (k->required && isnan(k->fallback))
             return config_error(r, err, STATUS_NOTFOUND, key, "expected in the config, not found");
-        else
+        else if (k->type != CONFIG_INT_OR_NULL || !config_member(r, key))
             set_fallback(r->hp, k);
     }
     return STATUS_OK;

@@ -34,7 +34,7 @@ struct act {
     int64_t rows, cols;
     void *data;
 };
-/* Called after each named operation: "embd", "attn_norm", "q", "k", "v" (or "qkv" where they are fused), "q_rope", "k_rope", "attn_probs", "attn_out", "attn_residual",
+/* Called after each named operation: "embd", "attn_norm", "q", "k", "v" (or "qkv" where they are fused), "q_norm", "k_norm", "q_rope", "k_rope", "attn_probs", "attn_out", "attn_residual",
  * "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out", "residual", "norm". layer -1 outside of layers. The data is valid during the call. */
 typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, const struct act *a, struct error *err);
 

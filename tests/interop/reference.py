@@ -73,18 +73,31 @@ def lift_buffers(model):
         assert not buffer.is_floating_point() or buffer.dtype == torch.float64, name
 
 
+def logits_of(model, ids, positions=None):
+    """One pass. With positions of one's own, a mask of ones keeps transformers from taking them for several packed texts."""
+    ids = torch.tensor([list(map(int, ids))])
+    where = {}
+    if positions is not None:
+        where = dict(position_ids=torch.tensor([list(positions)]), attention_mask=torch.ones_like(ids))
+    return model(ids, use_cache=False, **where).logits[0].numpy()
+
+
 @torch.no_grad()
-def logits_f64(folder, ids, **kwargs):
+def logits_f64(folder, ids, positions=None, **kwargs):
     model = load(folder, torch.float64, **kwargs)
-    lift_buffers(model)
-    with Lifted():
-        return model(torch.tensor([list(map(int, ids))]), use_cache=False).logits[0].numpy()
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # of a number times an integer tensor, as dynamic RoPE has it
+    try:
+        lift_buffers(model)
+        with Lifted():
+            return logits_of(model, ids, positions)
+    finally:
+        torch.set_default_dtype(usual)
 
 
 @torch.no_grad()
-def logits_f32(folder, ids, **kwargs):
-    model = load(folder, torch.float32, **kwargs)
-    return model(torch.tensor([list(map(int, ids))]), use_cache=False).logits[0].numpy()
+def logits_f32(folder, ids, positions=None, **kwargs):
+    return logits_of(load(folder, torch.float32, **kwargs), ids, positions)
 
 
 def llama_cpp_model(gguf, n_ctx=512, **kwargs):

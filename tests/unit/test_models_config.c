@@ -60,8 +60,8 @@ static void walk(void (*make)(struct fixture *, const struct fixture_sizes *), c
 
 static const struct refusal llama_rows[] = {
     /* family */
-    {"model_type", "\"mistral\"", STATUS_UNSUPPORTED,
-     "unknown model type 'mistral' (architecture 'LlamaForCausalLM')"},
+    {"model_type", "\"ministral9\"", STATUS_UNSUPPORTED,
+     "unknown model type 'ministral9' (architecture 'LlamaForCausalLM')"},
     {"model_type", "\"gpt2\"", STATUS_MISMATCH,
      "model type 'gpt2' and architecture 'LlamaForCausalLM' are of different families"},
     {"model_type", "3", STATUS_FORMAT, "model_type: expected a string, found 3"},
