@@ -137,8 +137,22 @@ float search_affine(const struct affine_search *s, int n, const float *x, const 
  * passes over single quants. Nothing above 1e-15: 0, and l = 0. */
 float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *l);
 
-/* quant_k_avx2.c */
-encode_f32_fn encode_q6_k_avx2;
+/* quant_k_portable.c, quant_k_avx2.c, quant_k_avx512.c: the encoders of quant_k.c once more, and as entries of a kernel set */
+#define DECLARE_K(SET)                                                                                       \
+    encode_f32_fn encode_q2_k_##SET, encode_q3_k_##SET, encode_q4_k_##SET, encode_q5_k_##SET,                \
+        encode_q6_k_##SET;                                                                                   \
+    encode_row_weighted_fn encode_q2_k_weighted_##SET, encode_q3_k_weighted_##SET,                           \
+        encode_q4_k_weighted_##SET, encode_q5_k_weighted_##SET, encode_q6_k_weighted_##SET
+#define ENCODE_K(SET)                                                                                        \
+    [DTYPE_Q2_K] = encode_q2_k_##SET, [DTYPE_Q3_K] = encode_q3_k_##SET, [DTYPE_Q4_K] = encode_q4_k_##SET,    \
+    [DTYPE_Q5_K] = encode_q5_k_##SET, [DTYPE_Q6_K] = encode_q6_k_##SET
+#define ENCODE_K_WEIGHTED(SET)                                                                               \
+    [DTYPE_Q2_K] = encode_q2_k_weighted_##SET, [DTYPE_Q3_K] = encode_q3_k_weighted_##SET,                    \
+    [DTYPE_Q4_K] = encode_q4_k_weighted_##SET, [DTYPE_Q5_K] = encode_q5_k_weighted_##SET,                    \
+    [DTYPE_Q6_K] = encode_q6_k_weighted_##SET
+DECLARE_K(portable);
+DECLARE_K(avx2);
+DECLARE_K(avx512);
 
 /* Kernel sets other than `ref`, and what asks the processor for them (kernels.c). */
 extern const struct kernels kernels_avx2, kernels_avx512;

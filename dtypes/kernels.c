@@ -13,6 +13,13 @@ static bool always(void)
 
 /* Its entries are the table's own functions. */
 static const struct kernels kernels_ref = {.name = "ref", .supported = always};
+/* Plain C in which the compiler finds the vectors. */
+static const struct kernels kernels_portable = {
+    .name = "portable",
+    .supported = always,
+    .encode_f32 = {ENCODE_K(portable)},
+    .encode_row_weighted = {ENCODE_K_WEIGHTED(portable)},
+};
 
 #if defined(__x86_64__)
 /* Asked here, because code in a file compiled for AVX2 may not run before the answer. FMA is asked for since the compiler may use it there. */
@@ -33,6 +40,7 @@ bool kernels_avx512_supported(void)
 /* In rising order of preference: the last supported one is used, and fills its gaps from those before it, which are then supported as well. */
 static const struct kernels *const sets[] = {
     &kernels_ref,
+    &kernels_portable,
 #if defined(__x86_64__)
     &kernels_avx2,
     &kernels_avx512,

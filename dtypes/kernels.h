@@ -10,7 +10,7 @@
 #include "dtypes/dtype.h"
 
 struct kernels {
-    const char *name; /* "ref", "avx2", "avx512" */
+    const char *name; /* "ref", "portable", "avx2", "avx512" */
     bool (*supported)(void);
     /* decode and encode of a type, indexed by enum dtype; same contracts as in struct dtype_info */
     void (*decode_f32[DTYPE_COUNT])(const void *src, float *dst, int64_t n);
@@ -20,7 +20,7 @@ struct kernels {
 
 /* The set in use: the best supported one until kernels_select names another. */
 const struct kernels *kernels_active(void);
-/* "auto", "ref", "avx2", "avx512"; STATUS_USAGE for an unknown or unsupported name, listing the supported ones. Call before threads start. */
+/* "auto", "ref", "portable", "avx2", "avx512"; STATUS_USAGE for an unknown or unsupported name, listing the supported ones. Call before threads start. */
 enum status kernels_select(const char *name, struct error *err);
 /* Names of the supported sets, NULL at the end. */
 const char *const *kernels_names(void);

@@ -38,6 +38,7 @@ void k_pack_scales_q4(const struct k_affine_scales *k, uint8_t sc[12], float ste
 /* Types without: value = d * s * q. The scale of largest magnitude is that of the block. */
 void k_scales_q3(const float scales[16], struct block_q3_k *b, float step[16]);
 void k_scales_q3_weighted(const float scales[16], const float sw[16], struct block_q3_k *b, float step[16]);
+void k_set_scales_q3(const int8_t u[16], float d, struct block_q3_k *b, float step[16]); /* u: biased by 32 */
 /* false: all count as zero and *b is complete */
 bool k_scales_q6(const float scales[16], struct block_q6_k *b, float step[16]);
 

@@ -94,9 +94,9 @@ void k_pack_scales_q4(const struct k_affine_scales *k, uint8_t sc[12], float ste
     }
 }
 
-/* u: scales biased by 32 */
-static void pack_scales_q3(const int8_t u[16], struct block_q3_k *b, float step[16])
+void k_set_scales_q3(const int8_t u[16], float scale, struct block_q3_k *b, float step[16])
 {
+    b->d = half_store(scale);
     float d = half_load(b->d);
     memset(b->scales, 0, sizeof b->scales);
     for (int j = 0; j < 16; j++) {
@@ -109,23 +109,22 @@ static void pack_scales_q3(const int8_t u[16], struct block_q3_k *b, float step[
 void k_scales_q3(const float scales[16], struct block_q3_k *b, float step[16])
 {
     int8_t u[16] = {0};
-    float largest = extreme(scales, 16);
+    float largest = extreme(scales, 16), d = 0;
     if (largest != 0) {
         float iscale = -32.0f / largest;
         for (int j = 0; j < 16; j++)
             u[j] = (int8_t)(i32_clamp((int8_t)i32_nearest(iscale * scales[j]), -32, 31) + 32);
-        b->d = half_store(1 / iscale);
-    } else
-        b->d = half_store(0.0f);
-    pack_scales_q3(u, b, step);
+        d = 1 / iscale;
+    }
+    k_set_scales_q3(u, d, b, step);
 }
 
 void k_scales_q3_weighted(const float scales[16], const float sw[16], struct block_q3_k *b, float step[16])
 {
     int8_t u[16];
-    b->d = half_store(search_symmetric(16, 32, scales, sw, u));
+    float d = search_symmetric(16, 32, scales, sw, u);
     for (int j = 0; j < 16; j++) u[j] = (int8_t)(u[j] + 32);
-    pack_scales_q3(u, b, step);
+    k_set_scales_q3(u, d, b, step);
 }
 
 bool k_scales_q6(const float scales[16], struct block_q6_k *b, float step[16])

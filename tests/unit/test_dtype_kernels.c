@@ -153,11 +153,12 @@ static void check_set(const char *name)
             assert_int_equal(!k->encode_row_weighted[t], !info->encode_row_weighted);
             for (int l = 0; l < N_LENGTHS; l++) {
                 if (lengths[l] % info->block_len != 0) continue;
-                if (info->encode_f32)
+                if (info->block_len == 256 && lengths[l] > 2304) continue; /* the searches of the plain code are slow */
+                if (k->encode_f32[t] != info->encode_f32)
                     check_encode(info, k, (enum dtype)t, kinds[kind].name, src + l % 2, lengths[l]);
-                if (info->encode_row_weighted)
+                if (k->encode_row_weighted[t] != info->encode_row_weighted)
                     check_weighted(info, k, (enum dtype)t, kinds[kind].name, src + l % 2, weights, lengths[l]);
-                if (info->decode_f32) check_decode(info, k, (enum dtype)t, raw + l % 2, lengths[l]);
+                if (k->decode_f32[t] != info->decode_f32) check_decode(info, k, (enum dtype)t, raw + l % 2, lengths[l]);
             }
         }
     }

@@ -1,0 +1,104 @@
+/* Vectors of lanes for AVX2; what each file of this name offers is in lanes_portable.h. */
+#ifndef LATHE_LANES_H
+#define LATHE_LANES_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+
+enum { LANES = 8 };
+typedef __m256 vf;
+typedef __m256 vm;
+
+static inline vf v_set(float v)
+{
+    return _mm256_set1_ps(v);
+}
+static inline vf v_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+static inline void v_store(float *p, vf v)
+{
+    _mm256_storeu_ps(p, v);
+}
+static inline vf v_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+static inline vf v_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+static inline vf v_abs(vf v)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+static inline vf v_sqrt(vf v)
+{
+    return _mm256_sqrt_ps(v);
+}
+static inline vf v_round(vf v)
+{
+    return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vm v_less(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
+}
+static inline vm v_equal(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_EQ_OQ);
+}
+static inline vf v_select(vm m, vf yes, vf no)
+{
+    return _mm256_blendv_ps(no, yes, m);
+}
+static inline vm m_none(void)
+{
+    return _mm256_setzero_ps();
+}
+static inline vm m_and(vm a, vm b)
+{
+    return _mm256_and_ps(a, b);
+}
+static inline vm m_or(vm a, vm b)
+{
+    return _mm256_or_ps(a, b);
+}
+static inline vm m_and_not(vm a, vm b)
+{
+    return _mm256_andnot_ps(b, a);
+}
+static inline unsigned m_bits(vm m)
+{
+    return (unsigned)_mm256_movemask_ps(m);
+}
+
+static inline void v_store_bytes(unsigned char *p, vf v)
+{
+    __m256i i = _mm256_cvtps_epi32(v);
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(words, words));
+}
+
+static inline void v_transpose(vf r[LANES])
+{
+    __m256 t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+    for (int i = 0; i < 8; i++) r[i] = t[i];
+}
+
+#endif

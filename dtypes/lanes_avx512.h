@@ -1,0 +1,109 @@
+/* Vectors of lanes for AVX-512; what each file of this name offers is in lanes_portable.h. */
+#ifndef LATHE_LANES_H
+#define LATHE_LANES_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+
+enum { LANES = 16 };
+typedef __m512 vf;
+typedef __mmask16 vm;
+
+static inline vf v_set(float v)
+{
+    return _mm512_set1_ps(v);
+}
+static inline vf v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline void v_store(float *p, vf v)
+{
+    _mm512_storeu_ps(p, v);
+}
+static inline vf v_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+static inline vf v_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+static inline vf v_abs(vf v)
+{
+    return _mm512_abs_ps(v);
+}
+static inline vf v_sqrt(vf v)
+{
+    return _mm512_sqrt_ps(v);
+}
+static inline vf v_round(vf v)
+{
+    return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vm v_less(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+static inline vm v_equal(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+static inline vf v_select(vm m, vf yes, vf no)
+{
+    return _mm512_mask_blend_ps(m, no, yes);
+}
+static inline vm m_none(void)
+{
+    return 0;
+}
+static inline vm m_and(vm a, vm b)
+{
+    return _kand_mask16(a, b);
+}
+static inline vm m_or(vm a, vm b)
+{
+    return _kor_mask16(a, b);
+}
+static inline vm m_and_not(vm a, vm b)
+{
+    return _kandn_mask16(b, a);
+}
+static inline unsigned m_bits(vm m)
+{
+    return m;
+}
+
+static inline void v_store_bytes(unsigned char *p, vf v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
+static inline void v_transpose(vf r[LANES])
+{
+    __m512 t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int k = 0; k < 2; k++) {
+            r[i + 2 * k] = _mm512_shuffle_ps(t[i + k], t[i + k + 2], 0x44);
+            r[i + 2 * k + 1] = _mm512_shuffle_ps(t[i + k], t[i + k + 2], 0xEE);
+        }
+    /* r[4 a + k] has columns k, k + 4, k + 8, k + 12 of rows 4 a .. 4 a + 3: now a transpose of 128-bit parts */
+    for (int k = 0; k < 4; k++) {
+        t[k] = _mm512_shuffle_f32x4(r[k], r[k + 4], 0x44);
+        t[k + 4] = _mm512_shuffle_f32x4(r[k], r[k + 4], 0xEE);
+        t[k + 8] = _mm512_shuffle_f32x4(r[k + 8], r[k + 12], 0x44);
+        t[k + 12] = _mm512_shuffle_f32x4(r[k + 8], r[k + 12], 0xEE);
+    }
+    for (int k = 0; k < 4; k++) {
+        r[k] = _mm512_shuffle_f32x4(t[k], t[k + 8], 0x88);
+        r[k + 4] = _mm512_shuffle_f32x4(t[k], t[k + 8], 0xDD);
+        r[k + 8] = _mm512_shuffle_f32x4(t[k + 4], t[k + 12], 0x88);
+        r[k + 12] = _mm512_shuffle_f32x4(t[k + 4], t[k + 12], 0xDD);
+    }
+}
+
+#endif

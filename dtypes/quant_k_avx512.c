@@ -1,0 +1,8 @@
+/* Encoders of super-blocks for AVX-512. */
+#if defined(__AVX512F__)
+#include "dtypes/lanes_avx512.h"
+#define KERNEL_SET avx512
+#include "dtypes/quant_k_lanes.h"
+#else
+typedef int quant_k_avx512_is_empty; /* a file may not be empty */
+#endif

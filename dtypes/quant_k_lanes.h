@@ -1,0 +1,466 @@
+/* Encoders of super-blocks with a lane for each sub-block. Included once by the file of an instruction set, after its lanes_*.h and with
+ * KERNEL_SET defined; gives encode_q4_k_SET and so on, whose bytes are those of quant_k.c.
+ *
+ * A chunk of super-blocks goes through three stages: the searches, lanes = sub-blocks; integer scales under a half, with importance weights
+ * lanes = super-blocks; quants with the scales as stored, lanes = elements.
+ */
+#include "dtypes/search_lanes.h"
+
+#define NAME_2(NAME, SET) NAME##_##SET
+#define NAME_1(NAME, SET) NAME_2(NAME, SET)
+#define KERNEL(NAME)      NAME_1(NAME, KERNEL_SET)
+
+enum { CHUNK = 8 /* super-blocks */, CHUNK_LEN = CHUNK * QK_K, SUBS_MAX = CHUNK_LEN / 16 };
+
+/* A chunk as the searches read it: whole vectors, past the last super-block zeros. */
+struct chunk {
+    const float *x, *importance; /* importance NULL: none */
+    int blocks;
+    float sigma2[CHUNK];
+    float x_copy[CHUNK_LEN], importance_copy[CHUNK_LEN];
+};
+
+/* What they found, by sub-block. */
+struct found {
+    float scale[SUBS_MAX], min[SUBS_MAX], sum_w[SUBS_MAX];
+    float kept_iscale[SUBS_MAX], kept_min[SUBS_MAX];
+    bool strange[CHUNK]; /* any sub-block of the super-block */
+};
+
+static void chunk_open(struct chunk *c, const float *row, const float *importance, int64_t n)
+{
+    c->blocks = (int)(n / QK_K < CHUNK ? n / QK_K : CHUNK);
+    c->x = row;
+    c->importance = importance;
+    if (c->blocks == CHUNK) return;
+    size_t bytes = (size_t)c->blocks * QK_K * sizeof(float);
+    memset(c->x_copy, 0, sizeof c->x_copy);
+    c->x = memcpy(c->x_copy, row, bytes);
+    if (!importance) return;
+    memset(c->importance_copy, 0, sizeof c->importance_copy);
+    c->importance = memcpy(c->importance_copy, importance, bytes);
+}
+
+/* Sums of squares of the super-blocks, each in element order. */
+static void chunk_sigmas(struct chunk *c, float factor)
+{
+    float sum[CHUNK] = {0};
+    for (int i = 0; i < QK_K; i++)
+        for (int b = 0; b < CHUNK; b++) sum[b] += c->x[QK_K * b + i] * c->x[QK_K * b + i];
+    for (int b = 0; b < CHUNK; b++) c->sigma2[b] = factor * sum[b] / QK_K;
+}
+
+/* Lane j: sigma2 of the super-block of sub-block first + j */
+INLINE vf sigma_lanes(const struct chunk *c, int first, int per_block)
+{
+    float s[LANES];
+    for (int j = 0; j < LANES; j++) s[j] = c->sigma2[(first + j) / per_block];
+    return v_load(s);
+}
+
+static void mark_strange(struct found *f, unsigned bits, int first, int per_block)
+{
+    for (; bits; bits &= bits - 1) f->strange[(first + __builtin_ctz(bits)) / per_block] = true;
+}
+
+/* Weights of the elements x of n_lanes sub-blocks, from the importance of their columns. */
+INLINE void weigh_lanes(int len, const struct chunk *c, int first, const vf *x, vf *w)
+{
+    vf sigma2 = sigma_lanes(c, first, QK_K / len);
+    lanes_load(len, c->importance + first * len, w);
+    for (int i = 0; i < len; i++) w[i] = w[i] * v_sqrt(sigma2 + x[i] * x[i]);
+}
+
+INLINE void weigh_lanes_plain(int len, bool mean, const vf *x, vf *w)
+{
+    vf m = v_set(0);
+    if (mean) {
+        for (int i = 0; i < len; i++) m = m + x[i] * x[i];
+        m = v_sqrt(m / v_set((float)len));
+    }
+    for (int i = 0; i < len; i++) w[i] = m + v_abs(x[i]);
+}
+
+/* --- types with a minimum --- */
+
+INLINE void search_affine_chunk(const struct k_affine *t, int len, bool weighted, bool absolute, const struct chunk *c,
+                                struct found *f)
+{
+    const int per_block = QK_K / len;
+    const struct affine_search *s = weighted ? &t->weighted : &t->plain;
+    for (int first = 0; first < c->blocks * per_block; first += FLIGHT * LANES) {
+        struct affine_lanes p[FLIGHT];
+        for (int h = 0; h < FLIGHT; h++) {
+            lanes_load(len, c->x + (first + LANES * h) * len, p[h].x);
+            if (weighted)
+                weigh_lanes(len, c, first + LANES * h, p[h].x, p[h].w);
+            else
+                weigh_lanes_plain(len, t->mean, p[h].x, p[h].w);
+        }
+        affine_run(s, len, p, absolute);
+        for (int h = 0; h < FLIGHT; h++) {
+            int at = first + LANES * h;
+            vf zero = v_set(0);
+            v_store(f->scale + at, v_select(p[h].flat, zero, p[h].scale));
+            v_store(f->min + at, zero - p[h].min);
+            v_store(f->sum_w + at, p[h].sum_w);
+            v_store(f->kept_iscale + at, v_select(p[h].flat, zero, p[h].kept_iscale));
+            v_store(f->kept_min + at, p[h].kept_min);
+            mark_strange(f, m_bits(p[h].strange), at, per_block);
+        }
+    }
+}
+
+static void search_32(const struct k_affine *t, const struct chunk *c, struct found *f)
+{
+    search_affine_chunk(t, 32, false, false, c, f);
+}
+static void search_32_weighted(const struct k_affine *t, const struct chunk *c, struct found *f)
+{
+    search_affine_chunk(t, 32, true, false, c, f);
+}
+static void search_16_absolute(const struct k_affine *t, const struct chunk *c, struct found *f)
+{
+    search_affine_chunk(t, 16, false, true, c, f);
+}
+static void search_16_weighted(const struct k_affine *t, const struct chunk *c, struct found *f)
+{
+    search_affine_chunk(t, 16, true, false, c, f);
+}
+
+/* Scales and minima of the super-blocks of a chunk as integers, through search_positive: a lane for the scales of a super-block, one for its
+ * minima. */
+static void weighted_scales(const struct k_affine *t, struct found *f, struct k_affine_scales k[CHUNK])
+{
+    enum { RUNS = 2 * CHUNK };
+    const int n = QK_K / t->len;
+    float x[16][RUNS], w[16][RUNS], l[RUNS], scale[RUNS];
+    for (int b = 0; b < CHUNK; b++)
+        for (int j = 0; j < n; j++) {
+            x[j][b] = f->scale[b * n + j];
+            x[j][b + CHUNK] = f->min[b * n + j];
+            w[j][b] = w[j][b + CHUNK] = f->sum_w[b * n + j];
+        }
+    for (int r = 0; r < RUNS; r += LANES) {
+        struct positive_lanes p;
+        for (int j = 0; j < n; j++) {
+            p.x[j] = v_load(x[j] + r);
+            p.w[j] = v_load(w[j] + r);
+        }
+        positive_run(n, t->scale_max, &p);
+        v_store(scale + r, p.scale);
+        unsigned strange = m_bits(p.strange);
+        for (int i = 0; i < LANES; i++)
+            if (strange >> i & 1) f->strange[(r + i) % CHUNK] = true;
+        for (int j = 0; j < n; j++) {
+            v_store(l, p.l[j]);
+            for (int i = 0; i < LANES; i++) *((r + i < CHUNK ? k[r + i].s : k[r + i - CHUNK].m) + j) = (uint8_t)l[i];
+        }
+    }
+    for (int b = 0; b < CHUNK; b++) {
+        k[b].d = half_store(scale[b]);
+        k[b].dmin = half_store(scale[b + CHUNK]);
+    }
+}
+
+/* Quants of a sub-block, biased to 0 .. hi - lo: what its scale as stored gives, or, where that is zero, what the search left. */
+INLINE void requantize(int n, float lo, float hi, const float *x, float step, float min, uint8_t *q)
+{
+    vm odd = m_none();
+    for (int i = 0; i < n; i += LANES) {
+        vf v = (v_load(x + i) + v_set(min)) / v_set(step);
+        odd = m_or(odd, m_not(v_less(v_abs(v), v_set(QUOTIENT_MOST))));
+        v_store_bytes(q + i, v_min(v_max(v_round(v), v_set(lo)), v_set(hi)) - v_set(lo));
+    }
+    if (m_bits(odd))
+        for (int i = 0; i < n; i++)
+            q[i] = (uint8_t)(i32_clamp(i32_nearest((x[i] + min) / step), (int32_t)lo, (int32_t)hi) - (int32_t)lo);
+}
+
+/* iscale 0: the search gave up, all quants are the lowest. */
+static void keep_quants(int n, float lo, float hi, const float *x, float iscale, float min, uint8_t *q)
+{
+    for (int i = 0; i < n; i++) {
+        int32_t v = i32_clamp(i32_nearest(iscale * (x[i] - min)), (int32_t)lo, (int32_t)hi);
+        q[i] = iscale == 0 ? 0 : (uint8_t)(v - (int32_t)lo);
+    }
+}
+
+/* A type of super-blocks with a minimum. */
+struct affine_kernel {
+    const struct k_affine *type;
+    void (*search)(const struct k_affine *t, const struct chunk *c, struct found *f);
+    void (*search_weighted)(const struct k_affine *t, const struct chunk *c, struct found *f);
+    void (*store)(void *block, const struct k_affine_scales *k, float step[16], float min[16]);
+    void (*pack)(void *block, const uint8_t q[QK_K]);
+    encode_row_weighted_fn *plain_code;
+    size_t block_bytes;
+};
+
+static void affine_chunk(const struct affine_kernel *a, struct chunk *c, struct found *f, struct k_affine_scales k[CHUNK])
+{
+    const int n = QK_K / a->type->len;
+    memset(f->strange, 0, sizeof f->strange);
+    if (c->importance) {
+        chunk_sigmas(c, a->type->sigma);
+        a->search_weighted(a->type, c, f);
+        for (int s = c->blocks * n; s < CHUNK * n; s++) f->scale[s] = f->min[s] = f->sum_w[s] = 0;
+        weighted_scales(a->type, f, k);
+        return;
+    }
+    a->search(a->type, c, f);
+    for (int b = 0; b < c->blocks; b++) k_affine_plain(a->type, f->scale + b * n, f->min + b * n, &k[b]);
+}
+
+INLINE void encode_affine(const struct affine_kernel *a, int len, const float *row, const float *importance, void *dst,
+                          int64_t n)
+{
+    const float hi = (float)a->type->plain.nmax;
+    unsigned char *block = dst;
+    struct chunk c;
+    struct found f;
+    struct k_affine_scales k[CHUNK];
+    for (int64_t at = 0; at < n; at += CHUNK_LEN) {
+        chunk_open(&c, row + at, importance ? importance + at : NULL, n - at);
+        affine_chunk(a, &c, &f, k);
+        for (int b = 0; b < c.blocks; b++, block += a->block_bytes) {
+            const float *x = c.x + QK_K * b;
+            float step[16], min[16];
+            uint8_t q[QK_K];
+            if (f.strange[b]) {
+                a->plain_code(x, c.importance ? c.importance + QK_K * b : NULL, block, QK_K);
+                continue;
+            }
+            a->store(block, &k[b], step, min);
+            for (int j = 0; j < QK_K / len; j++) {
+                int s = b * (QK_K / len) + j;
+                if (step[j] == 0)
+                    keep_quants(len, 0, hi, x + len * j, f.kept_iscale[s], f.kept_min[s], q + len * j);
+                else
+                    requantize(len, 0, hi, x + len * j, step[j], min[j], q + len * j);
+            }
+            a->pack(block, q);
+        }
+    }
+}
+
+static void store_q2(void *block, const struct k_affine_scales *k, float step[16], float min[16])
+{
+    k_pack_scales_q2(k, block, step, min);
+}
+static void pack_q2(void *block, const uint8_t q[QK_K])
+{
+    k_pack_q2(q, ((struct block_q2_k *)block)->qs);
+}
+static void store_q4(void *block, const struct k_affine_scales *k, float step[16], float min[16])
+{
+    struct block_q4_k *b = block;
+    b->d = k->d;
+    b->dmin = k->dmin;
+    k_pack_scales_q4(k, b->scales, step, min);
+}
+static void pack_q4(void *block, const uint8_t q[QK_K])
+{
+    k_pack_q4(q, ((struct block_q4_k *)block)->qs);
+}
+static void store_q5(void *block, const struct k_affine_scales *k, float step[16], float min[16])
+{
+    struct block_q5_k *b = block;
+    b->d = k->d;
+    b->dmin = k->dmin;
+    k_pack_scales_q4(k, b->scales, step, min);
+}
+static void pack_q5(void *block, const uint8_t q[QK_K])
+{
+    k_pack_q5(q, block);
+}
+
+static const struct affine_kernel kernel_q2 = {
+    &k_affine_q2, search_16_absolute, search_16_weighted, store_q2, pack_q2, encode_q2_k_weighted, sizeof(struct block_q2_k)};
+static const struct affine_kernel kernel_q4 = {
+    &k_affine_q4, search_32, search_32_weighted, store_q4, pack_q4, encode_q4_k_weighted, sizeof(struct block_q4_k)};
+static const struct affine_kernel kernel_q5 = {
+    &k_affine_q5, search_32, search_32_weighted, store_q5, pack_q5, encode_q5_k_weighted, sizeof(struct block_q5_k)};
+
+void KERNEL(encode_q2_k_weighted)(const float *row, const float *importance, void *dst, int64_t n)
+{
+    encode_affine(&kernel_q2, 16, row, importance, dst, n);
+}
+void KERNEL(encode_q4_k_weighted)(const float *row, const float *importance, void *dst, int64_t n)
+{
+    encode_affine(&kernel_q4, 32, row, importance, dst, n);
+}
+void KERNEL(encode_q5_k_weighted)(const float *row, const float *importance, void *dst, int64_t n)
+{
+    encode_affine(&kernel_q5, 32, row, importance, dst, n);
+}
+void KERNEL(encode_q2_k)(const float *src, void *dst, int64_t n)
+{
+    KERNEL(encode_q2_k_weighted)(src, NULL, dst, n);
+}
+void KERNEL(encode_q4_k)(const float *src, void *dst, int64_t n)
+{
+    KERNEL(encode_q4_k_weighted)(src, NULL, dst, n);
+}
+void KERNEL(encode_q5_k)(const float *src, void *dst, int64_t n)
+{
+    KERNEL(encode_q5_k_weighted)(src, NULL, dst, n);
+}
+
+/* --- types without --- */
+
+enum weighing { BY_SQUARE, BY_IMPORTANCE, BY_BOTH /* as search_affine is weighed */ };
+
+INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct chunk *c, struct found *f)
+{
+    for (int first = 0; first < c->blocks * 16; first += FLIGHT * LANES) {
+        struct symmetric_lanes p[FLIGHT];
+        for (int h = 0; h < FLIGHT; h++) {
+            int at = first + LANES * h;
+            lanes_load(16, c->x + at * 16, p[h].x);
+            if (by == BY_IMPORTANCE) lanes_load(16, c->importance + at * 16, p[h].w);
+            if (by == BY_BOTH) {
+                weigh_lanes(16, c, at, p[h].x, p[h].w);
+                vf sum = v_set(0);
+                for (int i = 0; i < 16; i++) sum = sum + p[h].w[i];
+                v_store(f->sum_w + at, sum);
+            }
+            symmetric_begin(&p[h], by != BY_SQUARE);
+        }
+        symmetric_run(nmax, p, FLIGHT);
+        for (int h = 0; h < FLIGHT; h++) {
+            int at = first + LANES * h;
+            v_store(f->scale + at, p[h].scale);
+            v_store(f->kept_iscale + at, p[h].kept_iscale);
+            mark_strange(f, m_bits(p[h].strange), at, 16);
+        }
+    }
+}
+
+INLINE void requantize_block(float nmax, const float *x, const float step[16], const float *kept_iscale, uint8_t q[QK_K])
+{
+    for (int j = 0; j < 16; j++) {
+        if (step[j] == 0)
+            keep_quants(16, -nmax, nmax - 1, x + 16 * j, kept_iscale[j], 0, q + 16 * j);
+        else
+            requantize(16, -nmax, nmax - 1, x + 16 * j, step[j], 0, q + 16 * j);
+    }
+}
+
+void KERNEL(encode_q6_k_weighted)(const float *row, const float *importance, void *dst, int64_t n)
+{
+    struct block_q6_k *block = dst;
+    struct chunk c;
+    struct found f;
+    for (int64_t at = 0; at < n; at += CHUNK_LEN) {
+        chunk_open(&c, row + at, importance ? importance + at : NULL, n - at);
+        memset(f.strange, 0, sizeof f.strange);
+        if (importance)
+            search_symmetric_chunk(32, BY_IMPORTANCE, &c, &f);
+        else
+            search_symmetric_chunk(32, BY_SQUARE, &c, &f);
+        for (int b = 0; b < c.blocks; b++, block++) {
+            const float *x = c.x + QK_K * b;
+            float step[16];
+            uint8_t q[QK_K];
+            if (f.strange[b]) {
+                encode_q6_k_weighted(x, importance ? c.importance + QK_K * b : NULL, block, QK_K);
+                continue;
+            }
+            if (!k_scales_q6(f.scale + 16 * b, block, step)) continue;
+            requantize_block(32, x, step, f.kept_iscale + 16 * b, q);
+            k_pack_q6(q, block);
+        }
+    }
+}
+
+static void search_descent_chunk(const struct chunk *c, struct found *f)
+{
+    for (int first = 0; first < c->blocks * 16; first += DESCENTS * LANES) {
+        struct descent_lanes p[DESCENTS];
+        for (int h = 0; h < DESCENTS; h++) lanes_load(16, c->x + (first + LANES * h) * 16, p[h].x);
+        descent_run(4, p);
+        for (int h = 0; h < DESCENTS; h++) {
+            int at = first + LANES * h;
+            v_store(f->scale + at, p[h].scale);
+            mark_strange(f, m_bits(p[h].strange), at, 16);
+        }
+    }
+}
+
+/* The scales of the super-blocks, a lane for each. */
+static void weighted_scales_q3(struct found *f, float scale[LANES * 2], float kept_iscale[LANES * 2], int first)
+{
+    struct symmetric_lanes p;
+    for (int j = 0; j < 16; j++) {
+        float x[LANES] = {0}, w[LANES] = {0};
+        for (int i = 0; i < LANES && first + i < CHUNK; i++) {
+            x[i] = f->scale[16 * (first + i) + j];
+            w[i] = f->sum_w[16 * (first + i) + j];
+        }
+        p.x[j] = v_load(x);
+        p.w[j] = v_load(w);
+    }
+    symmetric_begin(&p, true);
+    symmetric_run(32, &p, 1);
+    v_store(scale, p.scale);
+    v_store(kept_iscale, p.kept_iscale);
+    unsigned strange = m_bits(p.strange);
+    for (int i = 0; i < LANES && first + i < CHUNK; i++)
+        if (strange >> i & 1) f->strange[first + i] = true;
+}
+
+void KERNEL(encode_q3_k_weighted)(const float *row, const float *importance, void *dst, int64_t n)
+{
+    struct block_q3_k *block = dst;
+    struct chunk c;
+    struct found f;
+    for (int64_t at = 0; at < n; at += CHUNK_LEN) {
+        float d[CHUNK + 2 * LANES], iscale[CHUNK + 2 * LANES];
+        chunk_open(&c, row + at, importance ? importance + at : NULL, n - at);
+        memset(f.strange, 0, sizeof f.strange);
+        if (importance) {
+            chunk_sigmas(&c, 2);
+            search_symmetric_chunk(4, BY_BOTH, &c, &f);
+            for (int s = c.blocks * 16; s < SUBS_MAX; s++) f.scale[s] = f.sum_w[s] = 0;
+            for (int b = 0; b < CHUNK; b += LANES) weighted_scales_q3(&f, d + b, iscale + b, b);
+        } else
+            search_descent_chunk(&c, &f);
+        for (int b = 0; b < c.blocks; b++, block++) {
+            const float *x = c.x + QK_K * b;
+            float step[16];
+            uint8_t q[QK_K];
+            if (f.strange[b]) {
+                encode_q3_k_weighted(x, importance ? c.importance + QK_K * b : NULL, block, QK_K);
+                continue;
+            }
+            if (importance) {
+                int8_t u[16];
+                for (int j = 0; j < 16; j++)
+                    u[j] = iscale[b] == 0 ? 0 : (int8_t)(i32_clamp(i32_nearest(iscale[b] * f.scale[16 * b + j]), -32, 31) + 32);
+                k_set_scales_q3(u, d[b], block, step);
+            } else
+                k_scales_q3(f.scale + 16 * b, block, step);
+            for (int j = 0; j < 16; j++) {
+                if (step[j] != 0)
+                    requantize(16, -4, 3, x + 16 * j, step[j], 0, q + 16 * j);
+                else if (importance)
+                    keep_quants(16, -4, 3, x + 16 * j, f.kept_iscale[16 * b + j], 0, q + 16 * j);
+                else { /* rare: the passes again */
+                    int8_t l[16];
+                    search_descent(16, 4, x + 16 * j, l);
+                    for (int i = 0; i < 16; i++) q[16 * j + i] = (uint8_t)(l[i] + 4);
+                }
+            }
+            k_pack_q3(q, block);
+        }
+    }
+}
+void KERNEL(encode_q3_k)(const float *src, void *dst, int64_t n)
+{
+    KERNEL(encode_q3_k_weighted)(src, NULL, dst, n);
+}
+void KERNEL(encode_q6_k)(const float *src, void *dst, int64_t n)
+{
+    KERNEL(encode_q6_k_weighted)(src, NULL, dst, n);
+}
