@@ -138,8 +138,9 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lcmocka -lm
 
-# The one test that reaches into a tool
+# Tests that reach into a tool
 $(B)/tests/test_verify: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
+$(B)/tests/test_glm_line: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c))
 
 # Programs that measure against a peer's library; built when asked for.
 $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a

@@ -20,6 +20,7 @@ static const struct exception {
     {MATCH_WITHIN, "laurel", "small", NULL},
     {MATCH_WITHIN, "per_layer_model_proj", "small", NULL},
     {MATCH_EXACT, "position_embd.weight", "position table", NULL},
+    {MATCH_EXACT, "block_position_embd.weight", "position table", "glm2021"},
     {MATCH_EXACT, "token_types.weight", "token types", NULL},
     {MATCH_WITHIN, "ssm_conv1d", "convolution", NULL},
     {MATCH_WITHIN, "shortconv.conv.weight", "convolution", NULL},

@@ -35,6 +35,7 @@ enum role {
     ROLE_FFN_POST_NORM,     /* of the feed-forward layer's */
     ROLE_ROPE_FACTORS_LONG,
     ROLE_ROPE_FACTORS_SHORT,
+    ROLE_BLOCK_POSITION_EMBD,
     ROLE_COUNT
 };
 enum part { PART_WEIGHT, PART_BIAS, PART_COUNT };
@@ -125,7 +126,15 @@ struct tensor_rule {
     }
 
 /* One configuration value in both spellings. */
-enum config_type { CONFIG_INT, CONFIG_INT_OR_NULL /* null is not absence: it is left for `derive` */, CONFIG_REAL, CONFIG_BOOL, CONFIG_ACTIVATION, CONFIG_LAYERS };
+enum config_type {
+    CONFIG_INT,
+    CONFIG_INT_OR_NULL, /* null is not absence: it is left for `derive` */
+    CONFIG_REAL,
+    CONFIG_BOOL,
+    CONFIG_ACTIVATION,
+    CONFIG_LAYERS,
+    CONFIG_ID, /* of a token, from 0 on; -1 when absent, and then not written */
+};
 struct config_key {
     const char *hf;    /* key in config.json, alternatives separated by '|': the first one present and not null wins; NULL: none */
     const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key. Two rows for one field must agree. */
@@ -133,7 +142,7 @@ struct config_key {
     enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL; KV_STRING for an activation, written only when it is not `fallback`; KV_ARRAY of a
                              * bool for each layer, written if there is one; it comes after the number of layers and has no row of its own in
                              * config.json: read_config fills it */
-    size_t off;        /* offsetof(struct hparams, field): int64_t, double, bool, enum activation, const bool * */
+    size_t off;        /* offsetof(struct hparams, field): int64_t (two types), double, bool, enum activation, const bool * */
     bool required;     /* a GGUF without it is refused; so is a config.json if `fallback` is NAN */
     double fallback;   /* value when absent; NAN: left for `derive` (integers stay 0) */
 };
@@ -189,11 +198,17 @@ struct arch {
     bool tied_by_default;              /* when config.json does not say tie_word_embeddings */
     bool uses_rope;
     bool runtime_window; /* the runtime reads the window that a model has */
+    /* Families of one line (NULL: none) use each other's model types, and configs get mixed up: their tensors tell them apart. `told_by` says it in
+     * words. */
+    const char *line, *told_by;
     const char *const *detect_tensors; /* source names ({p}: prefix) that together tell the family when the config does not; NULL at the end */
     struct rope_spelling rope;
     struct dialect source, gguf;
     /* NULL, or: what the table of keys cannot say, before `derive`; config.json only */
     enum status (*read_config)(struct config_reader *r, struct error *err);
+    /* NULL, or: the form of this family that a config.json asks for, once it was read: another arch where the target's architecture cannot express
+     * it, else this one */
+    const struct arch *(*variant)(const struct hparams *hp);
     /* fills what the keys left open and checks what belongs together; err->path is set by the caller */
     enum status (*derive)(struct hparams *hp, struct error *err);
     /* NULL, or: warns of what llama.cpp cannot do with the architecture, apart from what is the same for all (models/config_gguf.c) */

@@ -14,6 +14,12 @@ extern const struct arch arch_llama_meta;
 extern const struct arch arch_mistral;
 extern const struct arch arch_qwen2;
 extern const struct arch arch_qwen3;
+extern const struct arch arch_glm2021;
+extern const struct arch arch_chatglm1;
+extern const struct arch arch_chatglm2;
+extern const struct arch arch_chatglm2x;
+extern const struct arch arch_glm;
+extern const struct arch arch_glm4;
 
 const struct arch *const arch_list[] = {
     &arch_gpt1,
@@ -27,6 +33,12 @@ const struct arch *const arch_list[] = {
     &arch_llama,
     &arch_llama_meta,
     &arch_mistral,
+    &arch_glm2021,
+    &arch_chatglm1,
+    &arch_chatglm2,
+    &arch_chatglm2x,
+    &arch_glm,
+    &arch_glm4,
     NULL,
 };
 
@@ -44,6 +56,7 @@ static const char *const role_names[ROLE_COUNT] = {
     [ROLE_ATTN_POST_NORM] = "post_attention_norm", [ROLE_FFN_POST_NORM] = "post_ffw_norm",
     [ROLE_ROPE_FACTORS_LONG] = "rope_factors_long",
     [ROLE_ROPE_FACTORS_SHORT] = "rope_factors_short",
+    [ROLE_BLOCK_POSITION_EMBD] = "block_position_embd",
 };
 
 const char *role_name(enum role r)

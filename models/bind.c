@@ -74,6 +74,15 @@ const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch, 
     return NULL;
 }
 
+const struct tensor *config_tensor(const struct config_reader *r, const char *pattern, int64_t layer)
+{
+    char name[NAME_MAX_BYTES];
+    if (!r->ckpt) return NULL;
+    expand(pattern, r->wrapper, r->prefix, layer, name);
+    const struct ckpt_tensor *t = ckpt_find(r->ckpt, name);
+    return t ? t->t : NULL;
+}
+
 /* --- shapes --- */
 
 struct shape {
@@ -248,6 +257,11 @@ static void mark(struct binder *b, const struct ckpt_tensor *t)
     b->seen[t - b->m->ckpt->tensors] = true;
 }
 
+static bool is_seen(const struct binder *b, const struct ckpt_tensor *t)
+{
+    return b->seen[t - b->m->ckpt->tensors];
+}
+
 /* A buffer, or weights of another task. */
 static void pass_over(struct binder *b, const struct tensor_rule *rule, const struct ckpt_tensor *t)
 {
@@ -299,6 +313,7 @@ static enum status bind_one(struct binder *b, const struct tensor_rule *rule, in
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, name, "expected %s from config, not found",
                         shape_show(shape_expected(rule, m, &m->hp), shape));
     }
+    if (m->is_gguf && is_seen(b, t)) return STATUS_OK; /* two forms of a source have one form there */
     TRY(check_shape(m, rule, t, err));
     TRY(check_dtype(t, err));
     mark(b, t);

@@ -69,25 +69,34 @@ static enum status project_fused(struct forward *f, struct qkv *s, const struct 
     TRY(op_scratch(f, 1, (hp->n_head + 2 * hp->n_head_kv) * d, &s->q, err));
     TRY(project(f, &s->q, src, ROLE_ATTN_QKV, "qkv", layer, err));
     s->k = s->v = s->q;
-    bool groups = f->model->dialect->qkv == QKV_GROUPS;
+    bool groups = f->model->dialect->qkv == QKV_GROUPS || (hp->qkv_per_head && !f->model->is_gguf);
     s->at.group = groups ? (width + 2) * d : 0;
     s->at.k_col0 = (groups ? width : hp->n_head) * d;
     s->at.v_col0 = s->at.k_col0 + (groups ? 1 : hp->n_head_kv) * d;
     return STATUS_OK;
 }
 
+/* Heads that begin at col0 and every `stride` columns from there. With two positions the second one turns what follows the first one's part. */
+static enum status turn_heads(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
+                              struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    enum rope_style style = hp->rope_halves ? ROPE_HALVES : f->model->dialect->rope_style;
+    TRY(op_rope(f, a, col0, n_heads, stride, style, err));
+    return hp->position_2d ? op_rope_block(f, a, col0 + hp->rope.dim, n_heads, stride, style, err) : STATUS_OK;
+}
+
 /* Query heads that share a key stand side by side; groups of them may be apart. */
 static enum status rotate(struct forward *f, struct qkv *s, int64_t layer, struct error *err)
 {
     const struct hparams *hp = &f->model->hp;
-    enum rope_style style = f->model->dialect->rope_style;
     int64_t d = hp->head_dim, width = hp->n_head / hp->n_head_kv;
     if (hp->rope.type == ROPE_NONE) return STATUS_OK;
     for (int64_t h = 0; s->at.group && h < width; h++)
-        TRY(op_rope(f, &s->q, s->at.q_col0 + h * d, hp->n_head_kv, s->at.group, style, err));
-    if (!s->at.group) TRY(op_rope(f, &s->q, s->at.q_col0, hp->n_head, d, style, err));
+        TRY(turn_heads(f, &s->q, s->at.q_col0 + h * d, hp->n_head_kv, s->at.group, err));
+    if (!s->at.group) TRY(turn_heads(f, &s->q, s->at.q_col0, hp->n_head, d, err));
     TRY(op_tap(f, "q_rope", layer, &s->q, err));
-    TRY(op_rope(f, &s->k, s->at.k_col0, hp->n_head_kv, s->at.group ? s->at.group : d, style, err));
+    TRY(turn_heads(f, &s->k, s->at.k_col0, hp->n_head_kv, s->at.group ? s->at.group : d, err));
     return op_tap(f, "k_rope", layer, &s->k, err);
 }
 
@@ -102,8 +111,8 @@ enum status block_attention(struct forward *f, struct act *dst, const struct act
                            .window = hparams_window(hp, layer)}};
     struct act mixed;
     TRY(op_scratch(f, 4, hp->n_head * hp->head_dim, &mixed, err));
-    TRY(f->model->dialect->qkv == QKV_SPLIT ? project_split(f, &s, src, layer, err)
-                                            : project_fused(f, &s, src, layer, err));
+    TRY(has_weight(f, ROLE_ATTN_QKV, layer, PART_WEIGHT) ? project_fused(f, &s, src, layer, err)
+                                                         : project_split(f, &s, src, layer, err));
     TRY(rotate(f, &s, layer, err));
     s.at.q = &s.q;
     s.at.k = &s.k;
@@ -114,10 +123,25 @@ enum status block_attention(struct forward *f, struct act *dst, const struct act
 
 /* --- feed-forward layer --- */
 
+/* gate and up in one matrix, the gate's rows first */
+static enum status mlp_gate_up(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
+                               struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    struct act inner, both;
+    TRY(op_scratch(f, 1, hp->n_ff, &inner, err));
+    TRY(op_scratch(f, 2, 2 * hp->n_ff, &both, err));
+    TRY(project(f, &both, src, ROLE_FFN_UP, "ffn_up", layer, err));
+    TRY(op_gate_halves(f, &inner, &both, hp->activation, err));
+    TRY(op_tap(f, "ffn_act", layer, &inner, err));
+    return project(f, dst, &inner, ROLE_FFN_DOWN, "ffn_out", layer, err);
+}
+
 enum status block_mlp(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
                       struct error *err)
 {
     const struct hparams *hp = &f->model->hp;
+    if (hp->gate_up) return mlp_gate_up(f, dst, src, layer, err);
     bool gated = has_weight(f, ROLE_FFN_GATE, layer, PART_WEIGHT);
     struct act gate, up;
     TRY(op_scratch(f, 2, hp->n_ff, &up, err));
@@ -149,15 +173,26 @@ static enum status normed(struct forward *f, struct act *dst, enum role r, const
     return op_tap(f, tap, layer, dst, err);
 }
 
+/* A norm of what is about to be added, in families that have one */
+static enum status post_norm(struct forward *f, struct act *a, enum role r, const char *tap, int64_t layer,
+                             struct error *err)
+{
+    if (!has_weight(f, r, layer, PART_WEIGHT)) return STATUS_OK;
+    TRY(block_norm(f, a, a, r, layer, err));
+    return op_tap(f, tap, layer, a, err);
+}
+
 enum status block_pre_norm(struct forward *f, int64_t layer, struct error *err)
 {
     struct act h;
     TRY(op_scratch(f, 0, f->model->hp.n_embd, &h, err));
     TRY(normed(f, &h, ROLE_ATTN_NORM, "attn_norm", layer, err));
     TRY(block_attention(f, &h, &h, layer, err));
+    TRY(post_norm(f, &h, ROLE_ATTN_POST_NORM, "attn_post_norm", layer, err));
     TRY(add_residual(f, &h, "attn_residual", layer, err));
     TRY(normed(f, &h, ROLE_FFN_NORM, "ffn_norm", layer, err));
     TRY(block_mlp(f, &h, &h, layer, err));
+    TRY(post_norm(f, &h, ROLE_FFN_POST_NORM, "ffn_post_norm", layer, err));
     return add_residual(f, &h, "residual", layer, err);
 }
 

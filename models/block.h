@@ -21,11 +21,12 @@ enum status block_norm(struct forward *f, struct act *dst, const struct act *src
 /* dst = output projection of the attention over src; uses scratch 1 to 4 */
 enum status block_attention(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
                             struct error *err);
-/* dst = down(act(up(src))), or down(act(gate(src)) * up(src)) where there is a gate; uses scratch 1 and 2 */
+/* dst = down(act(up(src))), or down(act(gate(src)) * up(src)) where there is a gate, in a matrix of its own or (hp->gate_up) in up's; uses
+ * scratch 1 and 2 */
 enum status block_mlp(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
                       struct error *err);
 
-/* x += attention(norm(x)); x += mlp(norm(x)) */
+/* x += attention(norm(x)); x += mlp(norm(x)); what is added goes through a norm of its own first where the model has one */
 enum status block_pre_norm(struct forward *f, int64_t layer, struct error *err);
 /* x += attention(attn_norm(x)) + mlp(ffn_norm(x)), both from the block's input; without ffn_norm they share the first norm */
 enum status block_parallel(struct forward *f, int64_t layer, struct error *err);

@@ -15,6 +15,8 @@ enum tie { TIE_UNSAID, TIE_NO, TIE_YES };
 struct config_reader {
     const struct arch *arch;
     const struct json *doc;
+    const struct checkpoint *ckpt; /* the weights beside it, whose names begin with wrapper and prefix; NULL: not known */
+    const char *wrapper, *prefix;
     struct hparams *hp;
     struct arena *mem; /* of the model: what hp points to */
     struct warnings *warn;
@@ -26,6 +28,8 @@ struct config_reader {
 /* The value of a top-level key, which counts as used from now on. NULL when it is absent; _take: also when it is null. */
 const struct jvalue *config_member(struct config_reader *r, const char *key);
 const struct jvalue *config_take(struct config_reader *r, const char *key);
+/* The source tensor of that name ({p}, {i} as in rules); NULL if there is none. */
+const struct tensor *config_tensor(const struct config_reader *r, const char *pattern, int64_t layer);
 /* The same value: numbers by value (1 and 1.0), everything else by its text. */
 bool config_same(const struct jvalue *a, const struct jvalue *b);
 /* A value's JSON text in dst, cut to what fits; returns dst. */
@@ -33,8 +37,9 @@ const char *config_show(const struct jvalue *v, char dst[80]);
 enum status config_error(const struct config_reader *r, struct error *err, enum status s, const char *key,
                          const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* hp is filled, `derive` was called, hp->rope checked. Errors name the document and the key. */
-enum status config_read_hf(const struct arch *arch, const struct json *doc, struct hparams *hp, enum tie *tie,
+/* hp is filled, `derive` was called, hp->rope checked. Errors name the document and the key. ckpt: the weights, for numbers that their shapes
+ * give; may be NULL. */
+enum status config_read_hf(const struct arch *arch, const struct json *doc, const struct checkpoint *ckpt, struct hparams *hp, enum tie *tie,
                            struct arena *mem, struct warnings *warn, struct error *err);
 /* The same from a GGUF's keys. hp->n_vocab is what the file says, or 0: the caller takes it from the embedding. */
 enum status config_read_gguf(const struct arch *arch, const struct container *c, struct hparams *hp,

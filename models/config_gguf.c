@@ -72,6 +72,10 @@ static enum status read_value(const struct container *c, const struct kv *kv, co
         return STATUS_OK;
     case CONFIG_LAYERS:
         return read_layers(c, kv, hp->n_layer, field, mem, err);
+    case CONFIG_ID:
+        return kv_get_int(kv, field) && *(int64_t *)field >= 0 && *(int64_t *)field <= INT32_MAX
+                   ? STATUS_OK
+                   : bad_kv(c, kv, "a token id", err);
     case CONFIG_BOOL:
         return kv_get_bool(kv, field) ? STATUS_OK : bad_kv(c, kv, "a bool", err);
     case CONFIG_ACTIVATION: {
@@ -92,6 +96,7 @@ static enum status read_value(const struct container *c, const struct kv *kv, co
 static void set_fallback(struct hparams *hp, const struct config_key *k)
 {
     void *field = (char *)hp + k->off;
+    if (k->type == CONFIG_ID) *(int64_t *)field = -1;
     if (k->type == CONFIG_REAL && !isnan(k->fallback)) *(double *)field = k->fallback;
     if (k->type == CONFIG_BOOL) *(bool *)field = k->fallback != 0;
     if (k->type == CONFIG_ACTIVATION) *(enum activation *)field = (enum activation)k->fallback;
@@ -192,6 +197,9 @@ static enum status put_key(const struct arch *arch, const struct hparams *hp, co
         gguf_put_u32(w, name, (uint32_t)n);
         break;
     }
+    case CONFIG_ID:
+        if (*(const int64_t *)field >= 0) gguf_put_u32(w, name, (uint32_t)*(const int64_t *)field);
+        break;
     case CONFIG_REAL:
         gguf_put_f32(w, name, (float)*(const double *)field);
         break;

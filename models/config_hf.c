@@ -1,6 +1,6 @@
 /* config.json: each key is used, fixed to one value, ignored for a reason, or reported. Nothing in it is followed: auto_map and its
  * like name code, and code is none of our business. */
-#include "models/config.h"
+#include "models/bind.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -221,6 +221,14 @@ static const struct jvalue *take_alternatives(struct config_reader *r, const cha
     return found;
 }
 
+static enum status read_id(struct config_reader *r, const char *key, const struct jvalue *v, int64_t *id,
+                           struct error *err)
+{
+    TRY(json_int(r->doc, v, id, err));
+    if (*id >= 0 && *id <= INT32_MAX) return STATUS_OK;
+    return config_error(r, err, STATUS_RANGE, key, "expected a token id, found %lld", (long long)*id);
+}
+
 static enum status read_value(struct config_reader *r, const struct config_key *k, const char *key,
                               const struct jvalue *v, struct error *err)
 {
@@ -253,6 +261,8 @@ static enum status read_value(struct config_reader *r, const struct config_key *
                                 config_show(v, text));
         *(bool *)field = json_is_true(v);
         return STATUS_OK;
+    case CONFIG_ID:
+        return read_id(r, key, v, field, err);
     case CONFIG_ACTIVATION: {
         const char *name = json_string(v);
         if (!name)
@@ -271,11 +281,14 @@ static enum status read_value(struct config_reader *r, const struct config_key *
 static void set_fallback(struct hparams *hp, const struct config_key *k)
 {
     void *field = (char *)hp + k->off;
+    if (k->type == CONFIG_ID) *(int64_t *)field = -1;
     if (isnan(k->fallback)) return;
     switch (k->type) {
     case CONFIG_INT:
     case CONFIG_INT_OR_NULL:
         *(int64_t *)field = (int64_t)k->fallback;
+        break;
+    case CONFIG_ID:
         break;
     case CONFIG_REAL:
         *(double *)field = k->fallback;
@@ -294,8 +307,11 @@ static void set_fallback(struct hparams *hp, const struct config_key *k)
 static enum status read_keys(struct config_reader *r, struct error *err)
 {
     for (const struct config_key *k = r->arch->keys; k->hf || k->gguf; k++) {
-        if (!k->hf) continue;
         char key[64];
+        if (!k->hf) {
+            set_fallback(r->hp, k);
+            continue;
+        }
         const struct jvalue *v = take_alternatives(r, k->hf, key);
         if (v)
             TRY(read_value(r, k, key, v, err));
@@ -384,11 +400,15 @@ static enum status read_all(struct config_reader *r, enum tie *tie, struct error
     return STATUS_OK;
 }
 
-enum status config_read_hf(const struct arch *arch, const struct json *doc, struct hparams *hp, enum tie *tie,
-                           struct arena *mem, struct warnings *warn, struct error *err)
+enum status config_read_hf(const struct arch *arch, const struct json *doc, const struct checkpoint *ckpt,
+                           struct hparams *hp, enum tie *tie, struct arena *mem, struct warnings *warn,
+                           struct error *err)
 {
     *hp = (struct hparams){0};
-    struct config_reader r = {.arch = arch, .doc = doc, .hp = hp, .mem = mem, .warn = warn};
+    struct config_reader r = {.arch = arch, .doc = doc, .ckpt = ckpt, .hp = hp, .mem = mem, .warn = warn};
+    r.wrapper = "";
+    const char *prefix = ckpt ? bind_prefix(ckpt, arch, &r.wrapper) : NULL;
+    r.prefix = prefix ? prefix : arch->prefixes[0];
     enum status st = read_all(&r, tie, err);
     reader_close(&r);
     return st;

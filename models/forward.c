@@ -37,6 +37,18 @@ static enum status check_size(const struct forward *f, struct error *err)
     return STATUS_OK;
 }
 
+static enum status alloc_tables(const struct forward *f, double **cosines, double **sines, struct error *err)
+{
+    uint64_t n;
+    void *p;
+    if (!size_mul((uint64_t)f->n_max, (uint64_t)(f->state->rope_dim / 2), &n)) return error_nomem(err, SIZE_MAX);
+    TRY(mem_alloc(&p, n, sizeof(double), err));
+    *cosines = p;
+    TRY(mem_alloc(&p, n, sizeof(double), err));
+    *sines = p;
+    return STATUS_OK;
+}
+
 static enum status make_state(struct forward *f, struct error *err)
 {
     const struct hparams *hp = &f->model->hp;
@@ -50,12 +62,8 @@ static enum status make_state(struct forward *f, struct error *err)
     s->scratch = p;
     if (f->model->arch->uses_rope && hp->rope.type != ROPE_NONE) {
         s->rope_dim = hp->rope.dim;
-        uint64_t n;
-        if (!size_mul((uint64_t)f->n_max, (uint64_t)(s->rope_dim / 2), &n)) return error_nomem(err, SIZE_MAX);
-        TRY(mem_alloc(&p, n, sizeof(double), err));
-        s->rope_cos = p;
-        TRY(mem_alloc(&p, n, sizeof(double), err));
-        s->rope_sin = p;
+        TRY(alloc_tables(f, &s->rope_cos, &s->rope_sin, err));
+        if (hp->position_2d) TRY(alloc_tables(f, &s->block_cos, &s->block_sin, err));
     }
     uint64_t n_x;
     if (!size_mul((uint64_t)f->n_max, (uint64_t)hp->n_embd, &n_x)) return error_nomem(err, SIZE_MAX);
@@ -106,6 +114,8 @@ void forward_free(struct forward *f)
         buffer_clear(&s->bias);
         free(s->rope_cos);
         free(s->rope_sin);
+        free(s->block_cos);
+        free(s->block_sin);
         free(s);
     }
     free(f);
@@ -120,6 +130,24 @@ static int64_t rope_length(const struct forward *f)
     return n;
 }
 
+/* cos and sin (n, n_pairs) of the angles at n positions */
+static void fill_tables(double *cosines, double *sines, const int64_t *positions, int64_t n, const double *inv_freq,
+                        int64_t n_pairs, double attn_factor)
+{
+    for (int64_t t = 0; t < n; t++)
+        for (int64_t i = 0; i < n_pairs; i++) {
+            double angle = (double)positions[t] * inv_freq[i];
+            cosines[t * n_pairs + i] = attn_factor * cos(angle);
+            sines[t * n_pairs + i] = attn_factor * sin(angle);
+        }
+}
+
+/* Frequencies as the F16 numbers that some published code keeps them in: rounded from float. */
+static void round_frequencies(double *inv_freq, int64_t n_pairs)
+{
+    for (int64_t i = 0; i < n_pairs; i++) inv_freq[i] = (double)f16_to_f32(f16_from_f32((float)inv_freq[i]));
+}
+
 static enum status make_rope_tables(struct forward *f, struct error *err)
 {
     struct forward_state *s = f->state;
@@ -130,12 +158,11 @@ static enum status make_rope_tables(struct forward *f, struct error *err)
     TRY(mem_alloc(&p, (uint64_t)n_pairs, sizeof(double), err));
     double *inv_freq = p;
     enum status st = rope_frequencies(&f->model->hp.rope, rope_length(f), inv_freq, &attn_factor, err);
-    for (int64_t t = 0; st == STATUS_OK && t < f->n; t++)
-        for (int64_t i = 0; i < n_pairs; i++) {
-            double angle = (double)f->window.pos[t] * inv_freq[i];
-            s->rope_cos[t * n_pairs + i] = attn_factor * cos(angle);
-            s->rope_sin[t * n_pairs + i] = attn_factor * sin(angle);
-        }
+    if (st == STATUS_OK) {
+        if (f->model->hp.rope_rounded) round_frequencies(inv_freq, n_pairs);
+        fill_tables(s->rope_cos, s->rope_sin, f->window.pos, f->n, inv_freq, n_pairs, attn_factor);
+        if (s->block_cos) fill_tables(s->block_cos, s->block_sin, f->window.block, f->n, inv_freq, n_pairs, attn_factor);
+    }
     free(inv_freq);
     return st;
 }

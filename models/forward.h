@@ -34,8 +34,8 @@ struct act {
     int64_t rows, cols;
     void *data;
 };
-/* Called after each named operation: "embd", "attn_norm", "q", "k", "v" (or "qkv" where they are fused), "q_norm", "k_norm", "q_rope", "k_rope", "attn_probs", "attn_out", "attn_residual",
- * "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out", "residual", "norm". layer -1 outside of layers. The data is valid during the call. */
+/* Called after each named operation: "embd", "attn_norm", "q", "k", "v" (or "qkv" where they are fused), "q_norm", "k_norm", "q_rope", "k_rope", "attn_probs", "attn_out", "attn_post_norm", "attn_residual",
+ * "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out", "ffn_post_norm", "residual", "norm". layer -1 outside of layers. The data is valid during the call. */
 typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, const struct act *a, struct error *err);
 
 struct forward {
@@ -89,6 +89,9 @@ enum status op_linear(struct forward *f, struct act *dst, const struct act *src,
 /* Rotates the first rope.dim elements of each of n_heads heads, in place; heads begin at column col0 and every `stride` columns from there. */
 enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
                     enum rope_style style, struct error *err);
+/* The same by the window's second position. The model has position_2d. */
+enum status op_rope_block(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
+                          enum rope_style style, struct error *err);
 /* Columns of q, k, v inside (possibly the same, fused) matrices. */
 struct attention {
     const struct act *q, *k, *v;
@@ -109,6 +112,7 @@ enum status op_multiply(struct forward *f, struct act *dst, const struct act *sr
                         struct error *err); /* dst *= src */
 enum status op_add(struct forward *f, struct act *dst, const struct act *src,
                    struct error *err); /* dst += src */
+enum status op_scale(struct forward *f, struct act *a, double factor, struct error *err);
 /* Reports a to the tap, if there is one. */
 enum status op_tap(struct forward *f, const char *tap, int64_t layer, const struct act *a, struct error *err);
 

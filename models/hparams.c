@@ -25,6 +25,8 @@ static int64_t letter_value(const struct hparams *hp, char c)
         return hp->head_dim;
     case 'R':
         return hp->rope.dim;
+    case 'T':
+        return hp->n_ctx + (hp->block_positions ? 1 : 0);
     default:
         return -1;
     }

@@ -40,6 +40,20 @@ struct hparams {
     const bool *local;  /* (n_layer): which layers have the window; NULL: all; owned by the model's arena */
     bool parallel;      /* attention and feed-forward layer both read the block's input */
     int64_t bos_id, eos_id; /* -1: the config does not say */
+
+    /* what the GLM line adds; zero elsewhere */
+    bool gate_up;         /* ffn_up is (2F, E): the gate's rows, then up's */
+    bool qkv_per_head;    /* the source's fused matrix is [heads][q, k, v], though the family's usual layout is blocks */
+    bool layer_norm;      /* norms have a mean and a bias where the family's usual ones have not; config.json only */
+    bool no_output_norm;  /* no norm before the output matrix; config.json only */
+    bool rope_halves;     /* pairs of a rotation are halves in either file, whatever the dialect says */
+    bool rope_rounded;    /* frequencies as F16 holds them */
+    bool normed_residual; /* x = alpha norm(x) + f(norm(x)) */
+    double alpha;         /* 0: 1 */
+    bool position_2d;     /* halves of a head are rotated by two positions, rope.dim elements each */
+    bool block_positions; /* T is P + 1, and there is a second table of positions */
+    bool prefix_lm;       /* context is seen by every query; said in the file, the family's plan does it */
+    int64_t sop_id, mask_id, gmask_id, smask_id; /* of blank infilling; -1: none */
 };
 
 /* What most families derive. head_dim = E / H, n_head_kv = H unless it is set; STATUS_MISMATCH where heads do not divide. */

@@ -60,6 +60,33 @@ static bool config_names_nothing(const struct json *config)
     return !config_architecture(config) && (!type || json_is(type, JTYPE_NULL));
 }
 
+static bool same_line(const struct arch *a, const struct arch *b)
+{
+    return a->line && b->line && strcmp(a->line, b->line) == 0;
+}
+
+static size_t count_names(const char *const *list)
+{
+    size_t n = 0;
+    while (list[n]) n++;
+    return n;
+}
+
+/* In a line of families that share model types the tensors decide: of the members whose tensors are there, the one that asks for most. */
+static void settle_line(const struct checkpoint *ckpt, const struct arch **arch, const char **why)
+{
+    const struct arch *best = NULL;
+    const char *wrapper;
+    if (!*arch || !(*arch)->line) return;
+    for (const struct arch *const *a = arch_list; *a; a++)
+        if (same_line(*a, *arch) && bind_prefix(ckpt, *a, &wrapper) &&
+            (!best || count_names((*a)->detect_tensors) > count_names(best->detect_tensors)))
+            best = *a;
+    if (!best) return;
+    *arch = best;
+    *why = best->told_by;
+}
+
 /* A model type decides: an architecture that belongs to another family than the model type is no known family. Tensor names are asked
  * only when the config names nothing: families that differ in their defaults share names. */
 static void detect_hf(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch,
@@ -71,7 +98,7 @@ static void detect_hf(const struct checkpoint *ckpt, const struct json *config, 
     if (type && !json_is(type, JTYPE_NULL)) {
         *why = "config.json: model_type";
         *arch = json_string(type) ? arch_by_model_type(json_string(type)) : NULL;
-        if (by_name && by_name != *arch) *arch = NULL;
+        if (by_name && *arch && by_name != *arch && !same_line(by_name, *arch)) *arch = NULL;
     } else if (architecture) {
         *why = "config.json: architectures";
         *arch = by_name;
@@ -80,6 +107,7 @@ static void detect_hf(const struct checkpoint *ckpt, const struct json *config, 
         *arch = detect_by_tensors(ckpt);
     }
     *arch = choose_layout(ckpt, *arch);
+    settle_line(ckpt, arch, why);
 }
 
 enum status model_detect(const struct checkpoint *ckpt, const struct json *config, const struct arch **arch,
@@ -247,8 +275,10 @@ static enum status bind_hf(struct model *m, const struct model_options *opt, enu
     if (config_names_nothing(m->config))
         warnings_note(warn, "family-from-tensors", "config.json names no family: %s, from the %s",
                       m->arch->family, m->detected_by);
+    TRY(config_read_hf(m->arch, m->config, m->ckpt, &m->hp, tie, &m->mem, warn, err));
+    if (m->arch->variant) m->arch = m->arch->variant(&m->hp);
     m->dialect = &m->arch->source;
-    return config_read_hf(m->arch, m->config, &m->hp, tie, &m->mem, warn, err);
+    return STATUS_OK;
 }
 
 static enum status bind_all(struct model *m, const struct model_options *opt, struct warnings *warn,

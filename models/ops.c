@@ -122,6 +122,8 @@ struct rows_job {
     enum activation activation;
     int64_t col0, n_heads, stride;
     enum rope_style style;
+    bool by_block;
+    double factor;
 };
 
 static enum status rows_unit(void *ctx, uint64_t unit, int worker, struct error *err)
@@ -189,27 +191,48 @@ static void run_rope(const struct rows_job *job, int64_t row, int64_t n)
 {
     const struct forward_state *s = job->f->state;
     int64_t first = row * (s->rope_dim / 2);
+    const double *cos = job->by_block ? s->block_cos : s->rope_cos, *sin = job->by_block ? s->block_sin : s->rope_sin;
     s->ops->rope(ops_at(job->f, job->dst->data, row * job->dst->cols + job->col0), job->dst->cols, n,
-                 job->n_heads, job->stride, s->rope_dim, job->style, s->rope_cos + first,
-                 s->rope_sin + first);
+                 job->n_heads, job->stride, s->rope_dim, job->style, cos + first, sin + first);
+}
+
+static enum status rotate_rows(struct rows_job *job, struct error *err)
+{
+    const struct forward *f = job->f;
+    int64_t dim = f->state->rope_dim;
+    if (!f->state->rope_cos || dim > f->model->hp.head_dim ||
+        job->col0 + (job->n_heads - 1) * job->stride + dim > job->dst->cols)
+        return error_at(err, STATUS_MISMATCH, f->model->ckpt->path, NULL,
+                        "RoPE: expected at most %lld rotated dimensions, found %lld",
+                        (long long)f->model->hp.head_dim, (long long)dim);
+    return run_rows(job, err);
 }
 
 enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
                     enum rope_style style, struct error *err)
 {
-    int64_t dim = f->state->rope_dim;
-    if (!f->state->rope_cos || dim > f->model->hp.head_dim || col0 + (n_heads - 1) * stride + dim > a->cols)
-        return error_at(err, STATUS_MISMATCH, f->model->ckpt->path, NULL,
-                        "RoPE: expected at most %lld rotated dimensions, found %lld",
-                        (long long)f->model->hp.head_dim, (long long)dim);
-    return run_rows(&(struct rows_job){.f = f,
-                                       .dst = a,
-                                       .run = run_rope,
-                                       .col0 = col0,
-                                       .n_heads = n_heads,
-                                       .stride = stride,
-                                       .style = style},
-                    err);
+    return rotate_rows(&(struct rows_job){.f = f,
+                                          .dst = a,
+                                          .run = run_rope,
+                                          .col0 = col0,
+                                          .n_heads = n_heads,
+                                          .stride = stride,
+                                          .style = style},
+                       err);
+}
+
+enum status op_rope_block(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
+                          enum rope_style style, struct error *err)
+{
+    return rotate_rows(&(struct rows_job){.f = f,
+                                          .dst = a,
+                                          .run = run_rope,
+                                          .col0 = col0,
+                                          .n_heads = n_heads,
+                                          .stride = stride,
+                                          .style = style,
+                                          .by_block = true},
+                       err);
 }
 
 static void run_activate(const struct rows_job *job, int64_t row, int64_t n)
@@ -264,4 +287,14 @@ static void run_add(const struct rows_job *job, int64_t row, int64_t n)
 enum status op_add(struct forward *f, struct act *dst, const struct act *src, struct error *err)
 {
     return run_rows(&(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_add}, err);
+}
+
+static void run_scale(const struct rows_job *job, int64_t row, int64_t n)
+{
+    job->f->state->ops->scale(at_row(job, job->dst, row), n * job->dst->cols, job->factor);
+}
+
+enum status op_scale(struct forward *f, struct act *a, double factor, struct error *err)
+{
+    return run_rows(&(struct rows_job){.f = f, .dst = a, .run = run_scale, .factor = factor}, err);
 }

@@ -41,6 +41,7 @@ struct real_ops {
     void (*activate)(void *a, int64_t n, enum activation kind);
     void (*multiply)(void *dst, const void *src, int64_t n);
     void (*add)(void *dst, const void *src, int64_t n);
+    void (*scale)(void *a, int64_t n, double factor);
 
     /* panel (k, width) from up to `width` rows; missing ones are 0 */
     void (*pack)(void *panel, const void *src, int64_t ld, int64_t rows, int64_t k);
@@ -87,7 +88,8 @@ struct forward_state {
     struct buffer positions; /* of the window: 2 * n_max int64_t */
     struct buffer shared;    /* panels of an operation's input, or values turned */
     struct buffer norm_w, norm_b, bias;
-    double *rope_cos, *rope_sin; /* (n_max, rope_dim/2), or NULL */
+    double *rope_cos, *rope_sin;   /* (n_max, rope_dim/2), or NULL */
+    double *block_cos, *block_sin; /* likewise, of the second position */
     int64_t rope_dim;
     struct worker_scratch *scratch;
     int n_scratch;

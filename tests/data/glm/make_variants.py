@@ -186,7 +186,7 @@ def glm2021(name, seed, ids, prefix="glm.", **changes):
     m.norm(prefix + "transformer.final_layernorm", e, True)
     added = {"<|endoftext|>": 80, "[MASK]": 81, "[gMASK]": 82, "[sMASK]": 83, "<|startofpiece|>": 84, "<|endofpiece|>": 85}
     special = {"sop": 84, "masks": [81, 82, 83]}
-    plan = glm_numpy.glm2021_positions(ids, special)
+    plan = glm_numpy.glm2021_positions(ids, special, c["block_position_encoding"])
     m.save(c, ids, glm_numpy.glm2021(c, m.w, ids, special), plan=plan, added=added)
 
 
