@@ -185,15 +185,15 @@ def saved_state(model, config):
     return state
 
 
-def make(name, out_dir):
+def make(name, out_dir, variants=VARIANTS, tokenizer=True):
     """Gives (folder, ids)."""
-    variant = VARIANTS[name]
+    variant = variants[name]
     family = variant["family"]
     make_config, make_model, defaults, context = FAMILIES[family]
     out = os.path.join(out_dir, name)
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
-    seed = list(VARIANTS).index(name) + 100
+    seed = list(variants).index(name) + 100
     config = make_config(**(defaults | variant["config"]))
     model = make_model(config).eval()
     randomize(model, seed)
@@ -208,10 +208,11 @@ def make(name, out_dir):
     with open(os.path.join(out, "config.json"), "w") as f:
         json.dump(raw, f, indent=2)
     save(state, out, variant["container"])
-    save_tokenizer("gpt2-json" if family in ("gptneox", "bigcode") else "gpt2", out)
+    if tokenizer:
+        save_tokenizer("gpt2-json" if family in ("gptneox", "bigcode") else "gpt2", out)
     n = getattr(config, context)
     ids = np.random.default_rng(seed).integers(0, config.vocab_size, min(n, 56))
-    with open(os.path.join(out, "ids.txt"), "w") as f:
+    with open(os.path.join(out, "tokens.txt"), "w") as f:
         f.write(" ".join(map(str, ids)) + "\n")
     return out, [int(i) for i in ids]
 

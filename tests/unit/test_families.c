@@ -1,0 +1,430 @@
+/* Every family against transformers in double (tests/vectors/make_family_vectors.py): the checkpoint as it lies there, the GGUF that
+ * lathe-convert makes of it, and what lathe-verify says of a GGUF in which one thing is wrong. Uses the tools of the same build. */
+#include "base/file.h"
+#include "formats/npy.h"
+#include "models/config.h"
+#include "models/forward.h"
+#include "tests/unit/temp_model.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+enum { TOKENS_MAX = 64, PATH_BYTES = 600 };
+
+static struct error err;
+
+static void must(enum status st, const char *what)
+{
+    if (st != STATUS_OK) fail_msg("%s: %s: %s %s", what, err.path, err.tensor, err.text);
+}
+
+/* --- folders and tools --- */
+
+static const char *folder(const char *name)
+{
+    static char path[PATH_BYTES];
+    const char *root = getenv("LATHE_ROOT");
+    snprintf(path, sizeof path, "%s/tests/vectors/families/%s", root ? root : ".", name);
+    return path;
+}
+
+static const char *file_of(const char *name, const char *file)
+{
+    static char path[PATH_BYTES + 64];
+    snprintf(path, sizeof path, "%s/%s", folder(name), file);
+    return path;
+}
+
+/* Exit status of a tool in the build that this program belongs to. */
+static int tool(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static int tool(const char *fmt, ...)
+{
+    char exe[PATH_BYTES], command[6 * PATH_BYTES], arguments[3 * PATH_BYTES];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    assert_true(n > 0);
+    exe[n] = 0;
+    for (int up = 0; up < 2; up++) *strrchr(exe, '/') = 0;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(arguments, sizeof arguments, fmt, ap);
+    va_end(ap);
+    snprintf(command, sizeof command, "%s/bin/lathe-%s >%s 2>&1", exe, arguments, temp_path("said"));
+    int status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static const char *said(void)
+{
+    static char text[600];
+    struct buf b = {0};
+    must(file_read_all(&b, temp_path("said"), 1 << 20, &err), "output of a tool");
+    snprintf(text, sizeof text, "%.*s", (int)b.len, b.data ? b.data : "");
+    buf_clear(&b);
+    return text;
+}
+
+static const char *convert(const char *name, const char *type)
+{
+    const char *out = temp_path("model.gguf");
+    int status = tool("convert %s -o %s --type %s --force --quiet", folder(name), out, type);
+    if (status != 0) fail_msg("%s: convert: exit %d: %s", name, status, said());
+    return out;
+}
+
+static int verify(const char *name, const char *gguf)
+{
+    char tokens[PATH_BYTES + 64];
+    snprintf(tokens, sizeof tokens, "%s", file_of(name, "tokens.txt"));
+    return tool("verify %s %s --tokens %s --quiet", folder(name), gguf, tokens);
+}
+
+/* Calls f for every folder. */
+static void for_each(void (*f)(const char *name))
+{
+    struct arena a = {0};
+    char **names;
+    size_t n, done = 0;
+    must(dir_list(folder(""), &a, &names, &n, &err), "list of families");
+    for (size_t i = 0; i < n; i++)
+        if (names[i][0] != '.') f(names[i]), done++;
+    assert_true(done >= 9);
+    arena_clear(&a);
+}
+
+/* --- logits --- */
+
+static int64_t read_tokens(const char *name, int32_t ids[TOKENS_MAX])
+{
+    FILE *f = fopen(file_of(name, "tokens.txt"), "r");
+    int64_t n = 0;
+    assert_non_null(f);
+    while (n < TOKENS_MAX && fscanf(f, "%d", &ids[n]) == 1) n++;
+    fclose(f);
+    return n;
+}
+
+static void run(const struct model *m, enum precision p, const int32_t *ids, int64_t n, void *logits)
+{
+    struct workers *w;
+    struct forward *f;
+    must(workers_new(&w, 2, &err), "workers");
+    must(forward_new(&f, m, w, p, n, &err), m->ckpt->path);
+    must(forward_begin(f, ids, n, 0, &err), m->ckpt->path);
+    for (int64_t i = 0; i < m->hp.n_layer; i++) must(forward_layer(f, i, &err), m->ckpt->path);
+    must(forward_finish(f, &err), m->ckpt->path);
+    must(forward_logits(f, 0, n, logits, &err), m->ckpt->path);
+    forward_free(f);
+    workers_free(w);
+}
+
+/* Largest difference from transformers' logits, relative to the largest logit */
+static double deviation(const char *name, const char *path, enum precision p)
+{
+    int32_t ids[TOKENS_MAX];
+    int64_t n = read_tokens(name, ids);
+    struct model *m;
+    struct warnings w = {0};
+    struct npy want;
+    must(npy_read(&want, file_of(name, "logits_f64.npy"), 1 << 20, &err), name);
+    must(model_open(&m, path, &(struct model_options){0}, &w, &err), name);
+    assert_int_equal(want.shape[0], n);
+    assert_int_equal(want.shape[1], m->hp.n_vocab);
+    void *logits = calloc((size_t)want.n_elements, sizeof(double));
+    run(m, p, ids, n, logits);
+    double diff = 0, scale = 0;
+    for (int64_t i = 0; i < want.n_elements; i++) {
+        double x = p == PRECISION_F64 ? ((double *)logits)[i] : (double)((float *)logits)[i];
+        diff = fmax(diff, fabs(x - npy_double(&want, i)));
+        scale = fmax(scale, fabs(npy_double(&want, i)));
+    }
+    free(logits);
+    npy_clear(&want);
+    warnings_clear(&w);
+    model_close(m);
+    assert_true(scale > 0.5);
+    return diff / scale;
+}
+
+static void check(const char *name, const char *path, enum precision p, double limit)
+{
+    double found = deviation(name, path, p);
+    if (!(found <= limit)) fail_msg("%s: %s: %.2e, limit %.0e", name, path, found, limit);
+}
+
+/* Sums in another order: observed 1e-15, and 6e-13 where transformers writes sqrt(2/pi) with ten digits ("gelu_fast"). Single precision:
+ * observed 1e-6. */
+static void check_source(const char *name)
+{
+    check(name, folder(name), PRECISION_F64, 5e-12);
+    check(name, folder(name), PRECISION_F32, 4e-6);
+}
+
+/* Keys hold epsilon and the base as a float, folded scales are rounded to one: observed 3e-8. */
+static void check_gguf(const char *name)
+{
+    const char *path = convert(name, "f32");
+    check(name, path, PRECISION_F64, 1e-7);
+    check(name, path, PRECISION_F32, 4e-6);
+    if (verify(name, path) != 0) fail_msg("%s: verify: %s", name, said());
+    /* its own type loses nothing either */
+    path = convert(name, "keep");
+    check(name, path, PRECISION_F64, 1e-7);
+    if (verify(name, path) != 0) fail_msg("%s: verify of its own type: %s", name, said());
+}
+
+static void test_source(void **state)
+{
+    (void)state;
+    for_each(check_source);
+}
+
+static void test_gguf(void **state)
+{
+    (void)state;
+    for_each(check_gguf);
+}
+
+/* --- configuration --- */
+
+static bool reports(const char *name, const char *config)
+{
+    struct model *m;
+    struct warnings w = {0};
+    must(model_open(&m, folder(name), &(struct model_options){.config_path = config}, &w, &err), name);
+    bool unused = warnings_has(&w, "config-key-unused");
+    warnings_clear(&w);
+    model_close(m);
+    return unused;
+}
+
+static void check_made_up_key(const char *name)
+{
+    struct buf b = {0};
+    const char *path = temp_path("config.json");
+    must(file_read_all(&b, file_of(name, "config.json"), 1 << 20, &err), name);
+    struct buf made = {0};
+    buf_printf(&made, "{\"attn_quantum_gain\": 2.5,%.*s", (int)b.len - 1, b.data + 1);
+    must(file_write_whole(path, OUTFILE_REPLACE, made.data, made.len, &err), name);
+    buf_clear(&b);
+    buf_clear(&made);
+    if (reports(name, NULL)) fail_msg("%s: a key of its own config is not explained", name);
+    if (!reports(name, path)) fail_msg("%s: a made-up key passes unseen", name);
+    if (tool("convert %s --config %s --dry-run --strict", folder(name), path) != 2)
+        fail_msg("%s: --strict takes a made-up key", name);
+}
+
+static void test_made_up_keys(void **state)
+{
+    (void)state;
+    for_each(check_made_up_key);
+}
+
+/* --- damage --- */
+
+/* A GGUF file in memory. */
+struct file_image {
+    struct buf bytes;
+    struct checkpoint *c;
+};
+
+static float *tensor_data(const struct file_image *f, const char *name, int64_t *rows, int64_t *cols)
+{
+    const struct ckpt_tensor *t = ckpt_find(f->c, name);
+    if (!t) fail_msg("no tensor %s", name);
+    assert_int_equal(t->t->dtype, DTYPE_F32);
+    *rows = t->t->n_dims > 1 ? t->t->shape[0] : t->t->n_elements;
+    *cols = t->t->n_dims > 1 ? t->t->shape[1] : 1;
+    return (float *)(void *)(f->bytes.data + t->t->off_file);
+}
+
+/* Bytes of a scalar's value */
+static void *value_of(const struct file_image *f, const char *key)
+{
+    char *p = memmem(f->bytes.data, f->bytes.len, key, strlen(key));
+    if (!p) fail_msg("no key %s", key);
+    return p + strlen(key) + 4;
+}
+
+/* row i of the tensor becomes what row order(i) was */
+static void reorder(float *data, int64_t rows, int64_t cols,
+                    int64_t (*order)(int64_t i, int64_t rows, const int64_t *args), const int64_t *args)
+{
+    size_t row_bytes = (size_t)cols * sizeof *data;
+    float *old = malloc((size_t)rows * row_bytes);
+    memcpy(old, data, (size_t)rows * row_bytes);
+    for (int64_t i = 0; i < rows; i++) memcpy(data + i * cols, old + order(i, rows, args) * cols, row_bytes);
+    free(old);
+}
+
+/* args: heads. [q k v][heads] read as [heads][q k v], the order of the source */
+static int64_t order_by_head(int64_t i, int64_t rows, const int64_t *args)
+{
+    int64_t d = rows / (3 * args[0]), unit = i / d;
+    return (unit % 3 * args[0] + unit / 3) * d + i % d;
+}
+
+/* args: heads, rotated. Halves read as pairs: rows as the source had them */
+static int64_t order_pairs(int64_t i, int64_t rows, const int64_t *args)
+{
+    int64_t d = rows / args[0], r = i % d, half = args[1] / 2;
+    return r < args[1] ? i - r + r % 2 * half + r / 2 : i;
+}
+
+/* args: first row and number of rows of two neighbouring runs of equal length */
+static int64_t order_swap(int64_t i, int64_t rows, const int64_t *args)
+{
+    (void)rows;
+    int64_t k = i - args[0], n = args[1];
+    if (k < 0 || k >= 2 * n) return i;
+    return args[0] + (k + n) % (2 * n);
+}
+
+/* the row before: positions off by one */
+static int64_t order_shift(int64_t i, int64_t rows, const int64_t *args)
+{
+    (void)args;
+    return (i + rows - 1) % rows;
+}
+
+enum damage_kind {
+    SET_U32,   /* key, value */
+    SET_F32,   /* key, value */
+    SET_BOOL,  /* key, value */
+    ORDER,     /* tensor, order, args */
+    SCALE,     /* tensor: first args[0] rows times value */
+    TRANSPOSE, /* a square tensor */
+    EXCHANGE,  /* tensor and other */
+    BIT,       /* element args[0] of an array of bools is turned round */
+};
+struct damage {
+    const char *family, *what;
+    enum damage_kind kind;
+    const char *name; /* of a tensor or key */
+    double value;
+    int64_t (*order)(int64_t i, int64_t rows, const int64_t *args);
+    int64_t args[2];
+    const char *other;
+};
+/* The fixtures have 3 heads of 8 elements (gpt1: 4 of 4), width 24 (gpt1: 16). */
+static const struct damage damages[] = {
+    {"gpt1", "output projection not transposed", TRANSPOSE, "blk.0.attn_output.weight", .value = 0},
+    {"gpt1", "norms of a block exchanged", EXCHANGE, "blk.1.attn_output_norm.weight", .other = "blk.1.layer_output_norm.weight"},
+    {"gpt1", "keys and values exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {16, 16}, NULL},
+    {"gpt1", "positions off by one", ORDER, "position_embd.weight", 0, order_shift, {0, 0}, NULL},
+    {"gpt1", "epsilon", SET_F32, "gpt1.attention.layer_norm_epsilon", 1e-3, NULL, {0, 0}, NULL},
+    {"gpt2-scales", "scale not folded into a matrix", SCALE, "blk.1.attn_qkv.weight", 2 / 2.8284271247461903, NULL, {24, 0}, NULL},
+    {"gpt2-scales", "scale not folded into a bias", SCALE, "blk.0.attn_qkv.bias", 1 / 2.8284271247461903, NULL, {24, 0}, NULL},
+    {"gpt2-scales", "layers counted from 2", SCALE, "blk.0.attn_qkv.weight", 0.5, NULL, {24, 0}, NULL},
+    {"gpt2-scales", "keys scaled too", SCALE, "blk.0.attn_qkv.weight", 2.8284271247461903, NULL, {48, 0}, NULL},
+    {"gpt2-cerebras", "output projection not transposed", TRANSPOSE, "blk.1.attn_output.weight", .value = 0},
+    {"gpt2-cerebras", "a missing bias", SCALE, "blk.0.ffn_up.bias", 0, NULL, {30, 0}, NULL},
+    {"gptneo", "window larger by one", SET_U32, "gptneo.attention.sliding_window", 5, NULL, {0, 0}, NULL},
+    {"gptneo", "window smaller by one", SET_U32, "gptneo.attention.sliding_window", 3, NULL, {0, 0}, NULL},
+    {"gptneo", "a local layer taken as global", BIT, "gptneo.attention.sliding_window_pattern", 0, NULL, {1, 0}, NULL},
+    {"gptneo", "a global layer taken as local", BIT, "gptneo.attention.sliding_window_pattern", 0, NULL, {0, 0}, NULL},
+    {"gptneo", "the usual attention scale", SET_F32, "gptneo.attention.scale", 0.35355339, NULL, {0, 0}, NULL},
+    {"gptj", "queries in the source's order", ORDER, "blk.0.attn_q.weight", 0, order_pairs, {3, 4}, NULL},
+    {"gptj", "keys in the source's order", ORDER, "blk.1.attn_k.weight", 0, order_pairs, {3, 4}, NULL},
+    {"gptj", "rotated dimensions halved", SET_U32, "phi2.rope.dimension_count", 2, NULL, {0, 0}, NULL},
+    {"gptj", "another base", SET_F32, "phi2.rope.freq_base", 9000, NULL, {0, 0}, NULL},
+    {"gptj", "no bias of the output", SCALE, "output.bias", 0, NULL, {37, 0}, NULL},
+    {"gptneox", "fused rows head by head", ORDER, "blk.0.attn_qkv.weight", 0, order_by_head, {3, 0}, NULL},
+    {"gptneox", "fused bias head by head", ORDER, "blk.1.attn_qkv.bias", 0, order_by_head, {3, 0}, NULL},
+    {"gptneox", "rotated dimensions halved", SET_U32, "gptneox.rope.dimension_count", 2, NULL, {0, 0}, NULL},
+    {"gptneox", "rotated dimensions doubled", SET_U32, "gptneox.rope.dimension_count", 8, NULL, {0, 0}, NULL},
+    {"gptneox", "rows as pairs", ORDER, "blk.0.attn_qkv.weight", 0, order_pairs, {9, 4}, NULL},
+    {"gptneox", "sequential instead of parallel", SET_BOOL, "gptneox.use_parallel_residual", 0, NULL, {0, 0}, NULL},
+    {"gptneox-sequential", "parallel instead of sequential", SET_BOOL, "gptneox.use_parallel_residual", 1, NULL, {0, 0}, NULL},
+    {"gptneox-sequential", "another base", SET_F32, "gptneox.rope.freq_base", 10000, NULL, {0, 0}, NULL},
+    {"gptneox-sequential", "norms of a block exchanged", EXCHANGE, "blk.0.attn_norm.bias", .other = "blk.0.ffn_norm.bias"},
+    {"bigcode", "key and value exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {24, 8}, NULL},
+    {"bigcode", "heads exchanged", ORDER, "blk.1.attn_qkv.weight", 0, order_swap, {0, 8}, NULL},
+    {"bigcode-mha", "fused rows head by head", ORDER, "blk.1.attn_qkv.weight", 0, order_by_head, {3, 0}, NULL},
+    {"bigcode-mha", "scale not folded", SCALE, "blk.0.attn_qkv.weight", 1 / 2.8284271247461903, NULL, {24, 0}, NULL},
+};
+
+static void transpose_square(float *data, int64_t n)
+{
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t c = 0; c < r; c++) {
+            float x = data[r * n + c];
+            data[r * n + c] = data[c * n + r];
+            data[c * n + r] = x;
+        }
+}
+
+static void hurt_tensor(const struct file_image *f, const struct damage *d)
+{
+    int64_t rows, cols;
+    float *data = tensor_data(f, d->name, &rows, &cols);
+    if (d->kind == ORDER) reorder(data, rows, cols, d->order, d->args);
+    if (d->kind == SCALE)
+        for (int64_t i = 0; i < d->args[0] * cols; i++) data[i] = (float)((double)data[i] * d->value);
+    if (d->kind == TRANSPOSE) {
+        assert_int_equal(rows, cols);
+        transpose_square(data, rows);
+    }
+    if (d->kind == EXCHANGE) {
+        float *other = tensor_data(f, d->other, &rows, &cols);
+        for (int64_t i = 0; i < rows * cols; i++) {
+            float x = data[i];
+            data[i] = other[i];
+            other[i] = x;
+        }
+    }
+}
+
+static void hurt(const struct file_image *f, const struct damage *d)
+{
+    uint32_t u = (uint32_t)d->value;
+    float x = (float)d->value;
+    if (d->kind == SET_U32) memcpy(value_of(f, d->name), &u, 4);
+    else if (d->kind == SET_F32) memcpy(value_of(f, d->name), &x, 4);
+    else if (d->kind == SET_BOOL) *(char *)value_of(f, d->name) = d->value != 0;
+    else if (d->kind == BIT) ((char *)value_of(f, d->name))[4 + 8 + d->args[0]] ^= 1; /* element type, count */
+    else hurt_tensor(f, d);
+}
+
+static void check_damage(const struct damage *d)
+{
+    struct file_image f = {0};
+    const char *path = convert(d->family, "f32"), *hurt_path = temp_path("hurt.gguf");
+    must(file_read_all(&f.bytes, path, 1 << 24, &err), path);
+    must(ckpt_open(&f.c, path, &err), path);
+    struct buf whole = {0};
+    buf_append(&whole, f.bytes.data, f.bytes.len);
+    hurt(&f, d);
+    assert_memory_not_equal(whole.data, f.bytes.data, whole.len);
+    must(file_write_whole(hurt_path, OUTFILE_REPLACE, f.bytes.data, f.bytes.len, &err), hurt_path);
+    int status = verify(d->family, hurt_path);
+    if (status != 1) fail_msg("%s: %s: verify: exit %d: %s", d->family, d->what, status, said());
+    buf_clear(&whole);
+    buf_clear(&f.bytes);
+    ckpt_close(f.c);
+}
+
+static void test_damage(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(damages); i++) check_damage(&damages[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_source),
+        cmocka_unit_test(test_gguf),
+        cmocka_unit_test(test_made_up_keys),
+        cmocka_unit_test(test_damage),
+    };
+    return cmocka_run_group_tests_name("families", tests, NULL, NULL);
+}
