@@ -14,7 +14,7 @@ DESTDIR ?=
 ROOMS := base dtypes formats models plots core
 TOOLS := convert inspect quantize verify
 
-PKGS  := zlib libzip libcjson libpng libcrypto freetype2 fontconfig
+PKGS  := zlib libzip libcjson libpng libcrypto freetype2 fontconfig libpcre2-8 libutf8proc
 ifeq ($(filter deps help clean uninstall fmt man,$(MAKECMDGOALS)),)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)

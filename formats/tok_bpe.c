@@ -1,6 +1,6 @@
 /* BPE vocabularies: tokenizer.json, and vocab.json with merges.txt. */
 #include "base/file.h"
-#include "formats/tok_build.h"
+#include "formats/tok_blocks.h"
 
 #include <string.h>
 
@@ -30,16 +30,14 @@ enum tokenizer_kind tok_json_kind(const struct json *doc, const char **why)
     const struct jvalue *root = json_root(doc), *model = json_get(root, "model");
     /* Files of old versions of the library leave the type out; they are BPE if they have merges. */
     bool typeless = !json_get(model, "type") && json_get(model, "merges");
+    if (type_is(model, "Unigram")) return TOKENIZER_UNIGRAM;
     if (!type_is(model, "BPE") && !typeless) {
-        *why = "its model is not BPE";
+        *why = "its model is neither BPE nor unigram";
         return TOKENIZER_NONE;
     }
     if (json_is_true(json_get(model, "byte_fallback"))) return TOKENIZER_SPM;
     const char *suffix = json_string(json_get(model, "end_of_word_suffix"));
-    if (suffix && *suffix) {
-        *why = "its BPE marks the ends of words";
-        return TOKENIZER_NONE;
-    }
+    if (suffix && *suffix) return TOKENIZER_WORDS;
     if (find_component(json_get(root, "pre_tokenizer"), "pretokenizers", "ByteLevel") ||
         find_component(json_get(root, "decoder"), "decoders", "ByteLevel"))
         return TOKENIZER_BPE;
@@ -250,16 +248,23 @@ static bool has_prefix_space(const struct jvalue *root)
     return json_is_true(json_get(meta, "add_prefix_space"));
 }
 
-static enum status copy_json(struct tok_build *b, const struct jvalue *v, const char **out, struct error *err)
+static void settle_words(struct tok_build *b)
 {
-    struct buf text = {0};
-    if (!v || json_is(v, JTYPE_NULL)) return STATUS_OK;
-    json_print(v, &text);
-    enum status st = buf_check(&text, err);
-    if (st == STATUS_OK) *out = arena_strndup(&b->t->mem, text.data, text.len);
-    buf_clear(&text);
-    if (st == STATUS_OK && !*out) return error_nomem(err, 1);
-    return st;
+    b->t->model = TOKENIZER_WORDS_MODEL;
+    b->t->pre = "bert-basic";
+    b->t->pre_exact = true;
+    b->unk_text = "<unk>";
+}
+
+/* A folder with SentencePiece's file and its translation: the pieces come from the former, how text is treated from the latter, since it is
+ * what transformers reads. */
+static enum status read_beside_pieces(struct tok_build *b, const struct json *doc, struct error *err)
+{
+    const char *why;
+    const struct jvalue *root = json_root(doc), *merges = json_get(json_get(root, "model"), "merges");
+    if (tok_json_kind(doc, &why) != TOKENIZER_SPM || json_count(merges) == 0) return STATUS_OK;
+    TRY(tok_blocks_from_json(b, root, err));
+    return read_json_merges(b, doc, merges, err);
 }
 
 enum status tok_read_json(struct tok_build *b, const struct json *doc, bool extras_only, struct error *err)
@@ -269,27 +274,35 @@ enum status tok_read_json(struct tok_build *b, const struct json *doc, bool extr
     const char *path = json_path(doc);
     b->from_tokenizer_json = true;
     read_post_processor(b, json_get(root, "post_processor"));
-    if (extras_only) return read_added_list(b, doc, err);
+    if (extras_only) {
+        TRY(read_beside_pieces(b, doc, err));
+        return read_added_list(b, doc, err);
+    }
     tok_glm_identify(b, GLM_FILE_JSON);
 
+    b->prefix_space = has_prefix_space(root);
+    b->t->ignore_merges = json_is_true(json_get(model, "ignore_merges"));
+    TRY(tok_blocks_from_json(b, root, err));
+    if (b->t->kind == TOKENIZER_UNIGRAM) {
+        TRY(tok_read_unigram(b, doc, err));
+        return read_added_list(b, doc, err);
+    }
     int64_t max_id = -1;
     size_t n_entries = 0;
     TRY(tok_max_id(doc, vocab, &max_id, &n_entries, err));
     TRY(tok_max_id(doc, json_get(root, "added_tokens"), &max_id, &n_entries, err));
     TRY(tok_rows(b, max_id, n_entries, path, err));
     TRY(read_vocab(b, doc, vocab, path, err));
-    b->t->ignore_merges = json_is_true(json_get(model, "ignore_merges"));
-    b->prefix_space = has_prefix_space(root);
-    TRY(copy_json(b, json_get(root, "pre_tokenizer"), &b->t->pre_json, err));
-    TRY(copy_json(b, json_get(root, "normalizer"), &b->t->normalizer_json, err));
+    TRY(read_json_merges(b, doc, merges, err));
     if (b->t->kind == TOKENIZER_SPM) {
         b->t->model = "llama";
         b->t->pre = "default";
         b->t->pre_exact = true;
         TRY(scores_from_merges(b, doc, merges, err));
+    } else if (b->t->kind == TOKENIZER_WORDS) {
+        settle_words(b);
     } else {
         b->t->model = "gpt2";
-        TRY(read_json_merges(b, doc, merges, err));
         TRY(tok_read_pre(b, json_get(root, "pre_tokenizer"), json_get(root, "normalizer"), err));
     }
     return read_added_list(b, doc, err);
@@ -330,6 +343,16 @@ static enum status parse_merges(struct tok_build *b, const struct buf *text, str
     return st;
 }
 
+/* GPT-1's merges are of words whose last character is marked. */
+static bool merges_mark_ends(const struct tokenizer *t)
+{
+    for (size_t i = 0; i < t->n_merges; i++) {
+        const struct kv_string *m = &t->merges[i];
+        if (m->len > 4 && memcmp(m->s + m->len - 4, "</w>", 4) == 0) return true;
+    }
+    return false;
+}
+
 static enum status read_vocab_file(struct tok_build *b, const char *path, struct error *err)
 {
     struct json *doc;
@@ -351,9 +374,12 @@ enum status tok_read_vocab_merges(struct tok_build *b, const char *vocab_path, c
     b->t->kind = TOKENIZER_BPE;
     b->t->model = "gpt2";
     TRY(read_vocab_file(b, vocab_path, err));
-    TRY(tok_read_pre(b, NULL, NULL, err));
     TRY(file_read_all(&text, merges_path, MERGES_BYTES_MAX, err));
     enum status st = parse_merges(b, &text, err);
     buf_clear(&text);
-    return st;
+    if (st != STATUS_OK) return st;
+    if (!merges_mark_ends(b->t)) return tok_read_pre(b, NULL, NULL, err);
+    b->t->kind = TOKENIZER_WORDS;
+    settle_words(b);
+    return tok_blocks_gpt1(b->t, err);
 }

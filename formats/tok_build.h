@@ -58,6 +58,9 @@ struct tok_build {
     int64_t n_pieces;   /* where the vocabulary ends, once it is read */
     int64_t n_appended; /* ids behind it that tokens from the code take */
 
+    bool from_ranks;
+    const char *unk_text; /* the unknown token, unless a file says otherwise */
+
     /* from tokenizer.json */
     bool from_tokenizer_json;
     bool has_template;                          /* a TemplateProcessing is there */
@@ -87,6 +90,8 @@ enum status tok_set(struct tok_build *b, int64_t id, struct kv_string text, enum
                     const char *path, struct error *err);
 /* An added token: becomes CONTROL or USER_DEFINED. The first file that names an id wins. */
 enum status tok_add(struct tok_build *b, const struct added_token *a, const char *path, struct error *err);
+/* Control and unknown pieces of a SentencePiece model, as tokens that are found in the text; their types stay. */
+enum status tok_add_controls(struct tok_build *b, struct error *err);
 /* Largest id in an object of text → id, or in a list of added tokens; -1 if it is empty or absent. *n_entries
  * grows. */
 enum status tok_max_id(const struct json *doc, const struct jvalue *v, int64_t *max_id, size_t *n_entries,
@@ -102,13 +107,23 @@ enum status tok_read_vocab_merges(struct tok_build *b, const char *vocab_path, c
                                   struct error *err);
 
 /* --- tok_spm.c --- */
-/* *usable is false, with a warning, for a model that is not SentencePiece BPE. */
+/* *usable is false, with a warning, for a model that is neither BPE nor unigram. */
 enum status tok_read_spm(struct tok_build *b, const char *path, bool *usable, struct error *err);
 
 /* --- tok_ranks.c --- */
 /* Is the first line one of a rank file? */
 enum status tok_is_ranks(const char *path, bool *yes, struct error *err);
 enum status tok_read_ranks(struct tok_build *b, const char *path, struct error *err);
+
+/* --- tok_json_unigram.c --- */
+enum status tok_read_unigram(struct tok_build *b, const struct json *doc, struct error *err);
+
+/* --- tok_meta.c --- */
+enum { TOK_META_SPECIALS = 256 };
+/* Is the folder one of Meta's Llama models? */
+bool tok_is_meta(const struct tok_build *b);
+/* Special tokens behind the ranks of Llama 3; nothing for other files. */
+enum status tok_meta_append(struct tok_build *b, struct error *err);
 
 /* --- tok_glm.c --- */
 /* Sets glm and what goes with it if the folder is of the GLM line; `file` is what its vocabulary is about to be read from. */
@@ -126,9 +141,6 @@ enum status tok_read_added(struct tok_build *b,
                            struct error *err); /* added_tokens_decoder, added_tokens.json */
 enum status tok_mark_special(struct tok_build *b, struct error *err);
 void tok_read_special(struct tok_build *b); /* ids and switches */
-
-/* GPT-2's byte alphabet: appends the character that stands for a byte. */
-void tok_alphabet(struct buf *out, unsigned char byte);
 
 /* --- tok_template.c --- */
 enum status tok_read_templates(struct tok_build *b, struct error *err);

@@ -1,6 +1,6 @@
 /* A tokenizer as GGUF keys, and back. */
-#include "base/utf8.h"
-#include "formats/tok_build.h"
+#include "formats/tok_blocks.h"
+#include "formats/tok_bytes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,10 +26,7 @@ static const struct {
 };
 
 static const char key_template[] = "tokenizer.chat_template", key_templates[] = "tokenizer.chat_templates";
-static const char key_pre[] = "lathe.tokenizer.pre_tokenizer",
-                  key_normalizer[] = "lathe.tokenizer.normalizer";
 static const char key_before[] = "lathe.tokenizer.before", key_after[] = "lathe.tokenizer.after";
-static const char key_ignore_merges[] = "lathe.tokenizer.ignore_merges";
 
 const char *tokenizer_special_name(enum special_token s)
 {
@@ -41,6 +38,8 @@ const char *tokenizer_kind_name(enum tokenizer_kind k)
     static const char *const names[] = {[TOKENIZER_NONE] = "none",
                                         [TOKENIZER_BPE] = "byte-level BPE",
                                         [TOKENIZER_SPM] = "SentencePiece BPE",
+                                        [TOKENIZER_UNIGRAM] = "unigram",
+                                        [TOKENIZER_WORDS] = "BPE of words",
                                         [TOKENIZER_OTHER] = "other"};
     return names[k];
 }
@@ -66,7 +65,7 @@ static void put_vocabulary(const struct tokenizer *t, struct gguf_writer *w)
     gguf_put_array(w, "tokenizer.ggml.tokens", KV_STRING, t->n_tokens, t->tokens);
     if (t->scores) gguf_put_array(w, "tokenizer.ggml.scores", KV_F32, t->n_tokens, t->scores);
     if (t->types) gguf_put_array(w, "tokenizer.ggml.token_type", KV_I32, t->n_tokens, t->types);
-    if (t->kind == TOKENIZER_BPE)
+    if (t->kind == TOKENIZER_BPE || t->kind == TOKENIZER_WORDS)
         gguf_put_array(w, "tokenizer.ggml.merges", KV_STRING, t->n_merges, t->merges);
 }
 
@@ -110,6 +109,10 @@ void tokenizer_put(const struct tokenizer *t, struct gguf_writer *w)
         put_said(w, "tokenizer.ggml.add_eos_token", t->add_eos);
         put_said(w, "tokenizer.ggml.add_sep_token", t->add_sep);
         put_said(w, "tokenizer.ggml.add_space_prefix", t->add_space_prefix);
+        if (t->kind == TOKENIZER_WORDS) {
+            gguf_put_bool(w, "tokenizer.ggml.normalizer.lowercase", true);
+            gguf_put_bool(w, "tokenizer.ggml.normalizer.strip_accents", true);
+        }
         if (t->remove_extra_whitespaces) gguf_put_bool(w, "tokenizer.ggml.remove_extra_whitespaces", true);
         if (t->charsmap)
             gguf_put_array(w, "tokenizer.ggml.precompiled_charsmap", KV_U8, t->charsmap_size, t->charsmap);
@@ -117,10 +120,7 @@ void tokenizer_put(const struct tokenizer *t, struct gguf_writer *w)
     put_templates(t, w);
     if (t->n_before > 0) gguf_put_array(w, key_before, KV_I32, t->n_before, t->before);
     if (t->n_after > 0) gguf_put_array(w, key_after, KV_I32, t->n_after, t->after);
-    if (t->kind != TOKENIZER_BPE) return;
-    if (!t->pre_exact && t->pre_json) gguf_put_string(w, key_pre, t->pre_json);
-    if (t->normalizer_json) gguf_put_string(w, key_normalizer, t->normalizer_json);
-    if (t->ignore_merges) gguf_put_bool(w, key_ignore_merges, true);
+    if (t->kind != TOKENIZER_NONE) tok_put_encoder(t, w);
 }
 
 /* --- reading --- */
@@ -179,26 +179,11 @@ static enum said read_said(const struct gguf_keys *g, const char *key)
     return v ? SAID_YES : SAID_NO;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* The byte of "<0xHH>", -1 for anything else. */
-static int byte_of(const struct kv_string *s)
-{
-    if (s->len != 6 || memcmp(s->s, "<0x", 3) != 0 || s->s[5] != '>') return -1;
-    int hi = hex_digit(s->s[3]), lo = hex_digit(s->s[4]);
-    return hi < 0 || lo < 0 ? -1 : 16 * hi + lo;
-}
-
 static enum status check_tokens(const struct gguf_keys *g, struct error *err)
 {
     const struct tokenizer *t = g->t;
     for (size_t i = 0; t->types && i < t->n_tokens; i++)
-        if (t->types[i] == TOKEN_BYTE && byte_of(&t->tokens[i]) < 0)
+        if (t->types[i] == TOKEN_BYTE && byte_token_value(t->tokens[i].s, t->tokens[i].len) < 0)
             return error_at(err, STATUS_FORMAT, g->c->file.path, NULL,
                             "token %zu: '%.40s' has type BYTE, expected <0x00> to <0xFF>", i, t->tokens[i].s);
     return STATUS_OK;
@@ -248,6 +233,33 @@ static enum status read_around(const struct gguf_keys *g, const char *key, int32
     return STATUS_OK;
 }
 
+static enum tokenizer_kind kind_of_model(const char *model)
+{
+    static const struct {
+        const char *model;
+        enum tokenizer_kind kind;
+    } kinds[] = {{"gpt2", TOKENIZER_BPE},
+                 {"llama", TOKENIZER_SPM},
+                 {"t5", TOKENIZER_UNIGRAM},
+                 {TOKENIZER_WORDS_MODEL, TOKENIZER_WORDS}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(model, kinds[i].model) == 0) return kinds[i].kind;
+    return TOKENIZER_OTHER;
+}
+
+/* SentencePiece's table: bytes, of either sign */
+static enum status read_charsmap(const struct gguf_keys *g, struct error *err)
+{
+    static const char key[] = "tokenizer.ggml.precompiled_charsmap";
+    const struct kv *kv = container_kv(g->c, key);
+    if (!kv) return STATUS_OK;
+    if (kv->type != KV_ARRAY || (kv->v.array.type != KV_U8 && kv->v.array.type != KV_I8))
+        return key_error(g, key, "expected an array of bytes", err);
+    g->t->charsmap = kv->v.array.data;
+    g->t->charsmap_size = (size_t)kv->v.array.n;
+    return STATUS_OK;
+}
+
 static enum status read_keys(const struct gguf_keys *g, struct error *err)
 {
     struct tokenizer *t = g->t;
@@ -258,9 +270,7 @@ static enum status read_keys(const struct gguf_keys *g, struct error *err)
     t->model = kv_get_string(container_kv(g->c, "tokenizer.ggml.model"));
     if (!tokens) return STATUS_OK;
     if (!t->model) return key_error(g, "tokenizer.ggml.model", "expected a string beside the tokens", err);
-    t->kind = strcmp(t->model, "gpt2") == 0    ? TOKENIZER_BPE
-              : strcmp(t->model, "llama") == 0 ? TOKENIZER_SPM
-                                               : TOKENIZER_OTHER;
+    t->kind = kind_of_model(t->model);
     TRY(want_array(g, "tokenizer.ggml.token_type", KV_I32, t->n_tokens, &types, NULL, err));
     TRY(want_array(g, "tokenizer.ggml.scores", KV_F32, t->n_tokens, &scores, NULL, err));
     TRY(want_array(g, "tokenizer.ggml.merges", KV_STRING, 0, &merges, &t->n_merges, err));
@@ -270,18 +280,18 @@ static enum status read_keys(const struct gguf_keys *g, struct error *err)
     t->scores = scores;
     t->merges = merges;
     t->pre = kv_get_string(container_kv(g->c, "tokenizer.ggml.pre"));
-    t->pre_json = kv_get_string(container_kv(g->c, key_pre));
-    t->pre_exact = !t->pre_json;
-    t->normalizer_json = kv_get_string(container_kv(g->c, key_normalizer));
-    t->ignore_merges = read_said(g, key_ignore_merges) == SAID_YES || pre_ignores_merges(t->pre);
+    t->pre_exact = true; /* whether it is, the blocks tell */
+    t->ignore_merges = pre_ignores_merges(t->pre);
     t->add_bos = read_said(g, "tokenizer.ggml.add_bos_token");
     t->add_eos = read_said(g, "tokenizer.ggml.add_eos_token");
     t->add_sep = read_said(g, "tokenizer.ggml.add_sep_token");
     t->add_space_prefix = read_said(g, "tokenizer.ggml.add_space_prefix");
     t->remove_extra_whitespaces = read_said(g, "tokenizer.ggml.remove_extra_whitespaces") == SAID_YES;
+    TRY(read_charsmap(g, err));
     TRY(read_around(g, key_before, t->before, &t->n_before, err));
     TRY(read_around(g, key_after, t->after, &t->n_after, err));
-    return check_tokens(g, err);
+    TRY(check_tokens(g, err));
+    return tok_read_encoder(t, g->c, err);
 }
 
 enum status tokenizer_from_gguf(struct tokenizer **out, const struct container *c, struct error *err)
@@ -301,62 +311,19 @@ enum status tokenizer_from_gguf(struct tokenizer **out, const struct container *
 
 /* --- one token as text --- */
 
-/* The byte that a character of GPT-2's alphabet stands for, -1 if it is none: printable characters stand for
- * themselves, the other 68 bytes, in order, for U+0100 and up. */
-static int alphabet_byte(uint32_t code)
-{
-    if ((code >= 33 && code <= 126) || (code >= 161 && code <= 172) || (code >= 174 && code <= 255))
-        return (int)code;
-    if (code < 256 || code >= 256 + 68) return -1;
-    uint32_t n = code - 256;
-    return n < 33 ? (int)n : n < 67 ? (int)(n - 33 + 127) : 173;
-}
-
-void tok_alphabet(struct buf *out, unsigned char byte)
-{
-    bool plain = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
-    unsigned code = plain ? byte : byte <= 32 ? 256u + byte : byte == 173 ? 256u + 67 : 256u + 33 + byte - 127u;
-    char two[2] = {(char)(0xC0 | code >> 6), (char)(0x80 | (code & 63))};
-    if (code < 128)
-        buf_append(out, (char[]){(char)code}, 1);
-    else
-        buf_append(out, two, 2);
-}
-
-static void append_alphabet(const struct kv_string *s, struct buf *out)
-{
-    for (size_t i = 0; i < s->len;) {
-        uint32_t code;
-        size_t n = utf8_decode(s->s + i, s->len - i, &code);
-        int byte = n > 0 ? alphabet_byte(code) : -1;
-        char one = (char)byte;
-        if (n == 0) n = 1;
-        buf_append(out, byte < 0 ? s->s + i : &one, byte < 0 ? n : 1);
-        i += n;
-    }
-}
-
-static void append_spaced(const struct kv_string *s, struct buf *out)
-{
-    for (size_t i = 0; i < s->len;) {
-        bool space = s->len - i >= 3 && memcmp(s->s + i, "\u2581", 3) == 0;
-        buf_append(out, space ? " " : s->s + i, 1);
-        i += space ? 3 : 1;
-    }
-}
-
 void tokenizer_token_text(const struct tokenizer *t, int64_t id, struct buf *out)
 {
     if (id < 0 || (uint64_t)id >= t->n_tokens) return;
     const struct kv_string *s = &t->tokens[id];
     int32_t type = t->types ? t->types[id] : TOKEN_NORMAL;
-    char byte = (char)byte_of(s);
-    if (type == TOKEN_BYTE && byte_of(s) >= 0)
-        buf_append(out, &byte, 1);
-    else if (type == TOKEN_NORMAL && t->kind == TOKENIZER_BPE)
-        append_alphabet(s, out);
-    else if (type == TOKEN_NORMAL && t->kind == TOKENIZER_SPM)
-        append_spaced(s, out);
-    else
+    int byte = type == TOKEN_BYTE ? byte_token_value(s->s, s->len) : -1;
+    bool pieces = t->kind == TOKENIZER_SPM || t->kind == TOKENIZER_UNIGRAM;
+    if (byte >= 0)
+        buf_append(out, &(char){(char)byte}, 1);
+    else if (type == TOKEN_NORMAL && pieces)
+        text_replace(s->s, s->len, SPACE_MARK, " ", out);
+    else if (type == TOKEN_NORMAL && t->kind == TOKENIZER_WORDS)
+        text_replace(s->s, s->len, "</w>", " ", out);
+    else if (type != TOKEN_NORMAL || t->kind != TOKENIZER_BPE || !bytes_from_alphabet(s->s, s->len, out))
         buf_append(out, s->s, s->len);
 }

@@ -83,9 +83,10 @@ enum status tok_rows(struct tok_build *b, int64_t max_id, size_t n_entries, cons
     uint64_t n = (uint64_t)b->n_rows + 1; /* never zero bytes */
     b->tokens = arena_array(mem, n, sizeof *b->tokens);
     b->types = arena_array(mem, n, sizeof *b->types);
-    b->scores = b->t->kind == TOKENIZER_SPM ? arena_array(mem, n, sizeof *b->scores) : NULL;
+    bool scored = b->t->kind == TOKENIZER_SPM || b->t->kind == TOKENIZER_UNIGRAM;
+    b->scores = scored ? arena_array(mem, n, sizeof *b->scores) : NULL;
     b->flags = arena_array(mem, n, sizeof *b->flags);
-    if (!b->tokens || !b->types || !b->flags || (b->t->kind == TOKENIZER_SPM && !b->scores))
+    if (!b->tokens || !b->types || !b->flags || (scored && !b->scores))
         return error_nomem(err, n);
     return STATUS_OK;
 }
@@ -188,6 +189,18 @@ enum status tok_add(struct tok_build *b, const struct added_token *a, const char
     b->types[a->id] = special ? TOKEN_CONTROL : TOKEN_USER_DEFINED;
     if (b->scores) b->scores[a->id] = score_added;
     return added_append(b, a, err);
+}
+
+enum status tok_add_controls(struct tok_build *b, struct error *err)
+{
+    bool pieces = b->t->kind == TOKENIZER_SPM || b->t->kind == TOKENIZER_UNIGRAM;
+    for (int64_t id = 0; pieces && !b->from_tokenizer_json && id < b->n_rows; id++) {
+        bool control = b->types[id] == TOKEN_CONTROL || b->types[id] == TOKEN_UNKNOWN;
+        if (!control || (b->flags[id] & TOK_ADDED) || b->tokens[id].len == 0) continue;
+        b->flags[id] |= TOK_ADDED;
+        TRY(added_append(b, &(struct added_token){.id = id, .text = b->tokens[id], .special = true}, err));
+    }
+    return STATUS_OK;
 }
 
 enum status tok_max_id(const struct json *doc, const struct jvalue *v, int64_t *max_id, size_t *n_entries,
@@ -357,8 +370,9 @@ static enum status read_model(struct tok_build *b, const char *path, const char 
     if (file_exists(json_file)) return STATUS_OK;
     TRY(tok_is_ranks(path, &ranks, err));
     if (ranks) tok_glm_identify(b, GLM_FILE_RANKS);
-    if (b->glm == GLM_4_RANKS) {
+    if (ranks && (b->glm == GLM_4_RANKS || tok_is_meta(b))) {
         *done = true;
+        if (b->glm == GLM_NONE) b->n_appended = TOK_META_SPECIALS;
         return tok_read_ranks(b, path, err);
     }
     warnings_add(b->warnings, "tokenizer-unsupported",
@@ -384,14 +398,28 @@ static enum status read_json_file(struct tok_build *b, const char *path, struct 
     return st;
 }
 
+/* transformers' names, and those of OpenAI's releases of GPT-2 and GPT-1 */
+static enum status read_vocab_merges(struct tok_build *b, bool *done, struct error *err)
+{
+    static const char *const pairs[][2] = {
+        {"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}, {"encoder_bpe_40000.json", "vocab_40000.bpe"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        const char *vocab = path_join(&b->t->mem, b->dir, pairs[i][0]),
+                   *merges = path_join(&b->t->mem, b->dir, pairs[i][1]);
+        if (!vocab || !merges) return error_nomem(err, 1);
+        *done = file_exists(vocab) && file_exists(merges);
+        if (*done) return tok_read_vocab_merges(b, vocab, merges, err);
+    }
+    return STATUS_OK;
+}
+
 static enum status read_vocabulary(struct tok_build *b, struct error *err)
 {
     struct arena *mem = &b->t->mem;
     const char *model = path_join(mem, b->dir, "tokenizer.model"),
                *ice = path_join(mem, b->dir, "ice_text.model"), *cog = path_join(mem, b->dir, "cog-pretrain.model"),
-               *json = path_join(mem, b->dir, "tokenizer.json"), *vocab = path_join(mem, b->dir, "vocab.json"),
-               *merges = path_join(mem, b->dir, "merges.txt");
-    if (!model || !ice || !cog || !json || !vocab || !merges) return error_nomem(err, 1);
+               *json = path_join(mem, b->dir, "tokenizer.json");
+    if (!model || !ice || !cog || !json) return error_nomem(err, 1);
 
     bool done = false, found = true;
     if (file_exists(model))
@@ -404,7 +432,8 @@ static enum status read_vocabulary(struct tok_build *b, struct error *err)
         found = false;
     if (done) return STATUS_OK;
     if (file_exists(json)) return read_json_file(b, json, err);
-    if (file_exists(vocab) && file_exists(merges)) return tok_read_vocab_merges(b, vocab, merges, err);
+    TRY(read_vocab_merges(b, &done, err));
+    if (done) return STATUS_OK;
     if (!found)
         warnings_add(
             b->warnings, "tokenizer-missing",
@@ -419,9 +448,13 @@ static enum status load_parts(struct tok_build *b, struct error *err)
     if (b->t->kind == TOKENIZER_NONE) return tok_read_templates(b, err);
     TRY(tok_read_added(b, err));
     TRY(tok_glm_append(b, err));
+    TRY(tok_meta_append(b, err));
     TRY(rows_finish(b, err));
     TRY(tok_mark_special(b, err));
+    TRY(tok_add_controls(b, err));
     tok_read_special(b);
+    if (b->t->kind == TOKENIZER_WORDS && b->t->special[SPECIAL_UNK] >= 0)
+        b->types[b->t->special[SPECIAL_UNK]] = TOKEN_UNKNOWN;
     if (b->t->kind == TOKENIZER_BPE) tok_settle_pre(b);
     warn_tallies(b);
     return tok_read_templates(b, err);

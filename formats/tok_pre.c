@@ -1,25 +1,13 @@
 /* Which of llama.cpp's pre-tokenizers is it? llama.cpp knows them by name only, and its converter finds the
  * name by the hash of an encoded text. Here the rule itself is compared: the pre_tokenizer block becomes a
  * list of steps in one spelling, which a table turns into the name. */
-#include "formats/tok_build.h"
+#include "formats/tok_blocks.h"
+#include "formats/tok_patterns.h"
 
 #include <assert.h>
 #include <string.h>
 
 enum { STEPS_MAX = 16, TEXT_MAX = 8192 };
-
-#define REGEX_GPT2           "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define SUFFIXES             "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define SUFFIXES_SPELLED_OUT "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-#define REGEX_CL100K(digits)                                                                                 \
-    SUFFIXES "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                                        \
-             "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define REGEX_CASED(suffixes, digits)                                                                        \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" suffixes     \
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" suffixes    \
-    "|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define DIGIT   "\\p{N}"
-#define DIGITS3 "\\p{N}{1,3}"
 
 /* What decides between names that split alike. */
 enum feature {
@@ -39,32 +27,31 @@ static const struct known {
 } known[] = {
     {"olmo", {REGEX_GPT2}, HAS_NFC, NULL, false},
     {"gpt-2", {REGEX_GPT2}, 0, NULL, false},
-    {"glm4", {REGEX_CL100K(DIGITS3)}, HAS_TOKEN | HAS_IGNORE_MERGES, "[gMASK]", true},
-    {"glm4", {REGEX_CL100K(DIGITS3)}, HAS_TOKEN | HAS_GLM, "[gMASK]", true},
-    {"chatglm-bpe", {REGEX_CL100K(DIGITS3)}, HAS_TOKEN, "[gMASK]", false},
-    {"llama-bpe", {REGEX_CL100K(DIGITS3)}, HAS_IGNORE_MERGES, NULL, true},
-    {"dbrx", {REGEX_CL100K(DIGITS3)}, 0, NULL, false},
-    {"qwen2", {REGEX_CL100K(DIGIT)}, 0, NULL, false},
+    {"glm4", {REGEX_CL100K(REGEX_DIGITS3)}, HAS_TOKEN | HAS_IGNORE_MERGES, "[gMASK]", true},
+    {"glm4", {REGEX_CL100K(REGEX_DIGITS3)}, HAS_TOKEN | HAS_GLM, "[gMASK]", true},
+    {"chatglm-bpe", {REGEX_CL100K(REGEX_DIGITS3)}, HAS_TOKEN, "[gMASK]", false},
+    {"llama-bpe", {REGEX_CL100K(REGEX_DIGITS3)}, HAS_IGNORE_MERGES, NULL, true},
+    {"dbrx", {REGEX_CL100K(REGEX_DIGITS3)}, 0, NULL, false},
+    {"qwen2", {REGEX_CL100K(REGEX_DIGIT)}, 0, NULL, false},
     {"qwen35",
-     {SUFFIXES "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
-               "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+     {REGEX_QWEN35},
      0,
      NULL,
      false},
-    {"tekken", {REGEX_CASED("", DIGIT)}, 0, NULL, true},
-    {"gpt-4o", {REGEX_CASED(SUFFIXES "?", DIGITS3)}, 0, NULL, false},
-    {"command-r", {DIGIT, REGEX_GPT2}, HAS_NFC, NULL, false},
-    {"starcoder", {DIGIT, REGEX_GPT2}, HAS_TOKEN, "<fim_prefix>", false},
-    {"smollm", {DIGIT, REGEX_GPT2}, 0, NULL, false},
+    {"tekken", {REGEX_CASED("", REGEX_DIGIT)}, 0, NULL, true},
+    {"gpt-4o", {REGEX_CASED(REGEX_SUFFIXES "?", REGEX_DIGITS3)}, 0, NULL, false},
+    {"command-r", {REGEX_DIGIT, REGEX_GPT2}, HAS_NFC, NULL, false},
+    {"starcoder", {REGEX_DIGIT, REGEX_GPT2}, HAS_TOKEN, "<fim_prefix>", false},
+    {"smollm", {REGEX_DIGIT, REGEX_GPT2}, 0, NULL, false},
     {"deepseek-v3",
-     {DIGITS3, "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+     {REGEX_DIGITS3, "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
       "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
       "?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
      0,
      NULL,
      false},
     {"deepseek-coder",
-     {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", DIGIT},
+     {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", REGEX_DIGIT},
      0,
      NULL,
      false},
@@ -99,23 +86,10 @@ static enum status step_puts(struct tok_build *b, struct steps *s, const char *t
     return step_add(b, s, text, strlen(text), err);
 }
 
-/* One spelling for a regex: control characters as escapes, the English suffixes as a caseless group. */
 static enum status step_regex(struct tok_build *b, struct steps *s, const char *regex, struct error *err)
 {
-    size_t spelled = strlen(SUFFIXES_SPELLED_OUT);
     s->text.len = 0;
-    for (const char *p = regex; *p;) {
-        if (strncmp(p, SUFFIXES_SPELLED_OUT, spelled) == 0) {
-            buf_puts(&s->text, SUFFIXES);
-            p += spelled;
-            continue;
-        }
-        if (*p == '\r' || *p == '\n' || *p == '\t')
-            buf_puts(&s->text, *p == '\r' ? "\\r" : *p == '\n' ? "\\n" : "\\t");
-        else
-            buf_append(&s->text, p, 1);
-        p++;
-    }
+    tok_pattern_spelling(regex, &s->text);
     TRY(buf_check(&s->text, err));
     return step_add(b, s, s->text.len > 0 ? s->text.data : "", s->text.len, err);
 }
@@ -152,7 +126,7 @@ static enum status step_one(struct tok_build *b, struct steps *s, const struct j
     const char *type = json_string(json_get(v, "type"));
     if (is(type, "Split")) return step_split(b, s, v, err);
     if (is(type, "Digits"))
-        return step_puts(b, s, json_is_true(json_get(v, "individual_digits")) ? DIGIT : DIGIT "+", err);
+        return step_puts(b, s, json_is_true(json_get(v, "individual_digits")) ? REGEX_DIGIT : REGEX_DIGIT "+", err);
     if (is(type, "ByteLevel")) {
         const struct jvalue *use_regex = json_get(v, "use_regex"); /* absent in old files: true */
         return !use_regex || json_is_true(use_regex) ? step_puts(b, s, REGEX_GPT2, err) : STATUS_OK;
@@ -169,12 +143,15 @@ static enum status steps_of(struct tok_build *b, struct steps *s, const struct j
     return STATUS_OK;
 }
 
-/* vocab.json with merges.txt comes without the block: the rule is in the code of the tokenizer's class. */
-static const char *regex_of_class(const struct tok_build *b)
+/* Files other than tokenizer.json come without the block: the rule is in the code of the tokenizer's class. */
+static enum status pre_of_class(struct tok_build *b, struct steps *s, struct error *err)
 {
-    if (b->glm == GLM_4_RANKS) return REGEX_CL100K(DIGITS3);
     const char *class = b->config ? json_string(json_get(json_root(b->config), "tokenizer_class")) : NULL;
-    return is(class, "Qwen2Tokenizer") || is(class, "Qwen2TokenizerFast") ? REGEX_CL100K(DIGIT) : REGEX_GPT2;
+    bool qwen = is(class, "Qwen2Tokenizer") || is(class, "Qwen2TokenizerFast");
+    const char *regex = b->from_ranks ? REGEX_CL100K(REGEX_DIGITS3) : qwen ? REGEX_CL100K(REGEX_DIGIT) : REGEX_GPT2;
+    TRY(tok_blocks_byte_level(b->t, &regex, 1, b->from_ranks, err));
+    if (qwen) b->t->blocks[BLOCK_NORMALIZER] = "{\"type\":\"NFC\"}";
+    return step_puts(b, s, regex, err);
 }
 
 enum status tok_read_pre(struct tok_build *b, const struct jvalue *pre, const struct jvalue *normalizer,
@@ -182,7 +159,7 @@ enum status tok_read_pre(struct tok_build *b, const struct jvalue *pre, const st
 {
     struct steps s = {.n = 0};
     enum status st =
-        b->from_tokenizer_json ? steps_of(b, &s, pre, err) : step_puts(b, &s, regex_of_class(b), err);
+        b->from_tokenizer_json ? steps_of(b, &s, pre, err) : pre_of_class(b, &s, err);
     buf_clear(&s.text);
     if (st != STATUS_OK) return st;
     struct pre_step *items = arena_array(&b->t->mem, s.n + 1, sizeof *items);
@@ -280,12 +257,39 @@ void tok_settle_pre(struct tok_build *b)
         warnings_add(b->warnings, "tokenizer-ignore-merges",
                      "ignore_merges is %s, but llama.cpp takes it as %s for the pre-tokenizer '%s'",
                      t->ignore_merges ? "true" : "false", k->ignores_merges ? "true" : "false", k->name);
-    if (t->normalizer_json)
+    if (t->blocks[BLOCK_NORMALIZER])
         warnings_add(b->warnings, "tokenizer-normalizer",
                      "the normalizer %.200s is not applied by llama.cpp: text in another form may be encoded "
                      "differently",
-                     t->normalizer_json);
+                     t->blocks[BLOCK_NORMALIZER]);
     if (t->n_merges == 0)
         warnings_add(b->warnings, "tokenizer-no-merges",
                      "the tokenizer has no merges: text is encoded byte by byte");
+}
+
+/* --- the way back: from the name to patterns --- */
+
+size_t tok_pre_patterns(const char *name, const char *const **regexes)
+{
+    static const char *const other_names[][2] = {
+        {"llama3", "llama-bpe"},     {"llama-v3", "llama-bpe"},   {"falcon3", "llama-bpe"},  {"pixtral", "llama-bpe"},
+        {"gpt2", "gpt-2"},           {"phi-2", "gpt-2"},          {"mpt", "gpt-2"},          {"roberta-bpe", "gpt-2"},
+        {"jina-es", "gpt-2"},        {"jina-de", "gpt-2"},        {"jina-v1-en", "gpt-2"},   {"refact", "smollm"},
+        {"codeshell", "smollm"},     {"megrez", "qwen2"},         {"deepseek-r1-qwen", "qwen2"}, {"stablelm2", "qwen2"},
+        {"llama4", "gpt-4o"},        {"glm5", "glm4"},            {"smaug-bpe", "llama-bpe"},
+    };
+    /* What llama.cpp cuts with when no name is given */
+    static const char *const fallback[] = {"[\\p{P}\\$\\+<=>\\^~\\|]+", REGEX_GPT2, "\\p{N}+", "[0-9][0-9][0-9]"};
+    if (!name || is(name, "default")) {
+        *regexes = fallback;
+        return sizeof fallback / sizeof fallback[0];
+    }
+    for (size_t i = 0; i < sizeof other_names / sizeof other_names[0]; i++)
+        if (is(name, other_names[i][0])) name = other_names[i][1];
+    for (size_t i = 0; i < N_KNOWN; i++)
+        if (is(name, known[i].name)) {
+            *regexes = known[i].steps;
+            return known_count(&known[i]);
+        }
+    return 0;
 }

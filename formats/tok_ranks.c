@@ -6,8 +6,8 @@
  */
 #include "base/base64.h"
 #include "base/file.h"
-#include "base/utf8.h"
 #include "formats/tok_build.h"
+#include "formats/tok_bytes.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -77,7 +77,7 @@ static enum status add_token(struct ranks *r, const struct buf *bytes, int64_t r
         return error_at(err, STATUS_RANGE, r->path, NULL, "rank %" PRId64 ": %zu bytes, expected at most %d",
                         rank, bytes->len, TOKEN_BYTES_MAX);
     r->scratch.len = 0;
-    for (size_t i = 0; i < bytes->len; i++) tok_alphabet(&r->scratch, (unsigned char)bytes->data[i]);
+    bytes_to_alphabet(bytes->data, bytes->len, &r->scratch);
     TRY(buf_check(&r->scratch, err));
     struct kv_string text = tok_text(r->b, r->scratch.data, r->scratch.len);
     if (!text.s) return error_nomem(err, r->scratch.len);
@@ -193,6 +193,8 @@ enum status tok_read_ranks(struct tok_build *b, const char *path, struct error *
     struct ranks r = {.b = b, .path = path};
     b->t->kind = TOKENIZER_BPE;
     b->t->model = "gpt2";
+    b->from_ranks = true;
+    b->t->ignore_merges = b->glm == GLM_NONE; /* tiktoken looks for whole words first; what llama.cpp does for GLM does not */
     TRY(file_read_all(&text, path, RANKS_BYTES_MAX, err));
     enum status st = read_text(&r, &text, err);
     strmap_clear(&r.by_text);

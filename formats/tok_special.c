@@ -191,13 +191,13 @@ static void read_switches(struct tok_build *b)
         enum said s = said_of(doc_get(b->config, keys[i].key));
         if (s != SAID_NOTHING) *keys[i].dst = s;
     }
-    bool spm = t->kind == TOKENIZER_SPM;
+    bool spm = t->kind == TOKENIZER_SPM, pieces = spm || t->kind == TOKENIZER_UNIGRAM;
     if (t->add_bos == SAID_NOTHING) t->add_bos = spm ? SAID_YES : SAID_NO;
     if (t->add_bos == SAID_YES && t->special[SPECIAL_BOS] < 0) t->add_bos = SAID_NO;
     if (t->add_eos == SAID_YES && t->special[SPECIAL_EOS] < 0) t->add_eos = SAID_NO;
-    if (t->add_space_prefix == SAID_NOTHING && spm != b->prefix_space)
+    if (t->add_space_prefix == SAID_NOTHING && pieces != b->prefix_space)
         t->add_space_prefix = b->prefix_space ? SAID_YES : SAID_NO;
-    if (!spm && t->add_space_prefix == SAID_YES)
+    if (!pieces && t->add_space_prefix == SAID_YES)
         warnings_add(
             b->warnings, "tokenizer-prefix-space",
             "the tokenizer puts a space before the text, which llama.cpp does not do for byte-level BPE");
@@ -235,6 +235,7 @@ void tok_read_special(struct tok_build *b)
         for (size_t i = 0; i < 3; i++)
             if (!texts[defaults[i]]) texts[defaults[i]] = "<|endoftext|>";
     }
+    if (!texts[SPECIAL_UNK]) texts[SPECIAL_UNK] = b->unk_text;
     for (int s = 0; s < SPECIAL_COUNT; s++)
         if (!texts[s]) texts[s] = tok_glm_text(b, (enum special_token)s);
     for (int s = 0; s < SPECIAL_COUNT; s++) resolve_id(b, (enum special_token)s, texts[s]);

@@ -13,7 +13,7 @@
  */
 #include "base/cursor.h"
 #include "base/file.h"
-#include "formats/tok_build.h"
+#include "formats/tok_blocks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -297,6 +297,19 @@ static enum status keep_settings(struct tok_build *b, const struct spm *s, struc
     default_id(b, SPECIAL_EOS, s->eos_id);
     default_id(b, SPECIAL_PAD, s->pad_id);
     t->remove_extra_whitespaces = s->remove_extra_whitespaces;
+    const struct piece_settings settings = {
+        .unigram = s->model_type == MODEL_UNIGRAM,
+        .add_dummy_prefix = s->add_dummy_prefix,
+        .remove_extra_whitespaces = s->remove_extra_whitespaces,
+        .escape_whitespaces = s->escape_whitespaces,
+        .whitespace_as_suffix = s->whitespace_suffix,
+        .byte_fallback = s->byte_fallback,
+        .blanks = b->glm == GLM_CHAT1,
+        .unk_id = s->unk_id < 0 ? -1 : b->first_id + s->unk_id,
+        .first = b->first_id,
+        .end = b->n_pieces < b->n_rows ? b->n_pieces : b->n_rows,
+    };
+    TRY(tok_blocks_pieces(t, &settings, err));
     t->charsmap_size = s->charsmap.end - s->charsmap.pos;
     if (t->charsmap_size == 0) return STATUS_OK;
     unsigned char *copy = arena_alloc(&t->mem, t->charsmap_size);
@@ -322,21 +335,22 @@ static enum status read_file(struct tok_build *b, const char *path, const struct
     if (s.model_type < MODEL_UNIGRAM || s.model_type > MODEL_CHAR)
         return error_at(err, STATUS_FORMAT, path, NULL, "model_type %" PRId64 ", expected 1 to 4",
                         s.model_type);
-    *usable = s.model_type == MODEL_BPE;
+    *usable = s.model_type == MODEL_BPE || s.model_type == MODEL_UNIGRAM;
     if (!*usable) {
         warnings_add(b->warnings, "tokenizer-unsupported",
-                     "tokenizer.model is a SentencePiece %s model; only BPE can be expressed",
+                     "tokenizer.model is a SentencePiece %s model; only BPE and unigram can be expressed",
                      names[s.model_type]);
         return STATUS_OK;
     }
     struct tokenizer *t = b->t;
-    t->kind = TOKENIZER_SPM;
-    t->model = "llama";
+    bool unigram = s.model_type == MODEL_UNIGRAM;
+    t->kind = unigram ? TOKENIZER_UNIGRAM : TOKENIZER_SPM;
+    t->model = unigram ? "t5" : "llama";
     t->pre = tok_glm_pre(b) ? tok_glm_pre(b) : "default";
     t->pre_exact = true;
     TRY(tok_rows(b, b->first_id + (int64_t)s.n_pieces - 1, (size_t)b->first_id + s.n_pieces, path, err));
     TRY(read_pieces(b, &s, err));
-    warn_unexpressed(b, &s);
+    if (!unigram) warn_unexpressed(b, &s);
     return keep_settings(b, &s, err);
 }
 

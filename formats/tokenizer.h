@@ -38,8 +38,11 @@ enum tokenizer_kind {
     TOKENIZER_NONE,
     TOKENIZER_BPE,   /* GGUF model "gpt2": tokens in the byte alphabet's spelling, added ones in plain text */
     TOKENIZER_SPM,   /* GGUF model "llama": pairs merge by score; a space is U+2581; BYTE tokens "<0xHH>" */
+    TOKENIZER_UNIGRAM, /* GGUF model "t5": the pieces of the largest sum of scores */
+    TOKENIZER_WORDS, /* GPT-1: BPE of words whose last character is marked; a GGUF model of our own */
     TOKENIZER_OTHER, /* a GGUF with another model: its vocabulary can be listed, nothing more */
 };
+#define TOKENIZER_WORDS_MODEL "bpe-eow" /* other readers refuse it */
 /* As in GGUF's token_type and SentencePiece's pieces. */
 enum token_type {
     TOKEN_NORMAL = 1,
@@ -66,6 +69,16 @@ enum special_token {
     SPECIAL_COUNT
 };
 enum { TOKENIZER_AROUND_MAX = 4 };
+/* How text becomes ids and ids text, beside vocabulary, scores and merges: tokenizer.json's blocks as JSON text, in its own terms. Readers
+ * of other files write the blocks that say the same; docs/format.md names the few kinds of our own. */
+enum token_block {
+    BLOCK_MODEL, /* without vocabulary and merges */
+    BLOCK_NORMALIZER,
+    BLOCK_PRE_TOKENIZER,
+    BLOCK_POST_PROCESSOR,
+    BLOCK_DECODER,
+    BLOCK_COUNT
+};
 /* A switch that a file may leave open. */
 enum said { SAID_NOTHING, SAID_NO, SAID_YES };
 
@@ -99,13 +112,13 @@ struct tokenizer {
     const struct kv_string *tokens;
     const int32_t *types;           /* NULL in a GGUF without them: all NORMAL */
     const float *scores;            /* SPM, else NULL */
-    const struct kv_string *merges; /* BPE, in order of rank: "left right" */
+    const struct kv_string *merges; /* in order of rank: "left right"; SPM: only if tokenizer.json has them */
     size_t n_merges;
-    const struct added_token *added; /* from files only: a GGUF keeps types alone */
+    const struct added_token *added; /* from a GGUF that is not ours: all tokens that are not NORMAL or BYTE */
     size_t n_added;
     const struct pre_step *steps; /* from files, BPE only */
     size_t n_steps;
-    const char *pre_json, *normalizer_json; /* tokenizer.json's blocks, compact; NULL where absent or null */
+    const char *blocks[BLOCK_COUNT]; /* compact JSON; NULL where absent or null */
 
     int64_t special[SPECIAL_COUNT]; /* ids below n_tokens; -1: none */
     enum said add_bos, add_eos, add_sep, add_space_prefix;
@@ -140,6 +153,7 @@ void tokenizer_put(const struct tokenizer *t, struct gguf_writer *w);
 void tokenizer_token_text(const struct tokenizer *t, int64_t id, struct buf *out);
 const char *tokenizer_kind_name(enum tokenizer_kind k);   /* "byte-level BPE", "SentencePiece", ... */
 const char *tokenizer_special_name(enum special_token s); /* "bos", "eos", ... */
+const char *tokenizer_block_name(enum token_block b);     /* "model", "normalizer", ... */
 /* Text of the template called `name`, NULL if there is none. */
 const char *tokenizer_template(const struct tokenizer *t, const char *name);
 

@@ -4,6 +4,7 @@
 #include "inspect/listing.h"
 #include "inspect/picture.h"
 #include "inspect/summary.h"
+#include "inspect/tokens.h"
 
 #include <string.h>
 
@@ -11,7 +12,26 @@ struct inspect_options {
     bool tensors, metadata, config, all, stats, hash, csv;
     const char *heatmap, *output;
     int reduction;
+    struct tokens_request tokens;
 };
+
+static bool wants_tokens(const struct inspect_options *o)
+{
+    return o->tokens.text || o->tokens.file || o->tokens.ids;
+}
+
+static enum status check_tokens(const struct tool *t, const struct inspect_options *o, struct error *err)
+{
+    const struct tokens_request *r = &o->tokens;
+    if ((r->text != NULL) + (r->file != NULL) + (r->ids != NULL) > 1)
+        return error_set(err, STATUS_USAGE, "--tokenize, --tokenize-file and --detokenize: only one of them");
+    if (wants_tokens(o) && t->n_args != 1)
+        return error_set(err, STATUS_USAGE, "text goes through one tokenizer: expected one checkpoint, found %d", t->n_args);
+    if (!wants_tokens(o) && (r->add_special || r->no_special))
+        return error_set(err, STATUS_USAGE, "--%s-special goes with --tokenize, --tokenize-file or --detokenize",
+                         r->add_special ? "add" : "no");
+    return STATUS_OK;
+}
 
 static enum status check_options(const struct tool *t, const struct inspect_options *o, struct error *err)
 {
@@ -22,7 +42,7 @@ static enum status check_options(const struct tool *t, const struct inspect_opti
         return error_set(err, STATUS_USAGE, "--heatmap takes one checkpoint, found %d", t->n_args);
     if (o->csv && (t->n_args != 1 || t->json || o->heatmap || o->metadata || o->config))
         return error_set(err, STATUS_USAGE, "--csv is the list of one checkpoint's tensors and nothing else");
-    return STATUS_OK;
+    return check_tokens(t, o, err);
 }
 
 static uint64_t bytes_to_read(const struct subject *s, const struct inspect_options *o)
@@ -57,6 +77,7 @@ static enum status inspect_one(const struct tool *t, const struct inspect_option
                                struct workers *workers, struct buf *out, struct jwriter *w, struct error *err)
 {
     struct subject s;
+    if (wants_tokens(o)) return tokens_run(path, &o->tokens, out, t->json ? w : NULL, err);
     TRY(subject_open(&s, path, err));
     enum status st;
     if (o->heatmap) {
@@ -126,6 +147,14 @@ int inspect_main(int argc, char **argv)
         {"hash", 0, NULL, OPTION_FLAG, &o.hash,
          "per tensor: SHA-256 of its bytes in row-major order (reads the weights)", NULL},
         {"csv", 0, NULL, OPTION_FLAG, &o.csv, "the list of tensors as comma-separated values", NULL},
+        {"tokenize", 0, "TEXT", OPTION_STRING, &o.tokens.text, "pieces and ids of a text, as the model's own tokenizer cuts it",
+         "Text"},
+        {"tokenize-file", 0, "FILE", OPTION_STRING, &o.tokens.file, "ids of a file, one line of ids per line", NULL},
+        {"detokenize", 0, "IDS", OPTION_STRING, &o.tokens.ids, "the text of ids", NULL},
+        {"add-special", 0, NULL, OPTION_FLAG, &o.tokens.add_special,
+         "with what the tokenizer puts around a text: BOS, EOS, ...", NULL},
+        {"no-special", 0, NULL, OPTION_FLAG, &o.tokens.no_special,
+         "special tokens in the text are text; with --detokenize: leave them out", NULL},
         {"heatmap", 0, "TENSOR", OPTION_STRING, &o.heatmap, "draw a tensor's weights into the PNG file of -o",
          "Pictures"},
         {"output", 'o', "FILE", OPTION_STRING, &o.output, "the picture to write; replaced if it exists",
@@ -142,6 +171,7 @@ int inspect_main(int argc, char **argv)
         .summary = "Shows what is inside a checkpoint: safetensors, PyTorch or GGUF, recognised by content.",
         .examples = "  lathe-inspect model.gguf\n"
                     "  lathe-inspect SmolLM2-135M/ --tensors --stats\n"
+                    "  lathe-inspect model.gguf --tokenize 'Hello world'\n"
                     "  lathe-inspect model.gguf --heatmap blk.0.attn_q.weight -o q.png\n",
         .specs = specs,
         .n_min = 1,

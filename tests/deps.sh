@@ -2,7 +2,7 @@
 # Installs the distribution's packages that lathe builds and tests with.
 # As root: apt-get. Otherwise: prints the line to run. --if-missing: does nothing when all are there.
 set -eu
-packages="build-essential pkg-config zlib1g-dev libzip-dev libcjson-dev libpng-dev libssl-dev libfreetype-dev libfontconfig-dev libcmocka-dev fonts-unifont jq go-md2man"
+packages="build-essential pkg-config zlib1g-dev libzip-dev libcjson-dev libpng-dev libssl-dev libfreetype-dev libfontconfig-dev libpcre2-dev libutf8proc-dev libcmocka-dev fonts-unifont jq go-md2man"
 
 missing=
 for p in $packages; do

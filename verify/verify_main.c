@@ -16,8 +16,9 @@ struct verify_options {
     int64_t context;
     int precision;
     double tolerance;
-    /* known, and not done by this version */
     const char *prompt, *text;
+    int ppl_style;
+    /* known, and not done by this version */
     bool weights, trace;
 };
 
@@ -34,11 +35,8 @@ struct call {
 
 static enum status check_options(const struct tool *t, const struct verify_options *o, struct error *err)
 {
-    if (o->prompt || o->text) {
-        error_set(err, STATUS_USAGE, "--%s needs the tokenizer's encoder, which is not in this version",
-                  o->prompt ? "prompt" : "text");
-        return error_hint(err, "--tokens FILE takes ids");
-    }
+    if ((o->tokens != NULL) + (o->prompt != NULL) + (o->text != NULL) > 1)
+        return error_set(err, STATUS_USAGE, "--tokens, --prompt and --text: only one of them");
     if (o->weights || o->trace)
         return error_set(err, STATUS_USAGE, "--%s is not in this version", o->weights ? "weights" : "trace");
     if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
@@ -53,7 +51,9 @@ static enum status check_options(const struct tool *t, const struct verify_optio
 static enum status read_tokens(struct call *c, int64_t n_context, struct error *err)
 {
     int64_t n_vocab = c->a->hp.n_vocab;
+    const struct tokens_text text = {c->o->prompt, c->o->text, c->tool->args, c->tool->n_args};
     if (c->o->tokens) return tokens_read(&c->tokens, c->o->tokens, n_vocab, err);
+    if (c->o->prompt || c->o->text) return tokens_encode(&c->tokens, &text, n_vocab, err);
     return tokens_make(&c->tokens, n_context < TOKENS_BUILT_IN ? n_context : TOKENS_BUILT_IN, n_vocab, err);
 }
 
@@ -99,7 +99,7 @@ static void report(const struct call *c, const struct verify_run *run, const str
         .run = run,
         .path_a = c->tool->args[0],
         .path_b = c->b ? c->tool->args[1] : NULL,
-        .tokens_path = c->o->tokens,
+        .tokens_path = c->o->tokens ? c->o->tokens : c->o->text ? c->o->text : c->o->prompt ? "prompt" : NULL,
         .result = result,
         .tolerance = c->b ? &tolerance : NULL,
         .agree = c->b ? metrics_agree(result, tolerance.value) : result->n_bad_a == 0,
@@ -127,6 +127,7 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
         .precision = (enum precision)c->o->precision,
         .tokens = &c->tokens,
         .n_context = n_context,
+        .score_from = c->o->ppl_style == 1 ? n_context / 2 : 0,
         .logits_path = c->o->save_logits,
         .workers = c->workers,
         .progress = &c->progress,
@@ -179,6 +180,8 @@ int verify_main(int argc, char **argv)
     const struct option_spec specs[] = {
         {"tokens", 't', "FILE", OPTION_STRING, &o.tokens,
          "token ids: numbers separated by white space, or a .npy array", "What to run"},
+        {"prompt", 'p', "TEXT", OPTION_STRING, &o.prompt, "a text, through A's tokenizer (B's if A has none)", NULL},
+        {"text", 0, "FILE", OPTION_STRING, &o.text, "a file of text, the same way", NULL},
         {"context", 'c', "N", OPTION_INT, &o.context,
          "positions per window (default: the model's, at most 512)", NULL},
         {"precision", 0, "f32|f64", OPTION_CHOICE, &o.precision,
@@ -188,10 +191,11 @@ int verify_main(int argc, char **argv)
         {"tolerance", 0, "X", OPTION_DOUBLE, &o.tolerance,
          "largest max |Δlogit| / max |logit| that agrees (default: from the types of the weights)",
          "What to report"},
+        {"ppl-style", 0, "all|llama", OPTION_CHOICE, &o.ppl_style,
+         "ids that perplexity counts: all but each window's first, or each window's second half, as llama-perplexity does",
+         NULL},
         {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
          "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},
-        {"prompt", 0, "TEXT", OPTION_STRING, &o.prompt, NULL, NULL},
-        {"text", 0, "FILE", OPTION_STRING, &o.text, NULL, NULL},
         {"weights", 0, NULL, OPTION_FLAG, &o.weights, NULL, NULL},
         {"trace", 0, NULL, OPTION_FLAG, &o.trace, NULL, NULL},
         {0},
@@ -202,6 +206,7 @@ int verify_main(int argc, char **argv)
         .summary = "Runs the same tokens through two forms of a model and compares the logits.",
         .examples = "  lathe-verify SmolLM2-135M/ smollm2.gguf\n"
                     "  lathe-verify SmolLM2-135M/ smollm2.gguf --tokens ids.txt --json\n"
+                    "  lathe-verify SmolLM2-135M/ smollm2-q4.gguf --text wiki.txt\n"
                     "  lathe-verify gpt2/ --tokens ids.npy --save-logits logits.npy --precision f64\n",
         .specs = specs,
         .n_min = 1,

@@ -144,7 +144,8 @@ static enum status run_chunk(struct session *s, const int32_t *ids, int64_t n_wi
     const struct verify_run *r = s->r;
     TRY(forward_logits(s->a, pos, n, s->logits_a, err));
     if (s->b) TRY(forward_logits(s->b, pos, n, s->logits_b, err));
-    for (int64_t i = 0; i < n; i++) s->next[i] = pos + i + 1 < n_window ? ids[pos + i + 1] : -1;
+    for (int64_t i = 0; i < n; i++)
+        s->next[i] = pos + i >= r->score_from && pos + i + 1 < n_window ? ids[pos + i + 1] : -1;
     const struct metrics_block block = {
         .a = s->logits_a,
         .b = s->b ? s->logits_b : NULL,

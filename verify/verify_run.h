@@ -12,6 +12,7 @@ struct verify_run {
     enum precision precision;
     const struct tokens *tokens;
     int64_t n_context;
+    int64_t score_from;      /* positions of a window before this one predict nothing that counts */
     const char *logits_path; /* A's logits are written there; NULL: not kept */
     struct workers *workers;
     struct progress *progress;

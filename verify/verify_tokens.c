@@ -1,6 +1,7 @@
 #include "verify/verify_tokens.h"
 
 #include "base/file.h"
+#include "formats/encoder.h"
 #include "formats/npy.h"
 
 #include <stdio.h>
@@ -129,5 +130,49 @@ enum status tokens_read(struct tokens *t, const char *path, int64_t n_vocab, str
         st = error_at(err, STATUS_FORMAT, path, NULL, "expected token ids, found none");
     if (st != STATUS_OK) tokens_clear(t);
     buf_clear(&text);
+    return st;
+}
+
+/* --- text --- */
+
+static enum status open_any(struct text_coder *c, const struct tokens_text *text, struct error *err)
+{
+    enum status st = STATUS_NOTFOUND;
+    for (int i = 0; i < text->n_paths && st == STATUS_NOTFOUND; i++) st = text_coder_open(c, text->paths[i], err);
+    if (st == STATUS_NOTFOUND) error_hint(err, "--tokens FILE takes ids");
+    return st;
+}
+
+static enum status take_ids(struct tokens *t, const struct id_list *ids, int64_t n_vocab, struct error *err)
+{
+    if (ids->n == 0) return error_set(err, STATUS_USAGE, "the text gives no tokens");
+    TRY(allocate(t, ids->n, err));
+    for (size_t i = 0; i < ids->n; i++) {
+        if (ids->ids[i] >= n_vocab)
+            return error_set(err, STATUS_MISMATCH,
+                             "the tokenizer gives id %d, expected ids below %lld, the rows of the token embedding",
+                             (int)ids->ids[i], (long long)n_vocab);
+        t->ids[i] = ids->ids[i];
+    }
+    return STATUS_OK;
+}
+
+enum status tokens_encode(struct tokens *t, const struct tokens_text *text, int64_t n_vocab, struct error *err)
+{
+    struct text_coder coder = {0};
+    struct buf file = {0};
+    struct id_list ids = {0};
+    enum status st;
+    *t = (struct tokens){0};
+    TRY_OUT(text->file ? file_read_all(&file, text->file, FILE_MAX, err) : STATUS_OK);
+    TRY_OUT(open_any(&coder, text, err));
+    const char *s = text->file ? (file.data ? file.data : "") : text->prompt;
+    TRY_OUT(encoder_encode(coder.encoder, s, text->file ? file.len : strlen(s), 0, &ids, err));
+    st = take_ids(t, &ids, n_vocab, err);
+out:
+    if (st != STATUS_OK) tokens_clear(t);
+    id_list_clear(&ids);
+    text_coder_close(&coder);
+    buf_clear(&file);
     return st;
 }

@@ -87,3 +87,29 @@ for tool in convert inspect quantize verify; do
     done
 done
 finish
+
+# --- text and ids: tokens.txt is what transformers made of a passage ---
+for model in "$llama" "$gpt2"; do
+    name=$(basename "$model")
+    ids=$(tr -s ' \n' '  ' <"$model/tokens.txt" | sed 's/ $//')
+    status "$name: detokenize" 0 "$BIN/lathe-inspect" "$model" --detokenize "$ids" --no-special
+    text=$(cat "$DIR/out")
+    status "$name: tokenize" 0 "$BIN/lathe-inspect" "$model" --tokenize "$text" --add-special --json
+    equal "$name: the ids come back" "$ids" "$(jq -r '.ids | join(" ")' "$DIR/out")"
+    check "$name: pieces make the text" test "$text" = "$(jq -r '[.pieces[] | select(startswith("<|") | not)] | join("")' "$DIR/out")"
+done
+printf 'and the\n\nof' >"$DIR/lines"
+status "tokenize a file" 0 "$BIN/lathe-inspect" "$llama" --tokenize-file "$DIR/lines"
+equal "one line of ids per line" 3 "$(wc -l <"$DIR/out" | tr -d ' ')"
+equal "the empty line is empty" "" "$(sed -n 2p "$DIR/out")"
+status "special tokens in the text" 0 "$BIN/lathe-inspect" "$llama" --tokenize 'a<|eot_id|>' --json
+equal "are found" 2 "$(jq '.ids | length' "$DIR/out")"
+status "... or are text" 0 "$BIN/lathe-inspect" "$llama" --tokenize 'a<|eot_id|>' --no-special --json
+check "are text" jq -e '.ids | length > 4' "$DIR/out"
+status "two at once" 2 "$BIN/lathe-inspect" "$llama" --tokenize a --detokenize 1
+status "ids that are none" 2 "$BIN/lathe-inspect" "$llama" --detokenize "1 x"
+status "an id outside the vocabulary" 2 "$BIN/lathe-inspect" "$llama" --detokenize 512
+contains "says the range" "$DIR/err" "from 0 to 511"
+mkdir -p "$DIR/empty"
+status "no tokenizer" 2 "$BIN/lathe-inspect" "$DIR/empty" --tokenize a
+contains "says so" "$DIR/err" "no tokenizer"

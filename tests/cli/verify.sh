@@ -43,9 +43,22 @@ status "original second" 1 "$verify" "$DIR/tiny-llama-q8_0.gguf" "$llama" --toke
 equal "json verdict" false "$(field .agree)"
 status "help" 0 "$verify" --help
 contains "help lists --tokens" "$DIR/out" "--tokens FILE"
-for word in prompt weights trace; do
+for word in weights trace; do
     if grep -q -- "--$word" "$DIR/out"; then fail "help does not promise --$word"; else ok "help does not promise --$word"; fi
 done
+
+# --- text: ids as transformers gave them for the same passage ---
+"$BIN/lathe-inspect" "$llama" --detokenize "$(cat "$ids")" --no-special >"$DIR/passage"
+truncate -s -1 "$DIR/passage" # the line end that inspect adds
+tail -c +5 "$ids" >"$DIR/without_bos"
+status "ids of the passage" 0 "$verify" "$llama" "$f32" --tokens "$DIR/without_bos" --json
+by_ids=$(field '"\(.positions) \(.perplexity_a) \(.perplexity_b)"')
+status "the passage as text" 0 "$verify" "$llama" "$f32" --text "$DIR/passage" --json
+equal "text gives the figures of the ids" "$by_ids" "$(field '"\(.positions) \(.perplexity_a) \(.perplexity_b)"')"
+status "the passage as a prompt, through the GGUF" 0 "$verify" "$f32" "$llama" --prompt "$(cat "$DIR/passage")" --json
+equal "the GGUF's tokenizer gives the same ids" "$by_ids" "$(field '"\(.positions) \(.perplexity_b) \(.perplexity_a)"')"
+status "second halves" 0 "$verify" "$llama" --text "$DIR/passage" --context 32 --ppl-style llama --json
+equal "second halves count less" true "$(field '.scored < .positions * 0.6')"
 
 # --- the same figures for any number of threads ---
 status "one thread" 0 "$verify" "$llama" "$f32" --tokens "$ids" --json --threads 1 --save-logits "$DIR/one.npy"
@@ -120,8 +133,11 @@ refuse() {
     contains "$refuse_name: says why" "$DIR/err" "$refuse_text"
     equal "$refuse_name: stdout is empty" "" "$(cat "$DIR/out")"
 }
-refuse "prompt" "needs the tokenizer's encoder" "$llama" --prompt hello
-refuse "text" "needs the tokenizer's encoder" "$llama" --text "$ids"
+refuse "two kinds of text" "only one of them" "$llama" --prompt hello --text "$ids"
+refuse "an empty text" "no tokens" "$llama" --prompt ""
+mkdir "$DIR/bare"
+ln -s "$PWD/$llama/config.json" "$PWD/$llama/model.safetensors" "$DIR/bare"
+refuse "text without a tokenizer" "no tokenizer" "$DIR/bare" --prompt hello
 refuse "weights" "not in this version" "$llama" "$f32" --weights
 refuse "trace" "not in this version" "$llama" "$f32" --trace
 refuse "three sides" "lathe-verify: " "$llama" "$f32" "$f32"

@@ -1,0 +1,67 @@
+/* A tokenizer by the path that a user names: a folder, a file in one, or a GGUF. */
+#include "formats/checkpoint.h"
+#include "formats/encoder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status from_gguf(struct text_coder *c, const char *path, struct error *err)
+{
+    TRY(container_open(&c->gguf, path, err));
+    return tokenizer_from_gguf(&c->tokenizer, c->gguf, err);
+}
+
+static enum status from_folder(struct text_coder *c, const char *dir, struct error *err)
+{
+    TRY(tokenizer_load(&c->tokenizer, dir, 0, &c->warnings, err));
+    if (c->tokenizer->kind != TOKENIZER_NONE) return STATUS_OK;
+    struct checkpoint *ckpt; /* a folder may hold a GGUF */
+    struct error none;
+    if (ckpt_open(&ckpt, dir, &none) != STATUS_OK) return STATUS_OK;
+    struct container *g = ckpt_gguf(ckpt);
+    char *path = g ? strdup(g->file.path) : NULL;
+    ckpt_close(ckpt);
+    if (!path) return STATUS_OK;
+    tokenizer_free(c->tokenizer);
+    c->tokenizer = NULL;
+    enum status st = from_gguf(c, path, err);
+    free(path);
+    return st;
+}
+
+static enum status from_path(struct text_coder *c, const char *path, struct error *err)
+{
+    if (file_is_dir(path)) return from_folder(c, path, err);
+    const struct container_format *format = container_probe(path);
+    if (format && strcmp(format->name, "gguf") == 0) return from_gguf(c, path, err);
+    if (!file_exists(path)) return error_at(err, STATUS_NOTFOUND, path, NULL, "no such file or folder");
+    const char *base = path_base(path);
+    char *dir = base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+    if (!dir) return error_nomem(err, strlen(path));
+    enum status st = from_folder(c, dir, err);
+    free(dir);
+    return st;
+}
+
+enum status text_coder_open(struct text_coder *c, const char *path, struct error *err)
+{
+    *c = (struct text_coder){0};
+    enum status st = from_path(c, path, err);
+    if (st == STATUS_OK) st = encoder_new(&c->encoder, c->tokenizer, err);
+    if (st == STATUS_OK) return STATUS_OK;
+    if (!err->path[0]) {
+        struct error e = *err;
+        error_at(err, e.status, path, NULL, "%s", e.text);
+    }
+    text_coder_close(c);
+    return st;
+}
+
+void text_coder_close(struct text_coder *c)
+{
+    encoder_free(c->encoder);
+    tokenizer_free(c->tokenizer);
+    container_close(c->gguf);
+    warnings_clear(&c->warnings);
+    *c = (struct text_coder){0};
+}
