@@ -108,6 +108,7 @@ void forward_free(struct forward *f)
         buffer_clear(&s->x);
         buffer_clear(&s->probs);
         buffer_clear(&s->positions);
+        buffer_clear(&s->spans);
         buffer_clear(&s->shared);
         buffer_clear(&s->norm_w);
         buffer_clear(&s->norm_b);
@@ -122,10 +123,10 @@ void forward_free(struct forward *f)
 }
 
 /* Highest position of the window + 1, or the length that is asked for: what length-dependent scaling goes by. */
-static int64_t rope_length(const struct forward *f)
+static int64_t rope_length(const struct forward *f, const struct forward_span *span)
 {
     int64_t n = f->rope_length;
-    for (int64_t t = 0; t < f->n; t++)
+    for (int64_t t = span->first; t < span->first + span->n; t++)
         if (f->window.pos[t] >= n) n = f->window.pos[t] + 1;
     return n;
 }
@@ -148,27 +149,36 @@ static void round_frequencies(double *inv_freq, int64_t n_pairs)
     for (int64_t i = 0; i < n_pairs; i++) inv_freq[i] = (double)f16_to_f32(f16_from_f32((float)inv_freq[i]));
 }
 
-static enum status make_rope_tables(struct forward *f, struct error *err)
+static enum status make_rope_tables(struct forward *f, const struct forward_span *span, double *inv_freq,
+                                    struct error *err)
 {
     struct forward_state *s = f->state;
-    if (!s->rope_cos) return STATUS_OK;
-    int64_t n_pairs = s->rope_dim / 2;
+    int64_t n_pairs = s->rope_dim / 2, at = span->first * n_pairs;
     double attn_factor;
-    void *p;
-    TRY(mem_alloc(&p, (uint64_t)n_pairs, sizeof(double), err));
-    double *inv_freq = p;
-    enum status st = rope_frequencies(&f->model->hp.rope, rope_length(f), inv_freq, &attn_factor, err);
-    if (st == STATUS_OK) {
-        if (f->model->hp.rope_rounded) round_frequencies(inv_freq, n_pairs);
-        fill_tables(s->rope_cos, s->rope_sin, f->window.pos, f->n, inv_freq, n_pairs, attn_factor);
-        if (s->block_cos) fill_tables(s->block_cos, s->block_sin, f->window.block, f->n, inv_freq, n_pairs, attn_factor);
-    }
+    TRY(rope_frequencies(&f->model->hp.rope, rope_length(f, span), inv_freq, &attn_factor, err));
+    if (f->model->hp.rope_rounded) round_frequencies(inv_freq, n_pairs);
+    fill_tables(s->rope_cos + at, s->rope_sin + at, f->window.pos + span->first, span->n, inv_freq, n_pairs,
+                attn_factor);
+    if (s->block_cos)
+        fill_tables(s->block_cos + at, s->block_sin + at, f->window.block + span->first, span->n, inv_freq, n_pairs,
+                    attn_factor);
+    return STATUS_OK;
+}
+
+static enum status make_all_rope_tables(struct forward *f, struct error *err)
+{
+    if (!f->state->rope_cos) return STATUS_OK;
+    void *inv_freq;
+    TRY(mem_alloc(&inv_freq, (uint64_t)(f->state->rope_dim / 2), sizeof(double), err));
+    enum status st = STATUS_OK;
+    for (int64_t i = 0; st == STATUS_OK && i < f->n_spans; i++)
+        st = make_rope_tables(f, &f->spans[i], inv_freq, err);
     free(inv_freq);
     return st;
 }
 
-static enum status check_window(const struct forward *f, const int32_t *ids, int64_t n, int64_t pos0,
-                                struct error *err)
+static enum status check_windows(const struct forward *f, const int32_t *ids, int64_t n, int64_t pos0,
+                                 struct error *err)
 {
     const char *path = f->model->ckpt->path;
     const struct hparams *hp = &f->model->hp;
@@ -183,28 +193,57 @@ static enum status check_window(const struct forward *f, const int32_t *ids, int
     return STATUS_OK;
 }
 
-static enum status plan_window(struct forward *f, struct error *err)
+static enum status plan_window(struct forward *f, struct forward_span *span, struct error *err)
 {
-    struct buffer *b = &f->state->positions;
-    TRY(buffer_reserve(b, (uint64_t)f->n_max, 2 * sizeof(int64_t), err));
-    int64_t *pos = b->data, *block = pos + f->n_max;
-    for (int64_t t = 0; t < f->n; t++) pos[t] = f->pos0 + t, block[t] = 0;
-    f->window = (struct window_plan){.pos = pos, .block = block};
+    struct window_plan plan = {.pos = f->window.pos + span->first, .block = f->window.block + span->first};
+    for (int64_t t = 0; t < span->n; t++) plan.pos[t] = f->pos0 + t, plan.block[t] = 0;
     const struct arch *arch = f->model->arch;
-    if (f->causal || !arch->plan) return STATUS_OK;
-    return arch->plan(f->model, f->ids, f->n, &f->window, err);
+    if (!f->causal && arch->plan) TRY(arch->plan(f->model, f->ids + span->first, span->n, &plan, err));
+    span->prefix = plan.prefix;
+    return STATUS_OK;
 }
 
-enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err)
+static enum status plan_windows(struct forward *f, const int64_t *lengths, int64_t n_windows,
+                                struct error *err)
 {
-    TRY(check_window(f, ids, n, pos0, err));
+    struct forward_state *s = f->state;
+    TRY(buffer_reserve(&s->positions, (uint64_t)f->n_max, 2 * sizeof(int64_t), err));
+    TRY(buffer_reserve(&s->spans, (uint64_t)n_windows, sizeof *f->spans, err));
+    f->window.pos = s->positions.data;
+    f->window.block = f->window.pos + f->n_max;
+    f->spans = s->spans.data;
+    f->n_spans = n_windows;
+    int64_t first = 0;
+    for (int64_t i = 0; i < n_windows; i++) {
+        f->spans[i] = (struct forward_span){.first = first, .n = lengths[i]};
+        TRY(plan_window(f, &f->spans[i], err));
+        first += lengths[i];
+    }
+    return STATUS_OK;
+}
+
+enum status forward_begin_windows(struct forward *f, const int32_t *ids, const int64_t *lengths,
+                                  int64_t n_windows, int64_t pos0, struct error *err)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < n_windows; i++) {
+        bool fits = lengths[i] > 0 && lengths[i] <= f->n_max - n;
+        n = fits ? n + lengths[i] : lengths[i] < 1 ? lengths[i] : f->n_max + 1; /* to be refused */
+        if (!fits) break;
+    }
+    TRY(check_windows(f, ids, n, pos0, err));
     f->ids = ids;
     f->n = n;
     f->pos0 = pos0;
     f->x.rows = n;
-    TRY(plan_window(f, err));
-    TRY(make_rope_tables(f, err));
+    TRY(plan_windows(f, lengths, n_windows, err));
+    TRY(make_all_rope_tables(f, err));
     return f->model->arch->embed(f, err);
+}
+
+enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err)
+{
+    return forward_begin_windows(f, ids, &n, 1, pos0, err);
 }
 
 enum status forward_layer(struct forward *f, int64_t layer, struct error *err)

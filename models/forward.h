@@ -29,6 +29,11 @@ struct window_plan {
     int64_t *block; /* (n) second position, counted inside the piece that is being filled in; 0 outside of one */
     int64_t prefix; /* every query also sees all keys before this one; 0: causal */
 };
+/* A window among the rows of the pass. Attention does not leave it. */
+struct forward_span {
+    int64_t first, n; /* rows */
+    int64_t prefix;   /* as in struct window_plan */
+};
 /* (rows, cols) numbers in the forward's precision */
 struct act {
     int64_t rows, cols;
@@ -43,12 +48,14 @@ struct forward {
     struct workers *workers;
     enum precision precision;
     int64_t n_max; /* positions it was made for */
-    int64_t n;     /* positions of the current window */
-    int64_t pos0;  /* position of the first one */
+    int64_t n;     /* positions of the current windows together */
+    int64_t pos0;  /* position of the first one of each window */
     int64_t rope_length; /* the window counts as the start of a pass this long (RoPE that depends on it); 0: what it spans */
     const int32_t *ids;
     bool causal;   /* positions count up and attention is causal, whatever the family's own code does; set before forward_begin */
-    struct window_plan window; /* of the current window; positions stay inside the forward */
+    struct window_plan window; /* positions of all rows; they stay inside the forward. The prefix of each window is in its span. */
+    struct forward_span *spans;
+    int64_t n_spans;
     struct act x; /* residual stream, (n, n_embd) */
     tap_fn *tap;  /* NULL: none */
     void *tap_ctx;
@@ -63,6 +70,10 @@ void forward_free(struct forward *f);
 /* ids: n ≤ n_max token ids (kept until the window ends); STATUS_RANGE for an id outside the vocabulary or a position that the model does
  * not have (learned positions), or ids that the family's code does not take. */
 enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err);
+/* The same for several windows that go through the layers together, so that weights are read once for all of them: lengths[i] ids each, one after
+ * the other in `ids`, n_max together at most. Each is its own sequence and gives the bits that it gives alone. */
+enum status forward_begin_windows(struct forward *f, const int32_t *ids, const int64_t *lengths, int64_t n_windows, int64_t pos0,
+                                  struct error *err);
 enum status forward_layer(struct forward *f, int64_t layer, struct error *err);
 enum status forward_finish(struct forward *f, struct error *err);
 enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err);

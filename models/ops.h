@@ -85,7 +85,8 @@ struct forward_state {
     const struct real_ops *ops;
     const struct matmul *mm;
     struct buffer x, slots[FORWARD_SLOTS], probs;
-    struct buffer positions; /* of the window: 2 * n_max int64_t */
+    struct buffer positions; /* of all rows: 2 * n_max int64_t */
+    struct buffer spans;
     struct buffer shared;    /* panels of an operation's input, or values turned */
     struct buffer norm_w, norm_b, bias;
     double *rope_cos, *rope_sin;   /* (n_max, rope_dim/2), or NULL */

@@ -6,9 +6,23 @@ struct attention_job {
     struct forward *f;
     const struct attention *p;
     struct act *dst;
-    int64_t n_panels;
-    void *probs; /* (n_head * n, n), or NULL */
+    int64_t n_panels; /* of all windows, for one head */
+    void *probs;      /* (n_head * n, n), or NULL */
 };
+
+static int64_t panels_of(const struct forward *f, const struct forward_span *s)
+{
+    int64_t width = f->state->ops->width;
+    return (s->n + width - 1) / width;
+}
+
+/* The window that panel number *panel lies in, and the panel's number there. */
+static const struct forward_span *find_span(const struct forward *f, int64_t *panel)
+{
+    const struct forward_span *s = f->spans;
+    for (; *panel >= panels_of(f, s); s++) *panel -= panels_of(f, s);
+    return s;
+}
 
 static int64_t key_column(const struct attention *p, int64_t head)
 {
@@ -31,7 +45,8 @@ static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error 
     struct forward *f = job->f;
     int64_t head = (int64_t)unit;
     f->state->ops->turn(ops_at(f, f->state->shared.data, head * p->head_dim * f->n), f->n,
-                        ops_at(f, p->v->data, p->v_col0 + key_column(p, head)), p->v->cols, f->n, p->head_dim);
+                        ops_at(f, p->v->data, p->v_col0 + key_column(p, head)), p->v->cols, f->n,
+                        p->head_dim);
     return STATUS_OK;
 }
 
@@ -42,24 +57,26 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
     const struct attention *p = job->p;
     struct forward *f = job->f;
     const struct real_ops *ops = f->state->ops;
-    int64_t head = (int64_t)unit / job->n_panels, first = (int64_t)unit % job->n_panels * ops->width;
+    int64_t head = (int64_t)unit / job->n_panels, number = (int64_t)unit % job->n_panels;
     int64_t head_kv = head / (p->n_head / p->n_head_kv);
+    const struct forward_span *span = find_span(f, &number);
+    int64_t first = number * ops->width, row = span->first + first;
     const struct attention_panel panel = {
-        .q = ops_at(f, p->q->data, first * p->q->cols + p->q_col0 + query_column(p, head)),
-        .k = ops_at(f, p->k->data, p->k_col0 + key_column(p, head_kv)),
-        .v_turned = ops_at(f, f->state->shared.data, head_kv * p->head_dim * f->n),
+        .q = ops_at(f, p->q->data, row * p->q->cols + p->q_col0 + query_column(p, head)),
+        .k = ops_at(f, p->k->data, span->first * p->k->cols + p->k_col0 + key_column(p, head_kv)),
+        .v_turned = ops_at(f, f->state->shared.data, head_kv * p->head_dim * f->n + span->first),
         .ld_q = p->q->cols,
         .ld_k = p->k->cols,
         .ld_v = f->n,
         .head_dim = p->head_dim,
         .first = first,
-        .n_queries = f->n - first < ops->width ? f->n - first : ops->width,
+        .n_queries = span->n - first < ops->width ? span->n - first : ops->width,
         .window = p->window,
-        .prefix = f->window.prefix,
+        .prefix = span->prefix,
         .scale = p->scale,
-        .out = ops_at(f, job->dst->data, first * job->dst->cols + head * p->head_dim),
+        .out = ops_at(f, job->dst->data, row * job->dst->cols + head * p->head_dim),
         .ld_out = job->dst->cols,
-        .probs = job->probs ? ops_at(f, job->probs, (head * f->n + first) * f->n) : NULL,
+        .probs = job->probs ? ops_at(f, job->probs, (head * f->n + row) * f->n + span->first) : NULL,
         .ld_probs = f->n,
         .q_panel = f->state->scratch[worker].rows.data,
         .scores = f->state->scratch[worker].acc.data,
@@ -73,8 +90,10 @@ static enum status reserve(struct attention_job *job, struct error *err)
     struct forward *f = job->f;
     const struct attention *p = job->p;
     const struct real_ops *ops = f->state->ops;
-    uint64_t line = (uint64_t)ops->width * ops->size, n = (uint64_t)f->n;
-    TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, n * line, err));
+    uint64_t line = (uint64_t)ops->width * ops->size, n = (uint64_t)f->n, longest = 0;
+    for (int64_t i = 0; i < f->n_spans; i++)
+        if ((uint64_t)f->spans[i].n > longest) longest = (uint64_t)f->spans[i].n;
+    TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, longest * line, err));
     TRY(buffer_reserve(&f->state->shared, n * ops->size, (uint64_t)(p->n_head_kv * p->head_dim), err));
     if (!f->want_probs || !f->tap) return STATUS_OK;
     TRY(buffer_reserve(&f->state->probs, n * n * ops->size, (uint64_t)p->n_head, err));
@@ -87,8 +106,7 @@ enum status op_attention(struct forward *f, struct act *dst, const struct attent
                          struct error *err)
 {
     struct attention_job job = {.f = f, .p = p, .dst = dst};
-    int width = f->state->ops->width;
-    job.n_panels = (f->n + width - 1) / width;
+    for (int64_t i = 0; i < f->n_spans; i++) job.n_panels += panels_of(f, &f->spans[i]);
     TRY(reserve(&job, err));
     TRY(workers_run(f->workers, (uint64_t)p->n_head_kv, turn_unit, &job, err));
     TRY(workers_run(f->workers, (uint64_t)(p->n_head * job.n_panels), panel_unit, &job, err));

@@ -387,6 +387,50 @@ static void test_taps(void **state)
     fixture_clear(&f);
 }
 
+/* Windows that go through the layers together give the bits that each gives alone. */
+static void check_windows(const char *name, enum precision precision)
+{
+    static const int64_t lengths[] = {17, 1, 40, 33};
+    enum { N = 17 + 1 + 40 + 33 };
+    int64_t n;
+    char path[64];
+    snprintf(path, sizeof path, "%s/tokens.txt", name);
+    int32_t *ids = read_ids(data_path(path), &n);
+    assert_true(n >= N);
+    struct model *m = open_model(data_path(name));
+    struct forward *f;
+    struct workers *w;
+    size_t line = (size_t)m->hp.n_vocab * (precision == PRECISION_F64 ? sizeof(double) : sizeof(float));
+    char *together = malloc(N * line);
+    must(workers_new(&w, 2, &err));
+    must(forward_new(&f, m, w, precision, N, &err));
+    must(forward_begin_windows(f, ids, lengths, 4, 0, &err));
+    for (int64_t i = 0; i < m->hp.n_layer; i++) must(forward_layer(f, i, &err));
+    must(forward_finish(f, &err));
+    must(forward_logits(f, 0, N, together, &err));
+    for (int64_t i = 0, first = 0; i < 4; first += lengths[i++]) {
+        void *alone = run(m, ids + first, lengths[i], &(struct how){.precision = precision, .n_threads = 1});
+        assert_memory_equal(together + (size_t)first * line, alone, (size_t)lengths[i] * line);
+        free(alone);
+    }
+    assert_int_equal(forward_begin_windows(f, ids, (const int64_t[]){N - 1, 2}, 2, 0, &err), STATUS_RANGE);
+    assert_int_equal(forward_begin_windows(f, ids, (const int64_t[]){3, 0}, 2, 0, &err), STATUS_RANGE);
+    assert_int_equal(forward_begin_windows(f, ids, (const int64_t[]){3, INT64_MAX}, 2, 0, &err), STATUS_RANGE);
+    forward_free(f);
+    workers_free(w);
+    model_close(m);
+    free(together);
+    free(ids);
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    check_windows("tiny-llama", PRECISION_F32);
+    check_windows("tiny-llama", PRECISION_F64);
+    check_windows("tiny-gpt2", PRECISION_F32);
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -429,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_llama_linear_rope),
         cmocka_unit_test(test_gpt2_layouts),
         cmocka_unit_test(test_taps),
+        cmocka_unit_test(test_windows),
         cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests_name("forward", tests, make_path, remove_path);

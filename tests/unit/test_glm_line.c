@@ -99,7 +99,7 @@ static void check_positions(const struct forward *f, const struct sample *s)
     struct npy a;
     if (!file_exists(data(s->folder, "position_ids.npy"))) {
         for (int64_t t = 0; t < f->n; t++) assert_int_equal(f->window.pos[t], t);
-        assert_int_equal(f->window.prefix, 0);
+        assert_int_equal(f->spans[0].prefix, 0);
         return;
     }
     must(npy_read(&a, data(s->folder, "position_ids.npy"), 1 << 20, &err));
@@ -120,7 +120,7 @@ static void check_mask(const struct forward *f, const struct sample *s)
     const char *blocked = file.data + file.len - f->n * f->n;
     for (int64_t i = 0; i < f->n; i++)
         for (int64_t j = 0; j < f->n; j++)
-            assert_int_equal(blocked[i * f->n + j], j > i && j >= f->window.prefix);
+            assert_int_equal(blocked[i * f->n + j], j > i && j >= f->spans[0].prefix);
     buf_clear(&file);
 }
 
@@ -130,7 +130,7 @@ static void check_sep(const struct forward *f, const struct sample *s)
     struct npy a;
     if (!file_exists(data(s->folder, "sep.npy"))) return;
     must(npy_read(&a, data(s->folder, "sep.npy"), 1 << 20, &err));
-    assert_int_equal(f->window.prefix, npy_int(&a, 0));
+    assert_int_equal(f->spans[0].prefix, npy_int(&a, 0));
     npy_clear(&a);
 }
 

@@ -20,6 +20,7 @@
 struct rig {
     struct forward f;
     struct forward_state state;
+    struct forward_span span;
 };
 
 static void rig_open(struct rig *r, enum precision precision, int n_threads, int64_t n)
@@ -27,6 +28,9 @@ static void rig_open(struct rig *r, enum precision precision, int n_threads, int
     struct error err;
     memset(r, 0, sizeof *r);
     r->f = (struct forward){.precision = precision, .n_max = n, .n = n, .state = &r->state};
+    r->span = (struct forward_span){.n = n};
+    r->f.spans = &r->span;
+    r->f.n_spans = 1;
     assert_int_equal(workers_new(&r->f.workers, n_threads, &err), STATUS_OK);
     r->state.ops = ops_select(precision);
     r->state.mm = matmul_active();
