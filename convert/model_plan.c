@@ -86,8 +86,10 @@ static const char *target_name(struct plan *p, const char *pattern, int64_t laye
 static void set_args(struct builder *b, const struct tensor_rule *rule, int64_t layer, struct plan_tensor *t)
 {
     const struct hparams *hp = &b->m->hp;
-    if (rule->heads) t->args.heads = hparams_eval(hp, rule->heads);
-    if (rule->transform == TRANSFORM_QKV_GROUPS) t->args.groups = hp->n_head_kv;
+    t->transform = rule->transform;
+    if (t->transform == TRANSFORM_QKV_GROUPS && hp->n_head_kv == 1) t->transform = TRANSFORM_NONE;
+    if (rule->heads && t->transform != TRANSFORM_NONE) t->args.heads = hparams_eval(hp, rule->heads);
+    if (t->transform == TRANSFORM_QKV_GROUPS) t->args.groups = hp->n_head_kv;
     if (rule->rotated) t->args.rotated = hparams_eval(hp, rule->rotated);
     double ratio = rule->scaled ? hparams_scale_ratio(hp, layer) : 1;
     if (ratio == 1) return;
@@ -99,8 +101,7 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
 {
     const struct tensor_rule *rule = weight->rule;
     const struct tensor *source = weight->t->t;
-    struct plan_tensor t = {.name = target_name(b->plan, rule->target, weight->layer),
-                            .transform = rule->transform};
+    struct plan_tensor t = {.name = target_name(b->plan, rule->target, weight->layer)};
     if (!t.name) return error_nomem(err, strlen(rule->target));
     set_args(b, rule, weight->layer, &t);
     struct transform_spec spec; /* only for the target's shape: rows are what types are chosen by */

@@ -137,7 +137,8 @@ enum config_type {
 };
 struct config_key {
     const char *hf;    /* key in config.json, alternatives separated by '|': the first one present and not null wins; NULL: none */
-    const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key. Two rows for one field must agree. */
+    const char *gguf;  /* key without "<arch>.", or NULL: not stored under an llama.cpp key. Two rows for one field must agree; where
+                        * absence means another value there than in config.json, a row with `hf` comes first and one with `gguf` behind it. */
     enum config_type type;
     enum kv_type gguf_type; /* KV_U32, KV_F32, KV_BOOL; KV_STRING for an activation, written only when it is not `fallback`; KV_ARRAY of a
                              * bool for each layer, written if there is one; it comes after the number of layers and has no row of its own in
@@ -201,6 +202,8 @@ struct arch {
     /* Families of one line (NULL: none) use each other's model types, and configs get mixed up: their tensors tell them apart. `told_by` says it in
      * words. */
     const char *line, *told_by;
+    /* NULL, or: of two families that share detect_tensors this one's has more columns than rows there (more rows than columns) */
+    const char *detect_wide, *detect_tall;
     const char *const *detect_tensors; /* source names ({p}: prefix) that together tell the family when the config does not; NULL at the end */
     struct rope_spelling rope;
     struct dialect source, gguf;

@@ -93,6 +93,7 @@ const struct arch arch_bigcode = {
     .ignored = ignored,
     .rules = rules,
     .tied_by_default = true,
+    .detect_tall = "{p}h.0.attn.c_attn.weight",
     .detect_tensors =
         (const char *const[]){"{p}wte.weight", "{p}wpe.weight", "{p}h.0.attn.c_attn.weight", NULL},
     .source = {.qkv = QKV_GROUPS},

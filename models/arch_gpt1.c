@@ -82,7 +82,8 @@ static enum status read_activation(struct config_reader *r, struct error *err)
                         config_show(v, text));
 }
 
-/* Fine-tuned files of 2018 and 2019 have rows for special tokens behind the vocabulary. */
+/* Fine-tuned files of 2018 and 2019 have rows for special tokens behind the vocabulary; later code counts these rows in vocab_size and leaves
+ * the key as it was. The rows tell. */
 static enum status read_special(struct config_reader *r, struct error *err)
 {
     const struct jvalue *v = config_take(r, "n_special");
@@ -91,6 +92,8 @@ static enum status read_special(struct config_reader *r, struct error *err)
     if (n < 0 || n > INT32_MAX)
         return config_error(r, err, STATUS_RANGE, "n_special", "expected a number of tokens, found %lld",
                             (long long)n);
+    const struct tensor *t = config_tensor(r, "{p}tokens_embed.weight", -1);
+    if (t && t->n_dims == 2 && t->shape[0] == r->hp->n_vocab) return STATUS_OK;
     r->hp->n_vocab += n;
     return STATUS_OK;
 }

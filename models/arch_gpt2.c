@@ -89,6 +89,7 @@ const struct arch arch_gpt2 = {
     .rules = rules,
     .tied_by_default = true,
     .uses_rope = false,
+    .detect_wide = "{p}h.0.attn.c_attn.weight",
     .detect_tensors =
         (const char *const[]){"{p}wte.weight", "{p}wpe.weight", "{p}h.0.attn.c_attn.weight", NULL},
     .source = {.conv1d = true, .qkv = QKV_BLOCKS},

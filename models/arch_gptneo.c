@@ -148,6 +148,8 @@ static enum status read_config(struct config_reader *r, struct error *err)
 
 static enum status derive(struct hparams *hp, struct error *err)
 {
+    if (hp->attn_scale == 0)
+        return error_set(err, STATUS_RANGE, "attention scale: expected a number above 0, found 0");
     TRY(hparams_split_width(hp, err));
     if (hp->n_ff == 0) hp->n_ff = 4 * hp->n_embd;
     hp->attn_bias = hp->mlp_bias = true;

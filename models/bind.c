@@ -74,6 +74,18 @@ const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch, 
     return NULL;
 }
 
+bool bind_looks_like(const struct checkpoint *ckpt, const struct arch *arch)
+{
+    const char *wrapper, *prefix = bind_prefix(ckpt, arch, &wrapper);
+    const char *pattern = arch->detect_wide ? arch->detect_wide : arch->detect_tall;
+    if (!prefix || !pattern) return prefix != NULL;
+    char name[NAME_MAX_BYTES];
+    expand(pattern, wrapper, prefix, 0, name);
+    const struct ckpt_tensor *t = ckpt_find(ckpt, name);
+    if (!t || t->t->n_dims != 2) return false;
+    return arch->detect_wide ? t->t->shape[1] > t->t->shape[0] : t->t->shape[0] > t->t->shape[1];
+}
+
 const struct tensor *config_tensor(const struct config_reader *r, const char *pattern, int64_t layer)
 {
     char name[NAME_MAX_BYTES];

@@ -8,6 +8,8 @@
 /* The prefix of arch->prefixes under which all of detect_tensors are found; NULL if there is none. *wrapper: what stands before every name
  * because the weights were saved inside something else ("state_dict.", DataParallel's "module."); "" usually. */
 const char *bind_prefix(const struct checkpoint *ckpt, const struct arch *arch, const char **wrapper);
+/* The same, and the shapes that tell two families of the same names apart fit. */
+bool bind_looks_like(const struct checkpoint *ckpt, const struct arch *arch);
 /* Walks the rules: fills m->weights, n_weights, n_dropped and hp's bias flags (GGUF), and explains every tensor.
  * hp must be final; for a GGUF with hp->n_vocab from the embedding. */
 enum status bind_tensors(struct model *m, struct warnings *warn, struct error *err);

@@ -304,12 +304,20 @@ static void set_fallback(struct hparams *hp, const struct config_key *k)
     }
 }
 
+/* A field whose value an absent key of config.json means is another than an absent key of a GGUF means has a row for each. */
+static bool has_config_row(const struct arch *arch, size_t off)
+{
+    for (const struct config_key *k = arch->keys; k->hf || k->gguf; k++)
+        if (k->hf && k->off == off) return true;
+    return false;
+}
+
 static enum status read_keys(struct config_reader *r, struct error *err)
 {
     for (const struct config_key *k = r->arch->keys; k->hf || k->gguf; k++) {
         char key[64];
         if (!k->hf) {
-            set_fallback(r->hp, k);
+            if (!has_config_row(r->arch, k->off)) set_fallback(r->hp, k);
             continue;
         }
         const struct jvalue *v = take_alternatives(r, k->hf, key);

@@ -30,9 +30,8 @@ static const struct arch *detect_by_tensors(const struct checkpoint *ckpt)
     const struct arch *best = NULL;
     size_t n_best = 0;
     for (const struct arch *const *a = arch_list; *a; a++) {
-        const char *wrapper;
         size_t n = 0;
-        if (!bind_prefix(ckpt, *a, &wrapper)) continue;
+        if (!bind_looks_like(ckpt, *a)) continue;
         while ((*a)->detect_tensors[n]) n++;
         if (n > n_best) best = *a, n_best = n;
     }

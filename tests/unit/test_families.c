@@ -228,6 +228,108 @@ static void test_made_up_keys(void **state)
     for_each(check_made_up_key);
 }
 
+/* The names and shapes of the tensors tell what the config says. */
+static void check_detection(const char *name)
+{
+    struct checkpoint *c;
+    struct model *m;
+    struct warnings w = {0};
+    const struct arch *arch;
+    const char *why;
+    must(model_open(&m, folder(name), &(struct model_options){0}, &w, &err), name);
+    must(ckpt_open(&c, folder(name), &err), name);
+    must(model_detect(c, NULL, &arch, &why, &err), name);
+    if (!arch || strcmp(arch->family, m->arch->family) != 0)
+        fail_msg("%s: its tensors look like %s", name, arch ? arch->family : "nothing known");
+    ckpt_close(c);
+    model_close(m);
+    warnings_clear(&w);
+}
+
+static void test_detection(void **state)
+{
+    (void)state;
+    for_each(check_detection);
+}
+
+/* One text of a config.json replaced by another. */
+static const struct edit {
+    const char *family, *from, *to;
+    enum status status; /* of opening */
+    const char *says;   /* in the error, or the code of a warning */
+} edits[] = {
+    {"gpt1", "\"afn\": \"gelu\"", "\"afn\": \"gelu_new\"", STATUS_UNSUPPORTED, "expected gelu, relu, silu or swish"},
+    {"gpt1", "\"vocab_size\": 37", "\"vocab_size\": 33, \"n_special\": 4", STATUS_OK, NULL},
+    {"gpt1", "\"vocab_size\": 37", "\"vocab_size\": 37, \"n_special\": 4", STATUS_OK, NULL},
+    {"gpt1", "\"vocab_size\": 37", "\"vocab_size\": 33, \"n_special\": 5", STATUS_MISMATCH, "expected 38 x 16"},
+    {"gpt1", "\"vocab_size\": 37", "\"vocab_size\": 33, \"n_special\": -1", STATUS_RANGE, "n_special"},
+    {"gpt1", "\"vocab_size\": 37", "\"vocab_size\": 37, \"predict_special_tokens\": false", STATUS_UNSUPPORTED,
+     "predict_special_tokens"},
+    {"gpt1", "\"n_positions\": 13", "\"n_positions\": 13, \"n_ctx\": 12", STATUS_OK, "config-keys-differ"},
+    {"gpt1", "\"n_positions\": 13", "\"n_positions\": 14", STATUS_MISMATCH, "expected 14 x 16"},
+    {"gpt2-scales", "\"scale_attn_weights\": false", "\"scale_attn_weights\": 0", STATUS_FORMAT, "expected true or false"},
+    {"gpt2-scales", "\"add_cross_attention\": false", "\"add_cross_attention\": true", STATUS_UNSUPPORTED, "cross attention"},
+    {"gptneo", "\"attention_types\": [", "\"attention_types\": [[[\"global\"], 1],", STATUS_MISMATCH, "found at least 4"},
+    {"gptneo", "\"attention_types\": [", "\"attention_types\": [[[\"lokal\"], 1],", STATUS_FORMAT, "expected lists of"},
+    {"gptneo", "\"attention_types\": [", "\"attention_types\": [[[], 9],", STATUS_FORMAT, "expected lists of"},
+    {"gptneo", "\"attention_types\": [", "\"attention_types\": [[[\"global\"], \"1\"],", STATUS_FORMAT, "expected lists of"},
+    {"gptneo", "\"attention_types\": [", "\"attention_types\": [[\"global\", 1],", STATUS_FORMAT, "expected lists of"},
+    {"gptneo", "\"attention_types\": [", "\"attention_types\": [[[\"local\"], 9000000000000],", STATUS_MISMATCH,
+     "found at least 4"},
+    {"gptneo", "\"attention_types\": [", "\"attention_type\": [", STATUS_MISMATCH, "the default"},
+    {"gptneo", "\"num_layers\": 3", "\"num_layers\": 2147483647", STATUS_RANGE, "expected at most 65536 layers"},
+    {"gptneo", "\"attention_layers\": [\n  \"global\"", "\"attention_layers\": [\n  \"local\"", STATUS_MISMATCH,
+     "expected what attention_types says"},
+    {"gptneo", "\"window_size\": 4", "\"window_size\": 0", STATUS_RANGE, "window_size"},
+    {"gptj", "\"rotary_dim\": 4", "\"rotary_dim\": null", STATUS_UNSUPPORTED, "found null"},
+    {"gptj", "\"rotary_dim\": 4", "\"rotary_dim\": 10", STATUS_RANGE, "at most the 8 dimensions"},
+    {"gptj", "\"rotary_dim\": 4", "\"rotary_dim\": 3", STATUS_RANGE, "even"},
+    {"gptj", "\"rotary_dim\": 4", "\"rotary_dim\": 4, \"rotary\": false", STATUS_UNSUPPORTED, "'rotary'"},
+    {"gptj", "\"rotary_dim\": 4", "\"rotary_dim\": 4, \"rope_theta\": 500", STATUS_OK, "config-key-unused"},
+    {"gptneox", "\"attention_bias\": true", "\"attention_bias\": false", STATUS_UNSUPPORTED, "expected no such tensor"},
+    {"gptneox", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"gelu_9\"", STATUS_UNSUPPORTED, "gelu_9"},
+    {"gptneox", "\"hidden_size\": 24", "\"hidden_size\": 24, \"rope_theta\": 500", STATUS_OK, "rope-theta-differs"},
+    {"gptneox", "\"hidden_size\": 24", "\"hidden_size\": 24, \"partial_rotary_factor\": 0.5", STATUS_OK, NULL},
+    {"gptneox-sequential", "\"rotary_pct\": 0.75", "\"rotary_pct\": 0.4", STATUS_RANGE, "even"}, /* 8 * 0.4, cut to 3 */
+    {"gptneox-sequential", "\"rotary_pct\": 0.75", "\"rotary_pct\": 1.5", STATUS_RANGE, "at most 1"},
+    {"gptneox-sequential", "\"rotary_pct\": 0.75", "\"rotary_pct\": 0", STATUS_RANGE, "above 0"},
+    {"gptneox-sequential", "\"attention_bias\": false", "\"attention_bias\": true", STATUS_NOTFOUND, "not found"},
+    {"bigcode", "\"multi_query\": true", "\"multi_query\": false", STATUS_MISMATCH, "expected 72 x 24"},
+    {"bigcode", "\"model_type\": \"gpt_bigcode\"", "\"model_type\": \"gpt2\"", STATUS_MISMATCH, "different families"},
+    {"bigcode-mha", "\"multi_query\": false", "\"multi_query\": true", STATUS_MISMATCH, "expected 40 x 24"},
+};
+
+static void check_edit(const struct edit *e)
+{
+    struct buf b = {0}, made = {0};
+    const char *path = temp_path("config.json");
+    must(file_read_all(&b, file_of(e->family, "config.json"), 1 << 20, &err), e->family);
+    const char *at = memmem(b.data, b.len, e->from, strlen(e->from));
+    if (!at) fail_msg("%s: no %s in its config", e->family, e->from);
+    buf_append(&made, b.data, (size_t)(at - b.data));
+    buf_puts(&made, e->to);
+    buf_append(&made, at + strlen(e->from), b.len - (size_t)(at - b.data) - strlen(e->from));
+    must(file_write_whole(path, OUTFILE_REPLACE, made.data, made.len, &err), path);
+    buf_clear(&b);
+    buf_clear(&made);
+    struct model *m = NULL;
+    struct warnings w = {0};
+    enum status st = model_open(&m, folder(e->family), &(struct model_options){.config_path = path}, &w, &err);
+    if (st != e->status)
+        fail_msg("%s: %s: expected status %d, found %d: %s", e->family, e->to, (int)e->status, (int)st, st ? err.text : "");
+    if (st != STATUS_OK && !strstr(err.text, e->says)) fail_msg("%s: %s: says '%s'", e->family, e->to, err.text);
+    if (st == STATUS_OK && (e->says ? !warnings_has(&w, e->says) : w.count > 0))
+        fail_msg("%s: %s: expected %s", e->family, e->to, e->says ? e->says : "no warning");
+    model_close(m);
+    warnings_clear(&w);
+}
+
+static void test_config_edits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(edits); i++) check_edit(&edits[i]);
+}
+
 /* --- damage --- */
 
 /* A GGUF file in memory. */
@@ -424,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_source),
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_made_up_keys),
+        cmocka_unit_test(test_detection),
+        cmocka_unit_test(test_config_edits),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests_name("families", tests, NULL, NULL);
