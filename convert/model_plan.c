@@ -13,7 +13,7 @@ struct builder {
     const struct model *m;
     struct hparams hp; /* as the file will say it */
     const struct model_plan_options *opt;
-    size_t n_f64, n_f8, n_scaled;
+    size_t n_f64, n_f8, n_scaled, n_dequantized;
 };
 
 /* --- types --- */
@@ -26,8 +26,10 @@ static bool rounds(const struct plan_tensor *t)
 }
 
 /* What a matrix that keeps its type becomes: GGUF has no type for some. */
-static enum dtype kept_type(struct builder *b, enum dtype from)
+static enum dtype kept_type(struct builder *b, const struct ckpt_tensor *source)
 {
+    enum dtype from = source->t->dtype;
+    if (model_scale(b->m, source)) return DTYPE_BF16; /* add_weight tells */
     switch (from) {
     case DTYPE_F32:
     case DTYPE_F16:
@@ -62,7 +64,7 @@ static enum status choose_type(struct builder *b, const struct ckpt_tensor *sour
         t->to = DTYPE_F32; /* for now */
         return STATUS_OK;
     }
-    t->to = kept_type(b, source->t->dtype);
+    t->to = kept_type(b, source);
     if (t->to != DTYPE_COUNT) {
         if (rounds(t)) t->to = DTYPE_F32; /* keeps what F16 and BF16 hold, so that the scale can be undone */
         return STATUS_OK;
@@ -97,6 +99,15 @@ static void set_args(struct builder *b, const struct tensor_rule *rule, int64_t 
     t->scaled_rows = hparams_eval(hp, rule->scaled);
 }
 
+static void set_scales(struct builder *b, const struct ckpt_tensor *source, struct plan_tensor *t)
+{
+    const struct model_scale *s = model_scale(b->m, source);
+    if (!s) return;
+    t->scales = (struct plan_scales){
+        .t = s->t, .block_rows = s->block_rows, .block_cols = s->block_cols, .grid_cols = s->grid_cols};
+    b->n_dequantized++;
+}
+
 static enum status add_weight(struct builder *b, const struct weight *weight, struct error *err)
 {
     const struct tensor_rule *rule = weight->rule;
@@ -104,6 +115,7 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
     struct plan_tensor t = {.name = target_name(b->plan, rule->target, weight->layer)};
     if (!t.name) return error_nomem(err, strlen(rule->target));
     set_args(b, rule, weight->layer, &t);
+    set_scales(b, weight->t, &t);
     struct transform_spec spec; /* only for the target's shape: rows are what types are chosen by */
     if (transform_init(&spec, t.transform, source->dtype, source->n_dims, source->shape, &t.args, err) !=
         STATUS_OK) {
@@ -119,6 +131,7 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
 static enum status fill_embedding(struct builder *b, struct plan_tensor *t, struct error *err)
 {
     const struct ckpt_tensor *embd = model_weight(b->m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT)->t;
+    set_scales(b, embd, t);
     TRY(choose_type(b, embd, t, embd->t->n_dims, embd->t->shape, err));
     t->why = "the runtime insists on an output matrix: the embedding once more";
     return plan_add(b->plan, t, embd, err);
@@ -199,10 +212,12 @@ static bool matches(const char *pattern, const char *prefix, const char *name)
 }
 
 /* Why a source tensor has no place in the output: the rule that names it tells. */
-static const char *drop_reason(const struct model *m, const char *name)
+static const char *drop_reason(const struct model *m, const struct ckpt_tensor *t)
 {
+    const char *name = t->t->name;
     size_t n_wrapper = strlen(m->wrapper);
     if (strncmp(name, m->wrapper, n_wrapper) != 0) return "saved beside the weights";
+    if (model_is_runtime_scale(m, t)) return "scale of activations";
     name += n_wrapper;
     for (const struct tensor_rule *rule = m->arch->rules; rule->source || rule->target; rule++)
         for (const char *const *prefix = m->arch->prefixes; rule->source && *prefix; prefix++) {
@@ -214,26 +229,22 @@ static const char *drop_reason(const struct model *m, const char *name)
     return "saved beside the weights";
 }
 
-static int compare_pointers(const void *a, const void *b)
-{
-    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-    return x < y ? -1 : x > y;
-}
-
 static enum status add_dropped(struct builder *b, struct error *err)
 {
     const struct model *m = b->m;
-    const struct ckpt_tensor **bound = calloc(m->n_weights + 1, sizeof *bound);
-    if (!bound) return error_nomem(err, m->n_weights * sizeof *bound);
-    for (size_t i = 0; i < m->n_weights; i++) bound[i] = m->weights[i].t;
-    qsort(bound, m->n_weights, sizeof *bound, compare_pointers);
-    enum status st = STATUS_OK;
-    for (size_t i = 0; i < m->ckpt->n_tensors && st == STATUS_OK; i++) {
-        const struct ckpt_tensor *t = &m->ckpt->tensors[i];
-        if (!bsearch(&t, bound, m->n_weights, sizeof *bound, compare_pointers))
-            st = plan_drop(b->plan, t, drop_reason(m, t->t->name), err);
+    const struct checkpoint *c = m->ckpt;
+    void *mem;
+    TRY(mem_alloc(&mem, c->n_tensors, sizeof(bool), err));
+    bool *used = mem;
+    for (size_t i = 0; i < m->n_weights; i++) {
+        const struct model_scale *scale = model_scale(m, m->weights[i].t);
+        used[m->weights[i].t - c->tensors] = true;
+        if (scale) used[scale->t - c->tensors] = true;
     }
-    free(bound);
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < c->n_tensors && st == STATUS_OK; i++)
+        if (!used[i]) st = plan_drop(b->plan, &c->tensors[i], drop_reason(m, &c->tensors[i]), err);
+    free(used);
     return st;
 }
 
@@ -275,6 +286,11 @@ static void warn_types(const struct builder *b, struct warnings *warn)
         warnings_add(warn, "source-f8",
                      "%zu matrices are F8, which GGUF has not; stored as BF16, which holds every value",
                      b->n_f8);
+    if (b->n_dequantized > 0)
+        warnings_note(warn, "fp8-dequantized",
+                      "%zu matrices are FP8 with scales: stored as the products, rounded to the output's type, from "
+                      "which the source's bytes do not follow",
+                      b->n_dequantized);
     if (b->n_scaled > 0)
         warnings_note(warn, "scale-folded",
                       "llama.cpp's attention scale is fixed for architecture '%s': the queries' rows of %zu "

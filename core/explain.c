@@ -29,6 +29,9 @@ static const struct {
                            "first spelling is used, as transformers does.\n"},
     {"family-from-tensors", "The configuration names neither a model type nor an architecture. The family was recognised by the names of the\n"
                             "tensors, and keys that the configuration lacks have that family's defaults.\n"},
+    {"fp8-dequantized", "The checkpoint holds matrices as 8-bit floats with scales. The output holds element times scale, formed as a 32-bit float and\n"
+                        "rounded to the output's type (BF16 unless --type says otherwise; f32 keeps all of it). The source's bytes cannot be made from that;\n"
+                        "the receipt names them and their digests. Activations that a runtime of the source would quantize as well are not.\n"},
     {"imatrix-missing",
      "The importance matrix has no entry for some tensors, so they are quantized as without one. Usual causes: it was made for another model,\n"
      "or the text never reached some experts. llama-quantize goes on, too; types that are of no use without weights are refused instead.\n"},

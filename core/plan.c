@@ -96,6 +96,9 @@ enum status plan_add(struct plan *p, const struct plan_tensor *tensor, const str
             return error_at(err, STATUS_UNSUPPORTED, source_path(&t), t.name, "cannot turn %s into %s",
                             from->name, to->name);
     }
+    if (t.scales.t && (t.n_sources != 1 || t.n_dims != 2 || t.transform == TRANSFORM_TRANSPOSE))
+        return error_at(err, STATUS_UNSUPPORTED, source_path(&t), t.name,
+                        "scales of a tensor that is no matrix, or is transposed or put together");
     enum status st = gguf_add_tensor(&p->out, t.name, t.to, t.spec.n_dims, t.spec.shape, err);
     if (st != STATUS_OK) return name_error(err, &t);
     if (t.n_sources == 0) TRY(copy_data(p, &t, p->out.tensors[p->out.n_tensors - 1].size_bytes, err));

@@ -23,6 +23,12 @@ struct plan_source {
     const struct ckpt_tensor *t;
     uint8_t sha256[SHA256_BYTES]; /* of its bytes in row-major order; a result of writer_run */
 };
+/* What the elements of a matrix are multiplied with, block by block of the source: core/dequant.h */
+struct plan_scales {
+    const struct ckpt_tensor *t; /* NULL: none */
+    int64_t block_rows, block_cols, grid_cols;
+    uint8_t sha256[SHA256_BYTES]; /* a result of writer_run */
+};
 struct plan_tensor {
     const char *name; /* in the output; copied */
     /* One source, or several that follow each other along the outermost dimension; all of one type. Copied. None: `data`. */
@@ -40,6 +46,7 @@ struct plan_tensor {
     /* The first rows of the target are multiplied by a number, in double, before they are rounded to `to`; scaled_rows 0: none. */
     double scale;
     int64_t scaled_rows;
+    struct plan_scales scales;
     const char *why; /* the rule that chose `to`; a literal, or a text of the command line */
     const struct imatrix_entry *weights; /* importance weights for a block type, from the plan's imatrix; NULL: none */
 

@@ -126,6 +126,8 @@ static void print_tensor(struct buf *b, const struct plan *p, size_t i)
     if (t->args.heads > 0) buf_printf(b, " of %" PRId64 " heads", t->args.heads);
     if (t->args.groups > 0) buf_printf(b, " in %" PRId64 " groups", t->args.groups);
     if (t->args.rotated > 0) buf_printf(b, ", %" PRId64 " rotated", t->args.rotated);
+    if (t->scales.t)
+        buf_printf(b, ", times scales of %" PRId64 " x %" PRId64, t->scales.block_rows, t->scales.block_cols);
     if (t->scaled_rows > 0) buf_printf(b, ", first %" PRId64 " rows x %.17g", t->scaled_rows, t->scale);
     buf_printf(b, " (%s", t->why);
     if (t->wanted != t->to)
@@ -212,6 +214,12 @@ void plan_put_transform(struct jwriter *w, const struct plan_tensor *t)
         jw_double(w, "scale", t->scale);
         jw_int(w, "scaled_rows", t->scaled_rows);
     }
+    if (t->scales.t) {
+        jw_begin_array(w, "block");
+        jw_int(w, NULL, t->scales.block_rows);
+        jw_int(w, NULL, t->scales.block_cols);
+        jw_end_array(w);
+    }
 }
 
 static void json_tensor(struct jwriter *w, const struct plan *p, size_t i)
@@ -229,6 +237,7 @@ static void json_tensor(struct jwriter *w, const struct plan *p, size_t i)
     if (t->wanted != t->to) jw_string(w, "fallback_from", dtype_info(t->wanted)->ggml_name);
     jw_begin_array(w, "sources");
     for (size_t k = 0; k < t->n_sources; k++) json_source(w, t->sources[k].t->t);
+    if (t->scales.t) json_source(w, t->scales.t->t);
     jw_end_array(w);
     jw_end_object(w);
 }

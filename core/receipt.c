@@ -99,6 +99,11 @@ static void put_output(struct jwriter *w, const struct checkpoint *c, const stru
         jw_end_object(w);
     }
     jw_end_array(w);
+    if (t->scales.t) {
+        jw_begin_object(w, "scales");
+        put_source(w, c, t->scales.t);
+        jw_end_object(w);
+    }
     jw_end_object(w);
 }
 
@@ -132,7 +137,8 @@ static enum status put_tensors(struct plan *p, const struct checkpoint *c, struc
 static size_t count_sources(const struct plan *p)
 {
     size_t n = 0;
-    for (size_t i = 0; i < p->n_tensors; i++) n += p->tensors[i].n_sources;
+    for (size_t i = 0; i < p->n_tensors; i++)
+        n += p->tensors[i].n_sources + (p->tensors[i].scales.t ? 1 : 0);
     return n;
 }
 
@@ -150,6 +156,14 @@ static enum status put_digest_room(struct plan *p, struct error *err)
     return STATUS_OK;
 }
 
+static char *put_digest(char *to, const uint8_t sha256[SHA256_BYTES])
+{
+    char hex[SHA256_HEX];
+    sha256_hex(sha256, hex);
+    memcpy(to, hex, DIGEST_HEX);
+    return to + DIGEST_HEX;
+}
+
 void receipt_patch(struct plan *p)
 {
     uint64_t off = plan_string_offset(p, key_sha256);
@@ -157,11 +171,8 @@ void receipt_patch(struct plan *p)
     char *to = p->out.header.data + off;
     for (size_t i = 0; i < p->n_tensors; i++) {
         const struct plan_tensor *t = &p->tensors[p->as_added ? p->as_added[i] : i];
-        for (size_t k = 0; k < t->n_sources; k++, to += DIGEST_HEX) {
-            char hex[SHA256_HEX];
-            sha256_hex(t->sources[k].sha256, hex);
-            memcpy(to, hex, DIGEST_HEX);
-        }
+        for (size_t k = 0; k < t->n_sources; k++) to = put_digest(to, t->sources[k].sha256);
+        if (t->scales.t) to = put_digest(to, t->scales.sha256);
     }
 }
 

@@ -2,6 +2,7 @@
  * not come writes first. A worker stays with a tensor, then opens the next one, and helps with an open one when none is left, so that a
  * large tensor at the end does not leave the other cores idle. */
 #include "core/writer.h"
+#include "core/dequant.h"
 #include "core/encode.h"
 #include "core/plan_quantize.h"
 
@@ -34,8 +35,8 @@ struct task {
     uint64_t n_written;
 };
 struct scratch {
-    void *piece, *aside;
-    size_t piece_cap, aside_cap;
+    void *piece, *aside, *whole; /* whole: a piece times its scales */
+    size_t piece_cap, aside_cap, whole_cap;
     struct encode_scratch encode;
     size_t task; /* the one this worker is at; SIZE_MAX: none */
 };
@@ -306,15 +307,19 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
     struct plan_tensor *t = &w->plan->tensors[task->tensor];
     const struct gguf_out_tensor *out = &w->plan->out.tensors[t - w->plan->tensors];
     TRY(load_weights(w, task, err));
+    if (t->scales.t) {
+        TRY(reserve(&s->whole, &s->whole_cap, (size_t)n * sizeof(float), err));
+        TRY(dequant_run(t, first, n, s->piece, s->whole, err));
+    }
     struct encode_job job = {
-        .from = t->from,
+        .from = t->scales.t ? DTYPE_F32 : t->from,
         .to = t->to,
         .first = first,
         .n = n,
         .n_per_row = t->spec.cols,
         .n_rows_shared = plan_matrix_rows(t),
         .weights = task->weights,
-        .src = s->piece,
+        .src = t->scales.t ? s->whole : s->piece,
         .finite = w->opt->finite,
         .allow_overflow = w->opt->allow_overflow,
         .scale_end = t->scaled_rows * (t->spec.n_dims > 1 ? t->spec.cols : 1), /* a vector: of elements */
@@ -384,7 +389,31 @@ static enum status hash_empty(struct plan_tensor *t, struct error *err)
     return STATUS_OK;
 }
 
-/* Padding, and tensors that have no source. */
+/* Scales are small beside what they scale. */
+static enum status hash_scales(struct plan_scales *s, struct error *err)
+{
+    enum { CHUNK = 1 << 16 };
+    const struct tensor *t = s->t->t;
+    struct sha256 *sha;
+    void *chunk;
+    TRY(mem_alloc(&chunk, CHUNK, 1, err));
+    enum status st = sha256_new(&sha, err);
+    if (st != STATUS_OK) {
+        free(chunk);
+        return st;
+    }
+    for (uint64_t off = 0; st == STATUS_OK && off < t->size_bytes; off += CHUNK) {
+        size_t n = t->size_bytes - off < CHUNK ? (size_t)(t->size_bytes - off) : CHUNK;
+        st = ckpt_read(s->t, off, chunk, n, err);
+        if (st == STATUS_OK) sha256_update(sha, chunk, n);
+    }
+    if (st == STATUS_OK) sha256_finish(sha, s->sha256);
+    sha256_free(sha);
+    free(chunk);
+    return st;
+}
+
+/* Padding, tensors that have no source, digests that no piece takes. */
 static enum status write_rest(struct writer *w, struct error *err)
 {
     static const char zeros[4096];
@@ -394,6 +423,7 @@ static enum status write_rest(struct writer *w, struct error *err)
         if (t->n_sources == 0)
             TRY(outfile_write_at(w->out, out->off_file, t->data, (size_t)out->size_bytes, err));
         if (t->n_sources > 0 && t->spec.n_elements == 0 && w->opt->hash) TRY(hash_empty(t, err));
+        if (t->scales.t && w->opt->hash) TRY(hash_scales(&t->scales, err));
         for (uint64_t off = out->size_bytes; off < out->padded_bytes;) {
             uint64_t n = out->padded_bytes - off < sizeof zeros ? out->padded_bytes - off : sizeof zeros;
             TRY(outfile_write_at(w->out, out->off_file + off, zeros, (size_t)n, err));
@@ -452,6 +482,7 @@ enum status writer_run(struct plan *p, struct outfile *o, const struct writer_op
     for (size_t i = 0; w.scratch && i < n_workers; i++) {
         free(w.scratch[i].piece);
         free(w.scratch[i].aside);
+        free(w.scratch[i].whole);
         encode_scratch_clear(&w.scratch[i].encode);
     }
     free(w.tasks);

@@ -83,7 +83,7 @@ typedef void encode_f32_fn(const float *src, void *dst, int64_t n);
 typedef void encode_row_weighted_fn(const float *row, const float *weights, void *dst, int64_t n);
 
 /* decode_plain.c */
-decode_f32_fn decode_f32, decode_f16, decode_bf16, decode_f64, decode_f8_e4m3, decode_f8_e5m2;
+decode_f32_fn decode_f32, decode_f16, decode_bf16, decode_f64, decode_f8_e4m3, decode_f8_e5m2, decode_f8_e8m0;
 decode_f32_fn decode_i8, decode_i16, decode_i32, decode_i64, decode_u8, decode_u16, decode_u32, decode_u64,
     decode_bool;
 decode_f64_fn decode_f64_f64, decode_i32_f64, decode_i64_f64, decode_u32_f64, decode_u64_f64;
@@ -177,6 +177,7 @@ uint8_t nearest_e2m1(float x, float d);
 uint16_t f16_from_f64(double v);
 uint16_t bf16_from_f64(double v);
 float f8_e4m3_to_f32(uint8_t b);
+float f8_e8m0_to_f32(uint8_t b);
 float f8_e5m2_to_f32(uint8_t b);
 
 /* Elements that are cast at a time, on the stack: a multiple of every block length. */

@@ -72,3 +72,10 @@ float f8_e5m2_to_f32(uint8_t b)
 {
     return f16_to_f32((uint16_t)(b << 8));
 }
+
+/* E8M0: the exponent of a scale, 2^(b - 127); all ones is NaN. */
+float f8_e8m0_to_f32(uint8_t b)
+{
+    if (b == 0xFF) return f32_from_bits(0x7FC00000);
+    return f32_from_bits(b == 0 ? 0x00400000 : (uint32_t)b << 23);
+}

@@ -24,8 +24,8 @@ enum dtype {
     DTYPE_F64,
     DTYPE_F8_E4M3, /* OCP E4M3FN: no infinity, 0x7F and 0xFF are NaN */
     DTYPE_F8_E5M2,
-    DTYPE_F8_E8M0, /* the remaining safetensors types are listed and copied only */
-    DTYPE_F8_E4M3FNUZ,
+    DTYPE_F8_E8M0, /* powers of two: scales; 0xFF is NaN */
+    DTYPE_F8_E4M3FNUZ, /* the remaining safetensors types are listed and copied only */
     DTYPE_F8_E5M2FNUZ,
     DTYPE_F6_E2M3,
     DTYPE_F6_E3M2,

@@ -20,7 +20,7 @@ static const struct dtype_info table[DTYPE_COUNT] = {
                     ENCODE(encode_f64)},
     [DTYPE_F8_E4M3] = {NAMES("f8_e4m3", "F8_E4M3", NULL, -1), SIZE(1, uint8_t), .is_float = true, DECODE(decode_f8_e4m3)},
     [DTYPE_F8_E5M2] = {NAMES("f8_e5m2", "F8_E5M2", NULL, -1), SIZE(1, uint8_t), .is_float = true, DECODE(decode_f8_e5m2)},
-    [DTYPE_F8_E8M0] = {NAMES("f8_e8m0", "F8_E8M0", NULL, -1), SIZE(1, uint8_t), .is_float = true},
+    [DTYPE_F8_E8M0] = {NAMES("f8_e8m0", "F8_E8M0", NULL, -1), SIZE(1, uint8_t), .is_float = true, DECODE(decode_f8_e8m0)},
     [DTYPE_F8_E4M3FNUZ] = {NAMES("f8_e4m3fnuz", "F8_E4M3FNUZ", NULL, -1), SIZE(1, uint8_t), .is_float = true},
     [DTYPE_F8_E5M2FNUZ] = {NAMES("f8_e5m2fnuz", "F8_E5M2FNUZ", NULL, -1), SIZE(1, uint8_t), .is_float = true},
     [DTYPE_F6_E2M3] = {NAMES("f6_e2m3", "F6_E2M3", NULL, -1), SIZE(4, struct block_f6), .is_float = true},

@@ -425,6 +425,7 @@ enum status bind_tensors(struct model *m, struct warnings *warn, struct error *e
     TRY(mem_alloc(&seen, m->ckpt->n_tensors, sizeof(bool), err));
     b.seen = seen;
     enum status st = bind_rules(&b, err);
+    if (st == STATUS_OK) st = bind_scales(m, b.seen, err);
     if (st == STATUS_OK) st = check_all_seen(&b, err);
     if (st == STATUS_OK && m->is_gguf) set_bias_flags(m);
     free(seen);

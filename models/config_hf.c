@@ -11,6 +11,8 @@
 static const struct config_ignored common_ignored[] = {
     {"architectures", "read when the family is recognised"},
     {"model_type", "read when the family is recognised"},
+    {"quantization_config", "read before: models/config_quant.h"},
+    {"compression_config", "read before: models/config_quant.h"},
     {"_name_or_path", "where the files once were; at most a name for people"},
     {"name_or_path", "where the files once were"},
     {"_commit_hash", "where the files once were"},
@@ -85,8 +87,6 @@ static const struct config_ignored common_ignored[] = {
 };
 
 static const struct config_fixed common_fixed[] = {
-    {"quantization_config", NULL, "checkpoints quantized by other tools are not supported yet"},
-    {"compression_config", NULL, "checkpoints quantized by other tools are not supported yet"},
     {"is_encoder_decoder", "false", "only decoders are supported"},
     {"cross_attention_hidden_size", NULL, "only decoders are supported"},
     {"pruned_heads", "{}", "pruned heads are not supported"},

@@ -102,6 +102,7 @@ void forward_free(struct forward *f)
             buffer_clear(&s->scratch[i].raw);
             buffer_clear(&s->scratch[i].rows);
             buffer_clear(&s->scratch[i].acc);
+            buffer_clear(&s->scratch[i].scales);
         }
         free(s->scratch);
         for (int i = 0; i < FORWARD_SLOTS; i++) buffer_clear(&s->slots[i]);

@@ -270,6 +270,7 @@ static enum status bind_hf(struct model *m, const struct model_options *opt, enu
                           &m->mem, warn, err));
     detect_hf(m->ckpt, m->config, &m->arch, &m->detected_by);
     if (m->from_params) m->detected_by = "params.json";
+    TRY(quant_read(&m->quant, m->config, err));
     if (!m->arch) return error_unknown_hf(m, err);
     if (config_names_nothing(m->config))
         warnings_note(warn, "family-from-tensors", "config.json names no family: %s, from the %s",

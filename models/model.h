@@ -20,6 +20,7 @@
 
 #include "base/warnings.h"
 #include "models/arch.h"
+#include "models/config_quant.h"
 
 struct weight {
     const struct ckpt_tensor *t;
@@ -31,6 +32,11 @@ struct model_fill {
     const struct tensor_rule *rule;
     int64_t layer;
     size_t before; /* its place in the order of the rules: before weights[before] */
+};
+/* What a weight's elements are multiplied with: one scale for each block_rows x block_cols of them, in a grid of grid_cols columns. */
+struct model_scale {
+    const struct ckpt_tensor *t;
+    int64_t block_rows, block_cols, grid_cols;
 };
 struct model_options {
     const char *config_path; /* config.json or params.json to use instead of the folder's own; NULL: the folder's */
@@ -51,6 +57,9 @@ struct model {
     size_t n_weights;
     struct model_fill *fills;
     size_t n_fills;
+    struct quant quant;      /* what the config says about weights that another tool has quantized */
+    struct model_scale **scales; /* of FP8 weights, by place in ckpt->tensors; NULL: none. See model_scale */
+    size_t n_scales;
     size_t n_dropped;        /* source tensors passed over by PRESENCE_DROPPED rules */
     bool tie_dropped;        /* the source stores the output matrix too and it equals the embedding: tied, ROLE_OUTPUT is not bound */
     struct arena mem;
@@ -64,6 +73,11 @@ enum status model_bind(struct model **out, struct checkpoint *ckpt, const struct
 void model_close(struct model *m);
 /* NULL when the model has no such tensor. layer -1 for tensors outside of layers. ROLE_OUTPUT of a tied model is NULL. */
 const struct weight *model_weight(const struct model *m, enum role role, int64_t layer, enum part part);
+
+/* The scales of a weight that is stored as FP8: its values are element * scale. NULL: they are what is stored. */
+const struct model_scale *model_scale(const struct model *m, const struct ckpt_tensor *t);
+/* A number for quantizing activations or caches at run time, which weights do not need. */
+bool model_is_runtime_scale(const struct model *m, const struct ckpt_tensor *t);
 
 /* Puts the family's keys ("<arch>.embedding_length", ..., RoPE keys, lathe.family, lathe.tied_embeddings, lathe.rope.source, and what
  * llama.cpp has no key for under "lathe.") into w, from hp. What the target runtime would ignore is warned about by name. */

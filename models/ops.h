@@ -79,7 +79,7 @@ struct buffer {
 enum status buffer_reserve(struct buffer *b, uint64_t n, uint64_t size, struct error *err);
 
 struct worker_scratch {
-    struct buffer raw, rows, acc;
+    struct buffer raw, rows, acc, scales;
 };
 struct forward_state {
     const struct real_ops *ops;

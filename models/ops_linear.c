@@ -18,14 +18,49 @@ enum status ops_reserve(struct forward *f, uint64_t raw, uint64_t rows, uint64_t
     return STATUS_OK;
 }
 
+/* Rows of scales as doubles into the worker's buffer: those of the grid's rows [first, first + n). */
+static enum status read_scales(struct forward *f, int worker, const struct model_scale *s, int64_t first, int64_t n,
+                               const double **values, struct error *err)
+{
+    struct buffer *buffer = &f->state->scratch[worker].scales;
+    const struct tensor *t = s->t->t;
+    uint64_t count = (uint64_t)n * (uint64_t)s->grid_cols, elem = dtype_info(t->dtype)->block_bytes;
+    TRY(buffer_reserve(buffer, 2 * count, sizeof(double), err)); /* no element is longer than a double */
+    double *dst = buffer->data;
+    void *raw = dst + count;
+    TRY(ckpt_read(s->t, (uint64_t)(first * s->grid_cols) * elem, raw, (size_t)(count * elem), err));
+    *values = dst;
+    return dtype_decode_f64(t->dtype, raw, dst, (int64_t)count, err);
+}
+
+/* The weight's value is its element times the scale of its block. */
+static enum status apply_scales(struct forward *f, int worker, const struct model_scale *s, int64_t row,
+                                int64_t n_rows, int64_t cols, void *dst, struct error *err)
+{
+    int64_t first = row / s->block_rows, last = (row + n_rows - 1) / s->block_rows;
+    const double *grid;
+    TRY(read_scales(f, worker, s, first, last - first + 1, &grid, err));
+    for (int64_t r = 0; r < n_rows; r++) {
+        const double *scales = grid + ((row + r) / s->block_rows - first) * s->grid_cols;
+        for (int64_t block = 0; block < s->grid_cols; block++) {
+            int64_t c = block * s->block_cols, n = cols - c < s->block_cols ? cols - c : s->block_cols;
+            f->state->ops->scale(ops_at(f, dst, r * cols + c), n, scales[block]);
+        }
+    }
+    return STATUS_OK;
+}
+
 enum status ops_read_rows(struct forward *f, int worker, const struct ckpt_tensor *t, int64_t row,
                           int64_t n_rows, void *dst, struct error *err)
 {
     const struct real_ops *ops = f->state->ops;
     if (t->t->dtype == ops->dtype) return ckpt_read_rows(t, row, n_rows, dst, err);
     void *raw = f->state->scratch[worker].raw.data;
+    int64_t cols = tensor_cols(t->t);
     TRY(ckpt_read_rows(t, row, n_rows, raw, err));
-    enum status st = ops->decode(t->t->dtype, raw, dst, n_rows * tensor_cols(t->t), err);
+    enum status st = ops->decode(t->t->dtype, raw, dst, n_rows * cols, err);
+    const struct model_scale *s = model_scale(f->model, t);
+    if (st == STATUS_OK && s && n_rows > 0) return apply_scales(f, worker, s, row, n_rows, cols, dst, err);
     if (st == STATUS_OK) return st;
     struct error why = *err;
     return error_at(err, st, t->container->file.path, t->t->name, "%s", why.text);

@@ -64,10 +64,17 @@ struct worst {
     enum dtype a, b;
 };
 
-static void consider(struct worst *worst, const struct weight *a, const struct weight *b)
+/* Small floats times scales have the digits of the product. */
+static enum dtype value_type(const struct model *m, const struct weight *w)
+{
+    return model_scale(m, w->t) ? DTYPE_F32 : w->t->t->dtype;
+}
+
+static void consider(struct worst *worst, const struct model *ma, const struct weight *a, const struct model *mb,
+                     const struct weight *b)
 {
     if (!a || !b) return;
-    enum dtype x = a->t->t->dtype, y = b->t->t->dtype;
+    enum dtype x = value_type(ma, a), y = value_type(mb, b);
     double error = pair_error(x, y);
     if (error > worst->error) *worst = (struct worst){error, x, y};
 }
@@ -76,10 +83,10 @@ void tolerance_default(struct tolerance *t, const struct model *a, const struct 
                        enum precision precision)
 {
     struct worst worst = {0};
-    for (size_t i = 0; i < a->n_weights; i++) consider(&worst, &a->weights[i], partner(b, &a->weights[i]));
+    for (size_t i = 0; i < a->n_weights; i++) consider(&worst, a, &a->weights[i], b, partner(b, &a->weights[i]));
     for (size_t i = 0; i < b->n_weights; i++)
         if (b->weights[i].rule->role == ROLE_OUTPUT)
-            consider(&worst, partner(a, &b->weights[i]), &b->weights[i]);
+            consider(&worst, a, partner(a, &b->weights[i]), b, &b->weights[i]);
 
     double depth = sqrt((double)a->hp.n_layer);
     double rounding = (precision == PRECISION_F64 ? ROUNDING_F64 : ROUNDING_F32) * depth;

@@ -63,4 +63,37 @@ status "a thin configuration" 0 "$BIN/lathe-convert" "$DIR/thin" -o "$DIR/thin.g
 check "is said" jq -e '[.warnings[].code] | index("family-from-tensors")' "$DIR/out"
 digests thin >"$DIR/thin.txt"
 check "and the tensors are the same still" cmp "$DIR/hf.txt" "$DIR/thin.txt"
+
+# FP8 with scales against torch's own products.
+fp8=tests/vectors/fp8
+for layout in block block_ue8m0 row_bf16 tensor; do
+    status "$layout converts to f32" 0 "$BIN/lathe-convert" "$fp8/$layout" -o "$DIR/scaled.gguf" --type f32 --force --json
+    check "$layout: the rounding is named" jq -e '[.warnings[].code] | index("fp8-dequantized")' "$DIR/out"
+    digests scaled >"$DIR/scaled.txt"
+    status "$layout: torch's products convert" 0 "$BIN/lathe-convert" "$fp8/$layout-whole" -o "$DIR/whole.gguf" --type f32 --force
+    digests whole >"$DIR/whole.txt"
+    check "$layout: the same tensors as torch's products" cmp "$DIR/scaled.txt" "$DIR/whole.txt"
+    status "$layout: verify reads the scales itself" 0 "$BIN/lathe-verify" "$fp8/$layout" "$fp8/$layout-whole" --json
+    equal "$layout: and computes the same" 0 "$(jq .max_abs_diff "$DIR/out")"
+    status "$layout converts" 0 "$BIN/lathe-convert" "$fp8/$layout" -o "$DIR/kept.gguf" --force --json
+    status "$layout: torch's products to bf16" 0 "$BIN/lathe-convert" "$fp8/$layout-whole" -o "$DIR/whole.gguf" --type bf16 --force
+    digests kept | grep -v 'BF16",\[18' >"$DIR/kept.txt"
+    digests whole | grep -v 'BF16",\[18' >"$DIR/whole.txt"
+    check "$layout: bf16 by default, rounded once" cmp "$DIR/kept.txt" "$DIR/whole.txt"
+    status "$layout agrees with its file" 0 "$BIN/lathe-verify" "$fp8/$layout" "$DIR/kept.gguf"
+    status "$layout in one thread" 0 "$BIN/lathe-convert" "$fp8/$layout" -o "$DIR/one.gguf" --force --threads 1
+    check "$layout: the same bytes in one thread" cmp "$DIR/kept.gguf" "$DIR/one.gguf"
+done
+status "other scales do not agree" 1 "$BIN/lathe-verify" "$fp8/tensor" "$fp8/block_ue8m0-whole" --tolerance 1e-4
+status "the plan names scales and what activations need" 0 "$BIN/lathe-convert" "$fp8/tensor" --dry-run --json
+check "sources hold the scale" jq -e '[.plan.tensors[] | select(.name == "blk.0.attn_q.weight") | .sources[].name] | index("model.layers.0.self_attn.q_proj.weight_scale")' "$DIR/out"
+equal "the block is told" "[32,32]" "$(jq -c '.plan.tensors[] | select(.name == "blk.0.attn_q.weight") | .block' "$DIR/out")"
+equal "activations' scales are dropped for a reason" 7 "$(jq '[.plan.dropped[] | select(.reason == "scale of activations")] | length' "$DIR/out")"
+cp -r "$fp8/block" "$DIR/gptq"
+jq '.quantization_config = {"quant_method": "gptq", "bits": 4}' "$fp8/block/config.json" >"$DIR/gptq/config.json"
+status "another scheme is refused" 2 "$BIN/lathe-convert" "$DIR/gptq" -o "$DIR/no.gguf"
+contains "by its name" "$DIR/err" 'found "gptq"'
+jq '.quantization_config.weight_block_size = [32, 24]' "$fp8/block/config.json" >"$DIR/gptq/config.json"
+status "blocks of another size are refused" 2 "$BIN/lathe-convert" "$DIR/gptq" -o "$DIR/no.gguf"
+contains "with both shapes" "$DIR/err" "or 1 x 2 for blocks of 32 x 24, found 2 x 2"
 finish

@@ -95,7 +95,7 @@ static const struct refusal llama_rows[] = {
     {"hidden_act", "\"geglu2\"", STATUS_UNSUPPORTED, "'hidden_act': unknown activation 'geglu2'"},
     {"hidden_act", "\"gelu\"", STATUS_UNSUPPORTED, "hidden_act: expected silu, found gelu"},
     {"quantization_config", "{\"quant_method\": \"gptq\"}", STATUS_UNSUPPORTED,
-     "'quantization_config': expected null, found {\"quant_method\":\"gptq\"}"},
+     "'quantization_config.quant_method': expected fp8, fbgemm_fp8, modelopt or compressed-tensors, found \"gptq\""},
     {"rope_interleaved", "true", STATUS_UNSUPPORTED, "'rope_interleaved': expected false, found true"},
     {"partial_rotary_factor", "0.5", STATUS_UNSUPPORTED, "'partial_rotary_factor': expected 1, found 0.5"},
     /* RoPE */
