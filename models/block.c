@@ -35,30 +35,47 @@ static enum status project(struct forward *f, struct act *dst, const struct act 
     return op_tap(f, tap, layer, dst, err);
 }
 
-/* Queries or keys, head by head, where the model has a norm for them */
-static enum status norm_heads(struct forward *f, const struct act *a, enum role r, const char *tap, int64_t layer,
+/* Heads one by one, where the model has a norm for them */
+static enum status norm_heads(struct forward *f, const struct act *a, enum role r, int64_t layer,
                               struct error *err)
 {
     int64_t d = f->model->hp.head_dim;
-    if (!has_weight(f, r, layer, PART_WEIGHT)) return STATUS_OK;
     const struct act in = {.rows = a->rows * (a->cols / d), .cols = d, .data = a->data};
     struct act heads = in;
-    TRY(block_norm(f, &heads, &in, r, layer, err));
-    return op_tap(f, tap, layer, a, err);
+    return block_norm(f, &heads, &in, r, layer, err);
+}
+
+static enum status norm_queries_and_keys(struct forward *f, struct qkv *s, int64_t layer, struct error *err)
+{
+    if (has_weight(f, ROLE_ATTN_Q_NORM, layer, PART_WEIGHT)) {
+        TRY(norm_heads(f, &s->q, ROLE_ATTN_Q_NORM, layer, err));
+        TRY(op_tap_queries(f, "q_norm", layer, &s->q, &s->at, err));
+    }
+    if (!has_weight(f, ROLE_ATTN_K_NORM, layer, PART_WEIGHT)) return STATUS_OK;
+    TRY(norm_heads(f, &s->k, ROLE_ATTN_K_NORM, layer, err));
+    return op_tap_keys(f, "k_norm", layer, &s->k, &s->at, err);
+}
+
+static enum status tap_projections(struct forward *f, struct qkv *s, int64_t layer, struct error *err)
+{
+    TRY(op_tap_queries(f, "q", layer, &s->q, &s->at, err));
+    TRY(op_tap_keys(f, "k", layer, &s->k, &s->at, err));
+    return op_tap_values(f, "v", layer, &s->v, &s->at, err);
 }
 
 static enum status project_split(struct forward *f, struct qkv *s, const struct act *src, int64_t layer,
                                  struct error *err)
 {
     const struct hparams *hp = &f->model->hp;
+    bool conv1d = f->model->dialect->conv1d;
     TRY(op_scratch(f, 1, hp->n_head * hp->head_dim, &s->q, err));
     TRY(op_scratch(f, 2, hp->n_head_kv * hp->head_dim, &s->k, err));
     TRY(op_scratch(f, 3, hp->n_head_kv * hp->head_dim, &s->v, err));
-    TRY(project(f, &s->q, src, ROLE_ATTN_Q, "q", layer, err));
-    TRY(project(f, &s->k, src, ROLE_ATTN_K, "k", layer, err));
-    TRY(norm_heads(f, &s->q, ROLE_ATTN_Q_NORM, "q_norm", layer, err));
-    TRY(norm_heads(f, &s->k, ROLE_ATTN_K_NORM, "k_norm", layer, err));
-    return project(f, &s->v, src, ROLE_ATTN_V, "v", layer, err);
+    TRY(op_linear(f, &s->q, src, ROLE_ATTN_Q, layer, conv1d, err));
+    TRY(op_linear(f, &s->k, src, ROLE_ATTN_K, layer, conv1d, err));
+    TRY(op_linear(f, &s->v, src, ROLE_ATTN_V, layer, conv1d, err));
+    TRY(tap_projections(f, s, layer, err));
+    return norm_queries_and_keys(f, s, layer, err);
 }
 
 static enum status project_fused(struct forward *f, struct qkv *s, const struct act *src, int64_t layer,
@@ -67,13 +84,13 @@ static enum status project_fused(struct forward *f, struct qkv *s, const struct 
     const struct hparams *hp = &f->model->hp;
     int64_t d = hp->head_dim, width = hp->n_head / hp->n_head_kv;
     TRY(op_scratch(f, 1, (hp->n_head + 2 * hp->n_head_kv) * d, &s->q, err));
-    TRY(project(f, &s->q, src, ROLE_ATTN_QKV, "qkv", layer, err));
+    TRY(op_linear(f, &s->q, src, ROLE_ATTN_QKV, layer, f->model->dialect->conv1d, err));
     s->k = s->v = s->q;
     bool groups = f->model->dialect->qkv == QKV_GROUPS || (hp->qkv_per_head && !f->model->is_gguf);
     s->at.group = groups ? (width + 2) * d : 0;
     s->at.k_col0 = (groups ? width : hp->n_head) * d;
     s->at.v_col0 = s->at.k_col0 + (groups ? 1 : hp->n_head_kv) * d;
-    return STATUS_OK;
+    return tap_projections(f, s, layer, err);
 }
 
 /* Heads that begin at col0 and every `stride` columns from there. With two positions the second one turns what follows the first one's part. */
@@ -83,7 +100,8 @@ static enum status turn_heads(struct forward *f, struct act *a, int64_t col0, in
     const struct hparams *hp = &f->model->hp;
     enum rope_style style = hp->rope_halves ? ROPE_HALVES : f->model->dialect->rope_style;
     TRY(op_rope(f, a, col0, n_heads, stride, style, err));
-    return hp->position_2d ? op_rope_block(f, a, col0 + hp->rope.dim, n_heads, stride, style, err) : STATUS_OK;
+    return hp->position_2d ? op_rope_block(f, a, col0 + hp->rope.dim, n_heads, stride, style, err)
+                           : STATUS_OK;
 }
 
 /* Query heads that share a key stand side by side; groups of them may be apart. */
@@ -95,9 +113,9 @@ static enum status rotate(struct forward *f, struct qkv *s, int64_t layer, struc
     for (int64_t h = 0; s->at.group && h < width; h++)
         TRY(turn_heads(f, &s->q, s->at.q_col0 + h * d, hp->n_head_kv, s->at.group, err));
     if (!s->at.group) TRY(turn_heads(f, &s->q, s->at.q_col0, hp->n_head, d, err));
-    TRY(op_tap(f, "q_rope", layer, &s->q, err));
+    TRY(op_tap_queries(f, "q_rope", layer, &s->q, &s->at, err));
     TRY(turn_heads(f, &s->k, s->at.k_col0, hp->n_head_kv, s->at.group ? s->at.group : d, err));
-    return op_tap(f, "k_rope", layer, &s->k, err);
+    return op_tap_keys(f, "k_rope", layer, &s->k, &s->at, err);
 }
 
 enum status block_attention(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
@@ -118,6 +136,7 @@ enum status block_attention(struct forward *f, struct act *dst, const struct act
     s.at.k = &s.k;
     s.at.v = &s.v;
     TRY(op_attention(f, &mixed, &s.at, layer, err));
+    TRY(op_tap(f, "attn_mix", layer, &mixed, err));
     return project(f, dst, &mixed, ROLE_ATTN_OUTPUT, "attn_out", layer, err);
 }
 
@@ -131,7 +150,9 @@ static enum status mlp_gate_up(struct forward *f, struct act *dst, const struct 
     struct act inner, both;
     TRY(op_scratch(f, 1, hp->n_ff, &inner, err));
     TRY(op_scratch(f, 2, 2 * hp->n_ff, &both, err));
-    TRY(project(f, &both, src, ROLE_FFN_UP, "ffn_up", layer, err));
+    TRY(op_linear(f, &both, src, ROLE_FFN_UP, layer, f->model->dialect->conv1d, err));
+    TRY(op_tap_columns(f, "ffn_gate", layer, &both, 0, hp->n_ff, err));
+    TRY(op_tap_columns(f, "ffn_up", layer, &both, hp->n_ff, hp->n_ff, err));
     TRY(op_gate_halves(f, &inner, &both, hp->activation, err));
     TRY(op_tap(f, "ffn_act", layer, &inner, err));
     return project(f, dst, &inner, ROLE_FFN_DOWN, "ffn_out", layer, err);

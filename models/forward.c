@@ -110,6 +110,7 @@ void forward_free(struct forward *f)
         buffer_clear(&s->probs);
         buffer_clear(&s->positions);
         buffer_clear(&s->spans);
+        buffer_clear(&s->tapped);
         buffer_clear(&s->shared);
         buffer_clear(&s->norm_w);
         buffer_clear(&s->norm_b);

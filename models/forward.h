@@ -25,8 +25,9 @@ enum precision { PRECISION_F32, PRECISION_F64 };
 /* Where the ids of one window stand and what they may look at: counted up and causal, or built from the ids by the family's `plan`
  * (models/arch.h) as its own code builds it. */
 struct window_plan {
-    int64_t *pos;   /* (n) position of each token: of rotations, a row of a learned table */
-    int64_t *block; /* (n) second position, counted inside the piece that is being filled in; 0 outside of one */
+    int64_t *pos; /* (n) position of each token: of rotations, a row of a learned table */
+    int64_t
+        *block; /* (n) second position, counted inside the piece that is being filled in; 0 outside of one */
     int64_t prefix; /* every query also sees all keys before this one; 0: causal */
 };
 /* A window among the rows of the pass. Attention does not leave it. */
@@ -39,9 +40,13 @@ struct act {
     int64_t rows, cols;
     void *data;
 };
-/* Called after each named operation: "embd", "attn_norm", "q", "k", "v" (or "qkv" where they are fused), "q_norm", "k_norm", "q_rope", "k_rope", "attn_probs", "attn_out", "attn_post_norm", "attn_residual",
- * "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out", "ffn_post_norm", "residual", "norm". layer -1 outside of layers. The data is valid during the call. */
-typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, const struct act *a, struct error *err);
+/* Called after each named operation: "embd"; of a layer "attn_norm", "q", "k", "v", "q_norm", "k_norm", "q_rope", "k_rope", "attn_probs", "attn_mix"
+ * (values weighted by the probabilities), "attn_out", "attn_post_norm", "attn_residual", "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out",
+ * "ffn_residual", "ffn_post_norm", "residual"; "norm". layer -1 outside of layers. The data is valid during the call.
+ * Queries, keys, values, gate and up are shown in one order whatever the file's: heads one after the other, in a head the first members of
+ * all rotated pairs before the second ones, queries multiplied by the scale of their scores. With tap_changes the pass goes on with what the
+ * tap leaves in `a`. */
+typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, struct act *a, struct error *err);
 
 struct forward {
     const struct model *model;
@@ -50,15 +55,19 @@ struct forward {
     int64_t n_max; /* positions it was made for */
     int64_t n;     /* positions of the current windows together */
     int64_t pos0;  /* position of the first one of each window */
-    int64_t rope_length; /* the window counts as the start of a pass this long (RoPE that depends on it); 0: what it spans */
+    int64_t
+        rope_length; /* the window counts as the start of a pass this long (RoPE that depends on it); 0: what it spans */
     const int32_t *ids;
-    bool causal;   /* positions count up and attention is causal, whatever the family's own code does; set before forward_begin */
-    struct window_plan window; /* positions of all rows; they stay inside the forward. The prefix of each window is in its span. */
+    bool
+        causal; /* positions count up and attention is causal, whatever the family's own code does; set before forward_begin */
+    struct window_plan
+        window; /* positions of all rows; they stay inside the forward. The prefix of each window is in its span. */
     struct forward_span *spans;
     int64_t n_spans;
     struct act x; /* residual stream, (n, n_embd) */
     tap_fn *tap;  /* NULL: none */
     void *tap_ctx;
+    bool tap_changes;
     /* keep attention probabilities of each layer for the tap "attn_probs": (n_head * n, n). Off: they are never materialised whole. */
     bool want_probs;
     struct forward_state *state; /* scratch, RoPE tables */
@@ -72,8 +81,8 @@ void forward_free(struct forward *f);
 enum status forward_begin(struct forward *f, const int32_t *ids, int64_t n, int64_t pos0, struct error *err);
 /* The same for several windows that go through the layers together, so that weights are read once for all of them: lengths[i] ids each, one after
  * the other in `ids`, n_max together at most. Each is its own sequence and gives the bits that it gives alone. */
-enum status forward_begin_windows(struct forward *f, const int32_t *ids, const int64_t *lengths, int64_t n_windows, int64_t pos0,
-                                  struct error *err);
+enum status forward_begin_windows(struct forward *f, const int32_t *ids, const int64_t *lengths,
+                                  int64_t n_windows, int64_t pos0, struct error *err);
 enum status forward_layer(struct forward *f, int64_t layer, struct error *err);
 enum status forward_finish(struct forward *f, struct error *err);
 enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err);
@@ -107,7 +116,8 @@ enum status op_rope_block(struct forward *f, struct act *a, int64_t col0, int64_
 struct attention {
     const struct act *q, *k, *v;
     int64_t q_col0, k_col0, v_col0;
-    int64_t group; /* columns from one key head, value head, or run of query heads that share them, to the next; 0: side by side */
+    int64_t
+        group; /* columns from one key head, value head, or run of query heads that share them, to the next; 0: side by side */
     int64_t n_head, n_head_kv, head_dim;
     double scale;   /* of q·k */
     int64_t window; /* keys seen by a query, itself included; 0: all before it */
@@ -125,6 +135,18 @@ enum status op_add(struct forward *f, struct act *dst, const struct act *src,
                    struct error *err); /* dst += src */
 enum status op_scale(struct forward *f, struct act *a, double factor, struct error *err);
 /* Reports a to the tap, if there is one. */
-enum status op_tap(struct forward *f, const char *tap, int64_t layer, const struct act *a, struct error *err);
+enum status op_tap(struct forward *f, const char *tap, int64_t layer, struct act *a, struct error *err);
+/* Queries, keys or values of `at` in matrix a; columns [col0, col0 + cols) of a; shown as struct forward's tap says. */
+enum status op_tap_queries(struct forward *f, const char *tap, int64_t layer, struct act *a,
+                           const struct attention *at, struct error *err);
+enum status op_tap_keys(struct forward *f, const char *tap, int64_t layer, struct act *a,
+                        const struct attention *at, struct error *err);
+enum status op_tap_values(struct forward *f, const char *tap, int64_t layer, struct act *a,
+                          const struct attention *at, struct error *err);
+enum status op_tap_columns(struct forward *f, const char *tap, int64_t layer, struct act *a, int64_t col0,
+                           int64_t cols, struct error *err);
+/* Columns of a head in its matrix, from q_col0, or from k_col0 and v_col0, on. */
+int64_t attention_query_column(const struct attention *p, int64_t head);
+int64_t attention_key_column(const struct attention *p, int64_t head_kv);
 
 #endif

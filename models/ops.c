@@ -48,7 +48,7 @@ enum status op_scratch(struct forward *f, int slot, int64_t cols, struct act *a,
     return STATUS_OK;
 }
 
-enum status op_tap(struct forward *f, const char *tap, int64_t layer, const struct act *a, struct error *err)
+enum status op_tap(struct forward *f, const char *tap, int64_t layer, struct act *a, struct error *err)
 {
     return f->tap ? f->tap(f->tap_ctx, tap, layer, a, err) : STATUS_OK;
 }

@@ -87,6 +87,7 @@ struct forward_state {
     struct buffer x, slots[FORWARD_SLOTS], probs;
     struct buffer positions; /* of all rows: 2 * n_max int64_t */
     struct buffer spans;
+    struct buffer tapped; /* what a tap is shown in another order */
     struct buffer shared;    /* panels of an operation's input, or values turned */
     struct buffer norm_w, norm_b, bias;
     double *rope_cos, *rope_sin;   /* (n_max, rope_dim/2), or NULL */

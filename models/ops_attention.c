@@ -24,12 +24,12 @@ static const struct forward_span *find_span(const struct forward *f, int64_t *pa
     return s;
 }
 
-static int64_t key_column(const struct attention *p, int64_t head)
+int64_t attention_key_column(const struct attention *p, int64_t head)
 {
     return head * (p->group ? p->group : p->head_dim);
 }
 
-static int64_t query_column(const struct attention *p, int64_t head)
+int64_t attention_query_column(const struct attention *p, int64_t head)
 {
     int64_t width = p->n_head / p->n_head_kv;
     return p->group ? head / width * p->group + head % width * p->head_dim : head * p->head_dim;
@@ -45,7 +45,7 @@ static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error 
     struct forward *f = job->f;
     int64_t head = (int64_t)unit;
     f->state->ops->turn(ops_at(f, f->state->shared.data, head * p->head_dim * f->n), f->n,
-                        ops_at(f, p->v->data, p->v_col0 + key_column(p, head)), p->v->cols, f->n,
+                        ops_at(f, p->v->data, p->v_col0 + attention_key_column(p, head)), p->v->cols, f->n,
                         p->head_dim);
     return STATUS_OK;
 }
@@ -62,8 +62,8 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
     const struct forward_span *span = find_span(f, &number);
     int64_t first = number * ops->width, row = span->first + first;
     const struct attention_panel panel = {
-        .q = ops_at(f, p->q->data, row * p->q->cols + p->q_col0 + query_column(p, head)),
-        .k = ops_at(f, p->k->data, span->first * p->k->cols + p->k_col0 + key_column(p, head_kv)),
+        .q = ops_at(f, p->q->data, row * p->q->cols + p->q_col0 + attention_query_column(p, head)),
+        .k = ops_at(f, p->k->data, span->first * p->k->cols + p->k_col0 + attention_key_column(p, head_kv)),
         .v_turned = ops_at(f, f->state->shared.data, head_kv * p->head_dim * f->n + span->first),
         .ld_q = p->q->cols,
         .ld_k = p->k->cols,
@@ -111,6 +111,6 @@ enum status op_attention(struct forward *f, struct act *dst, const struct attent
     TRY(workers_run(f->workers, (uint64_t)p->n_head_kv, turn_unit, &job, err));
     TRY(workers_run(f->workers, (uint64_t)(p->n_head * job.n_panels), panel_unit, &job, err));
     if (!job.probs) return STATUS_OK;
-    const struct act probs = {.rows = p->n_head * f->n, .cols = f->n, .data = job.probs};
+    struct act probs = {.rows = p->n_head * f->n, .cols = f->n, .data = job.probs};
     return op_tap(f, "attn_probs", layer, &probs, err);
 }

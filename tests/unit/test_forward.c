@@ -349,7 +349,7 @@ static void test_gpt2_layouts(void **state)
 struct taps {
     char text[2048];
 };
-static enum status note_tap(void *ctx, const char *tap, int64_t layer, const struct act *a, struct error *e)
+static enum status note_tap(void *ctx, const char *tap, int64_t layer, struct act *a, struct error *e)
 {
     (void)e;
     struct taps *taps = ctx;
@@ -372,7 +372,7 @@ static void test_taps(void **state)
     const struct how how = {.n_threads = 1, .tap = note_tap, .ctx = &taps};
     free(run(m, ids, 2, &how));
     assert_string_equal(
-        taps.text, "embd@-1 attn_norm@0 q@0 k@0 v@0 q_rope@0 k_rope@0 attn_out@0 attn_residual@0 ffn_norm@0 "
+        taps.text, "embd@-1 attn_norm@0 q@0 k@0 v@0 q_rope@0 k_rope@0 attn_mix@0 attn_out@0 attn_residual@0 ffn_norm@0 "
                    "ffn_gate@0 ffn_up@0 ffn_act@0 ffn_out@0 residual@0 norm@-1 ");
     model_close(m);
     fixture_clear(&f);
@@ -381,7 +381,7 @@ static void test_taps(void **state)
     m = open_model(fixture_write(&f));
     free(run(m, ids, 2, &how));
     assert_string_equal(taps.text,
-                        "embd@-1 attn_norm@0 qkv@0 attn_out@0 attn_residual@0 ffn_norm@0 ffn_up@0 ffn_act@0 "
+                        "embd@-1 attn_norm@0 q@0 k@0 v@0 attn_mix@0 attn_out@0 attn_residual@0 ffn_norm@0 ffn_up@0 ffn_act@0 "
                         "ffn_out@0 residual@0 norm@-1 ");
     model_close(m);
     fixture_clear(&f);

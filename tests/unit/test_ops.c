@@ -441,7 +441,7 @@ struct probs_seen {
     int count;
     enum precision p;
 };
-static enum status see_probs(void *ctx, const char *tap, int64_t layer, const struct act *a,
+static enum status see_probs(void *ctx, const char *tap, int64_t layer, struct act *a,
                              struct error *err)
 {
     (void)err;
