@@ -92,6 +92,8 @@ decode_f32_fn decode_q4_0, decode_q4_1, decode_q5_0, decode_q5_1, decode_q8_0, d
 decode_f32_fn decode_iq4_nl, decode_mxfp4, decode_nvfp4;
 /* decode_k.c */
 decode_f32_fn decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k, decode_iq4_xs;
+/* decode_iq.c */
+decode_f32_fn decode_iq1_s, decode_iq1_m, decode_iq2_xxs, decode_iq2_xs, decode_iq2_s, decode_iq3_xxs, decode_iq3_s;
 /* decode_ternary.c */
 decode_f32_fn decode_tq1_0, decode_tq2_0;
 /* quant_plain.c, quant_simple.c */
@@ -103,6 +105,11 @@ encode_f32_fn encode_tq1_0, encode_tq2_0, encode_q1_0, encode_q2_0;
 encode_f32_fn encode_mxfp4, encode_nvfp4;
 encode_f32_fn encode_iq4_nl, encode_iq4_xs;
 encode_row_weighted_fn encode_iq4_nl_weighted, encode_iq4_xs_weighted; /* weights may be NULL */
+/* quant_iq1.c, quant_iq23.c */
+encode_f32_fn encode_iq1_m, encode_iq2_s, encode_iq3_xxs, encode_iq3_s;
+encode_row_weighted_fn encode_iq1_s_weighted, encode_iq1_m_weighted;
+encode_row_weighted_fn encode_iq2_xxs_weighted, encode_iq2_xs_weighted, encode_iq2_s_weighted;
+encode_row_weighted_fn encode_iq3_xxs_weighted, encode_iq3_s_weighted;
 /* quant_k.c */
 encode_f32_fn encode_q2_k, encode_q3_k, encode_q4_k, encode_q5_k, encode_q6_k;
 encode_row_weighted_fn encode_q2_k_weighted, encode_q3_k_weighted, encode_q4_k_weighted, encode_q5_k_weighted,

@@ -17,9 +17,9 @@ static const double type_errors[DTYPE_COUNT] = {
     [DTYPE_Q8_K] = 7e-3,      [DTYPE_Q6_K] = 1.8e-2,    [DTYPE_Q5_0] = 4.3e-2,  [DTYPE_Q5_1] = 4e-2,
     [DTYPE_Q5_K] = 3.7e-2,    [DTYPE_Q4_0] = 8.6e-2,    [DTYPE_Q4_1] = 8e-2,    [DTYPE_Q4_K] = 7.5e-2,
     [DTYPE_IQ4_NL] = 8e-2,    [DTYPE_IQ4_XS] = 8e-2,    [DTYPE_MXFP4] = 0.13,   [DTYPE_NVFP4] = 0.11,
-    [DTYPE_Q3_K] = 0.16,      [DTYPE_IQ3_S] = 0.16,     [DTYPE_IQ3_XXS] = 0.2,  [DTYPE_Q2_K] = 0.3,
+    [DTYPE_Q3_K] = 0.16,      [DTYPE_IQ3_S] = 0.167,    [DTYPE_IQ3_XXS] = 0.214, [DTYPE_Q2_K] = 0.3,
     [DTYPE_IQ2_S] = 0.3,      [DTYPE_IQ2_XS] = 0.33,    [DTYPE_IQ2_XXS] = 0.36, [DTYPE_IQ1_S] = 0.5,
-    [DTYPE_IQ1_M] = 0.5,      [DTYPE_TQ1_0] = 0.81,     [DTYPE_TQ2_0] = 0.81,   [DTYPE_Q1_0] = 0.6,
+    [DTYPE_IQ1_M] = 0.58,     [DTYPE_TQ1_0] = 0.81,     [DTYPE_TQ2_0] = 0.81,   [DTYPE_Q1_0] = 0.6,
     [DTYPE_Q2_0] = 0.72,
 };
 

@@ -85,6 +85,8 @@ static const struct {
 
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
+/* At this length a set's function is called even if it is ref's own: absurd values must pass through every function once. */
+enum { ONCE = 768 };
 static const int64_t lengths[] = {0,   1,   7,   8,   9,    15,   17,   32,   64,   96,
                                   256, 288, 512, 768, 1280, 2048, 2304, 4096, 4608, N};
 enum { N_LENGTHS = sizeof lengths / sizeof lengths[0] };
@@ -154,11 +156,13 @@ static void check_set(const char *name)
             for (int l = 0; l < N_LENGTHS; l++) {
                 if (lengths[l] % info->block_len != 0) continue;
                 if (info->block_len == 256 && lengths[l] > 2304) continue; /* the searches of the plain code are slow */
-                if (k->encode_f32[t] != info->encode_f32)
+                bool once = lengths[l] == ONCE && k->name[0] == 'r';
+                if (info->encode_f32 && (once || k->encode_f32[t] != info->encode_f32))
                     check_encode(info, k, (enum dtype)t, kinds[kind].name, src + l % 2, lengths[l]);
-                if (k->encode_row_weighted[t] != info->encode_row_weighted)
+                if (info->encode_row_weighted && (once || k->encode_row_weighted[t] != info->encode_row_weighted))
                     check_weighted(info, k, (enum dtype)t, kinds[kind].name, src + l % 2, weights, lengths[l]);
-                if (k->decode_f32[t] != info->decode_f32) check_decode(info, k, (enum dtype)t, raw + l % 2, lengths[l]);
+                if (info->decode_f32 && (once || k->decode_f32[t] != info->decode_f32))
+                    check_decode(info, k, (enum dtype)t, raw + l % 2, lengths[l]);
             }
         }
     }

@@ -1,5 +1,6 @@
 /* Encoders at their edges: what a table of vectors does not reach. */
 #include "dtypes/dtype.h"
+#include "dtypes/iq_codebook.h"
 #include "dtypes/kernels.h"
 
 #include <float.h>
@@ -36,10 +37,38 @@ static void test_mxfp4_exponent(void **state)
     }
 }
 
+/* iq_codebook.c reserves exactly these lengths. Every vector of digits is a point or has neighbours, which are points, and no list runs into
+ * another. */
+static void test_codebooks(void **state)
+{
+    (void)state;
+    static const int lengths[CODEBOOK_COUNT] = {332234, 119462, 187770, 50253, 22825, 28317};
+    for (int id = 0; id < CODEBOOK_COUNT; id++) {
+        const struct codebook *c = codebook_ready((enum codebook_id)id);
+        int n_map = c->bits == 2 ? 0xAAAB : 4096, total = 0, n_points = 0;
+        for (int u = 0; u < n_map; u++) {
+            if (c->bits == 2 && (u & u >> 1 & 0x5555)) continue;
+            if (c->map[u] >= 0) {
+                assert_int_equal(c->points[c->map[u]], u);
+                n_points++;
+                continue;
+            }
+            assert_int_equal(-1 - c->map[u], total); /* in the order of the vectors */
+            const uint16_t *list = c->neighbours + total;
+            assert_true(list[0] > 0);
+            for (int j = 1; j <= list[0]; j++) assert_true(list[j] < c->n_points);
+            total += 1 + list[0];
+        }
+        assert_int_equal(n_points, c->n_points);
+        assert_int_equal(total, lengths[id]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mxfp4_exponent),
+        cmocka_unit_test(test_codebooks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

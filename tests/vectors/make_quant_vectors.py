@@ -4,7 +4,10 @@
 
 Files, all little-endian and without headers:
     rows.f32        N_ROWS rows of N_COLS floats; their names are in MANIFEST, in order
-    TYPE.enc        the rows through ggml_quantize_chunk without importance matrix, for every type that allows it
+    TYPE.enc        the rows through ggml_quantize_chunk without importance matrix, for the types that existed first
+    weights.f32     importance weights, one per column; some are zero
+    sums            `TYPE plain|weights HASH ...`: for every type and way that .enc does not cover, the FNV-1a hash of each row's bytes; `-` where
+                    ggml ends the process, which the codebook types do when sums overflow
     TYPE.blocks     blocks of random bytes with finite scales (all 256 codes for the 8-bit floats)
     TYPE.f32        what ggml and gguf-py (torch for the 8-bit floats) decode from TYPE.blocks
     cast.f64        doubles whose roundings are delicate; cast.f16, cast.bf16: their single roundings
@@ -13,6 +16,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import resource
 from fractions import Fraction
 
 import gguf
@@ -34,8 +38,13 @@ TYPES = {
     "q2_k": (10, 84, [80, 82]), "q3_k": (11, 110, [108]), "q4_k": (12, 144, [0, 2]), "q5_k": (13, 176, [0, 2]),
     "q6_k": (14, 210, [208]), "iq4_nl": (20, 18, [0]), "iq4_xs": (23, 136, [0]), "tq1_0": (34, 54, [52]),
     "tq2_0": (35, 66, [64]), "mxfp4": (39, 17, []), "nvfp4": (40, 36, []), "q1_0": (41, 18, [0]), "q2_0": (42, 18, [0]),
-    "f16": (1, 2, None), "bf16": (30, 2, None),
+    "iq2_xxs": (16, 66, [0]), "iq2_xs": (17, 74, [0]), "iq3_xxs": (18, 98, [0]), "iq1_s": (19, 50, [0]), "iq3_s": (21, 110, [0]),
+    "iq2_s": (22, 82, [0]), "iq1_m": (29, 56, None), "f16": (1, 2, None), "bf16": (30, 2, None),
 }
+# Of these only sums are kept.
+SUMS_ONLY = {"iq2_xxs", "iq2_xs", "iq3_xxs", "iq1_s", "iq3_s", "iq2_s", "iq1_m"}
+IGNORES_WEIGHTS = {"q8_0", "tq1_0", "tq2_0", "mxfp4", "nvfp4", "q1_0", "q2_0", "f16", "bf16"}
+NEEDS_WEIGHTS = {"iq2_xxs", "iq2_xs", "iq1_s"}
 
 
 def bf16(a):
@@ -114,6 +123,55 @@ def encode(lib, ggml_id, rows):
     return out.tobytes()
 
 
+def make_weights():
+    rng = np.random.default_rng(SEED + 3)
+    weights = (rng.standard_normal(N_COLS) ** 2 * 10.0 ** rng.uniform(-3, 1, N_COLS)).astype(np.float32)
+    weights[7::29] = 0
+    return weights
+
+
+def fnv1a(data):
+    h = 0xCBF29CE484222325
+    for byte in data:
+        h = (h ^ byte) * 0x100000001B3 % 2**64
+    return "%016x" % h
+
+
+def row_sums(lib, ggml_id, rows, weights):
+    """Sums of the rows, in processes of their own: ggml ends one, and the next goes on after that row."""
+    sums = []
+    while len(sums) < len(rows):
+        read_end, write_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.environ["GGML_NO_BACKTRACE"] = "1"
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            out = np.zeros(lib.ggml_row_size(ggml_id, N_COLS), np.uint8)
+            for row in rows[len(sums) :]:
+                lib.ggml_quantize_chunk(ggml_id, row.ctypes.data, out.ctypes.data, 0, 1, N_COLS, None if weights is None else weights.ctypes.data)
+                os.write(write_end, (fnv1a(out.tobytes()) + "\n").encode())
+            os._exit(0)
+        os.close(write_end)
+        with os.fdopen(read_end) as f:
+            sums += f.read().split()
+        _, status = os.waitpid(child, 0)
+        if status:
+            sums.append("-")
+    return sums
+
+
+def make_sums(lib, rows, weights):
+    lines = []
+    for name, (ggml_id, _, _) in TYPES.items():
+        lib.ggml_quantize_init(ggml_id)  # here and not in every child: some seconds
+        if name in SUMS_ONLY and name not in NEEDS_WEIGHTS:
+            lines.append(" ".join([name, "plain"] + row_sums(lib, ggml_id, rows, None)))
+        if name not in IGNORES_WEIGHTS:
+            lines.append(" ".join([name, "weights"] + row_sums(lib, ggml_id, rows, weights)))
+    return "\n".join(lines) + "\n"
+
+
 def random_blocks(rng, block_bytes, halves, n):
     """Random bytes; a half that would be infinite or NaN gets a smaller exponent."""
     b = rng.integers(0, 256, (n, block_bytes), dtype=np.uint8)
@@ -186,12 +244,18 @@ def main():
     rng = np.random.default_rng(SEED + 2)
     decoders = {}
     for name, (ggml_id, block_bytes, halves) in TYPES.items():
-        files[name + ".enc"] = encode(lib, ggml_id, data)
-        if halves is not None:
+        if name not in SUMS_ONLY:
+            files[name + ".enc"] = encode(lib, ggml_id, data)
+        if halves is not None or name == "iq1_m":
             elements = N_COLS // (lib.ggml_row_size(ggml_id, N_COLS) // block_bytes)
-            blocks = random_blocks(rng, block_bytes, halves, 1280 // elements)
+            blocks = random_blocks(rng, block_bytes, halves or [], 1280 // elements)
+            if name == "iq1_m":  # its half is in upper nibbles, the exponent's first bit here
+                blocks[:, 55] &= 0xBF
             files[name + ".blocks"] = blocks.tobytes()
             files[name + ".f32"], decoders[name] = decode_blocks(lib, ggml_id, blocks)
+    weights = make_weights()
+    files["weights.f32"] = weights.tobytes()
+    files["sums"] = make_sums(lib, data, weights).encode()
     codes = np.arange(256, dtype=np.uint8)
     for name, dtype in (("f8_e4m3", torch.float8_e4m3fn), ("f8_e5m2", torch.float8_e5m2)):
         files[name + ".blocks"] = codes.tobytes()

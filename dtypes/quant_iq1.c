@@ -1,0 +1,345 @@
+/* Encoders of IQ1_S and IQ1_M: every element is scale * (t + shift) with t in -1, 0, 1 and shift 1/8 or -1/8 for a group.
+ *
+ * With three levels the best scale can be found outright: sorted, a group falls into three runs, and every pair of boundaries is tried. Prefix
+ * sums over the sorted elements make that cheap. Then vectors of 8 levels that are no point of the codebook move to a near one.
+ */
+#include "dtypes/quant_iq.h"
+
+/* Levels with the shift up and down. */
+static const float level_up[3] = {-1 + 0.125f, 0.125f, 1 + 0.125f};
+static const float level_down[3] = {-1 - 0.125f, -0.125f, 1 - 0.125f};
+
+struct group {
+    int n;
+    const float *x;
+    float w[32];
+    uint8_t order[32]; /* indices of elements, rising */
+    uint8_t levels[32];
+};
+
+struct split {
+    int a, b; /* order[0..a) have the lowest level, order[a..b) the middle one */
+    int kind; /* which shifts; -1: none found */
+    float scale, score;
+};
+
+/* Two sorted runs to one; equal elements, and what NaN cannot order, stay in their order. */
+static void merge(const float *x, const uint8_t *a, int n_a, const uint8_t *b, int n_b, uint8_t *out)
+{
+    while (n_a > 0 && n_b > 0) {
+        if (x[*a] > x[*b]) {
+            *out++ = *b++;
+            n_b--;
+        } else {
+            *out++ = *a++;
+            n_a--;
+        }
+    }
+    memcpy(out, n_a > 0 ? a : b, (size_t)(n_a + n_b));
+}
+
+/* Merge sort by halves, as the C library's qsort that the reference calls: stable. */
+static void sort(const float *x, uint8_t *order, int n)
+{
+    uint8_t merged[32];
+    if (n < 2) return;
+    sort(x, order, n / 2);
+    sort(x, order + n / 2, n - n / 2);
+    merge(x, order, n / 2, order + n / 2, n - n / 2, merged);
+    memcpy(order, merged, (size_t)n);
+}
+
+static void try_split(struct split *best, int a, int b, int kind, float sx, float s2)
+{
+    if (!(s2 > 0 && sx * sx > best->score * s2)) return;
+    float scale = sx / s2;
+    *best = (struct split){a, b, kind, scale, scale * sx};
+}
+
+/* Sums up to each boundary of w * x and w. */
+struct prefix {
+    float x[33], w[33];
+};
+
+static float run_sum(const float *s, int a, int b, int n, const float *level)
+{
+    return (s[a] - s[0]) * level[0] + (s[b] - s[a]) * level[1] + (s[n] - s[b]) * level[2];
+}
+
+static float run_sum_squares(const float *s, int a, int b, int n, const float *level)
+{
+    return (s[a] - s[0]) * level[0] * level[0] + (s[b] - s[a]) * level[1] * level[1] +
+           (s[n] - s[b]) * level[2] * level[2];
+}
+
+/* One shift for all: kind 0 up, 1 down. */
+static struct split best_split_s(const struct group *g)
+{
+    struct prefix s = {0};
+    struct split best = {.kind = -1, .score = -FLT_MAX};
+    for (int j = 0; j < g->n; j++) {
+        int i = g->order[j];
+        s.x[j + 1] = s.x[j] + g->w[i] * g->x[i];
+        s.w[j + 1] = s.w[j] + g->w[i];
+    }
+    for (int a = 0; a <= g->n; a++)
+        for (int b = a; b <= g->n; b++) {
+            try_split(&best, a, b, 0, run_sum(s.x, a, b, g->n, level_up), run_sum_squares(s.w, a, b, g->n, level_up));
+            try_split(&best, a, b, 1, run_sum(s.x, a, b, g->n, level_down), run_sum_squares(s.w, a, b, g->n, level_down));
+        }
+    return best;
+}
+
+/* Sums for one half of a group, the levels shifted up and down. Levels are 1 apart, so three runs need two subtractions only. */
+struct half_sums {
+    float sx[2], s2[2];
+};
+
+static struct half_sums sum_half(const struct prefix *s, int a, int b, int n)
+{
+    static const float *const levels[2] = {level_up, level_down};
+    struct half_sums h;
+    float below = s->x[a] + s->x[b];
+    for (int k = 0; k < 2; k++) {
+        const float *v = levels[k];
+        h.sx[k] = s->x[n] * v[2] - below;
+        h.s2[k] = s->w[n] * v[2] * v[2] + s->w[a] * (v[0] * v[0] - v[1] * v[1]) +
+                  s->w[b] * (v[1] * v[1] - v[2] * v[2]);
+    }
+    return h;
+}
+
+/* A shift for each half of the group: kind 2 * (first down) + (second down). */
+static struct split best_split_m(const struct group *g)
+{
+    struct prefix s[2] = {0};
+    struct split best = {.kind = -1, .score = -FLT_MAX};
+    for (int j = 0; j < g->n; j++) {
+        int i = g->order[j], h = i / (g->n / 2);
+        s[h].x[j + 1] = s[h].x[j] + g->w[i] * g->x[i];
+        s[h].w[j + 1] = s[h].w[j] + g->w[i];
+        s[!h].x[j + 1] = s[!h].x[j];
+        s[!h].w[j + 1] = s[!h].w[j];
+    }
+    for (int a = 0; a <= g->n; a++)
+        for (int b = a; b <= g->n; b++) {
+            struct half_sums first = sum_half(&s[0], a, b, g->n), second = sum_half(&s[1], a, b, g->n);
+            for (int k = 0; k < 4; k++)
+                try_split(&best, a, b, k, first.sx[k >> 1] + second.sx[k & 1], first.s2[k >> 1] + second.s2[k & 1]);
+        }
+    return best;
+}
+
+/* Levels of the elements; a negative scale is turned, with the shifts, so that it is positive. */
+static void apply_split(struct group *g, struct split *best, int n_kinds)
+{
+    bool turn = best->scale < 0;
+    for (int j = 0; j < g->n; j++) {
+        int level = (j >= best->a) + (j >= best->b);
+        g->levels[g->order[j]] = (uint8_t)(turn ? 2 - level : level);
+    }
+    if (turn) {
+        best->scale = -best->scale;
+        best->kind = n_kinds - 1 - best->kind;
+    }
+}
+
+/* The point of least error for 8 elements; the first neighbour if no error is a number. */
+static int nearest_point(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale,
+                         const float *level)
+{
+    int best = list[1];
+    float least = FLT_MAX;
+    for (int j = 1; j <= list[0]; j++) {
+        unsigned digits = c->points[list[j]];
+        float sum = 0;
+        for (int i = 0; i < 8; i++) {
+            float e = scale * level[digits >> 2 * i & 3] - x[i];
+            sum += w[i] * e * e;
+        }
+        if (sum < least) {
+            least = sum;
+            best = list[j];
+        }
+    }
+    return best;
+}
+
+/* Sums that make a scale: x ~ scale * level. */
+struct fit {
+    float sx, s2;
+};
+
+static void add_point(struct fit *f, const struct codebook *c, int point, const float *x, const float *w, const float *level,
+                      float factor)
+{
+    for (int i = 0; i < 8; i++) {
+        float q = level[c->points[point] >> 2 * i & 3] * factor;
+        f->sx += w[i] * q * x[i];
+        f->s2 += w[i] * q * q;
+    }
+}
+
+/* Points of the group's vectors for the levels that were found; levels[k] are those of vector k. The scale is fitted again if one had to move. */
+static float choose_points(const struct group *g, const struct codebook *c, float scale, const float *const *levels, uint16_t *points)
+{
+    bool moved = false;
+    for (int k = 0; k < g->n / 8; k++) {
+        unsigned u = 0;
+        for (int i = 0; i < 8; i++) u |= (unsigned)g->levels[8 * k + i] << 2 * i;
+        int32_t at = c->map[u];
+        moved |= at < 0;
+        points[k] = (uint16_t)(at >= 0 ? at
+                                       : nearest_point(c, c->neighbours + (-1 - at), g->x + 8 * k, g->w + 8 * k, scale,
+                                                       levels[k]));
+    }
+    if (!moved) return scale;
+    struct fit f = {0};
+    for (int k = 0; k < g->n / 8; k++) add_point(&f, c, points[k], g->x + 8 * k, g->w + 8 * k, levels[k], 1);
+    return f.sx > 0 && f.s2 > 0 ? f.sx / f.s2 : scale;
+}
+
+static void weigh(struct group *g, const float *x, const float *weights, float sigma2)
+{
+    g->x = x;
+    if (weights)
+        importance(x, weights, sigma2, g->n, g->w);
+    else
+        for (int i = 0; i < g->n; i++) g->w[i] = x[i] * x[i];
+}
+
+/* Orders the group's elements; false if it counts as zero. */
+static bool prepare(struct group *g, float eps)
+{
+    if (magnitude(g->x, g->n) < eps) return false;
+    for (int i = 0; i < g->n; i++) g->order[i] = (uint8_t)i;
+    sort(g->x, g->order, g->n);
+    return true;
+}
+
+static void encode_iq1_s_block(const float *x, const float *weights, struct block_iq1_s *b)
+{
+    const struct codebook *c = codebook_ready(CODEBOOK_IQ1);
+    float sigma2 = 2 * sum_of_squares(x, QK_K) / QK_K, scales[8] = {0}, max_scale = 0;
+    unsigned high[8] = {0}, down[8] = {0};
+    memset(b, 0, sizeof *b);
+    for (int s = 0; s < 8; s++) {
+        struct group g = {.n = 32};
+        weigh(&g, x + 32 * s, weights + 32 * s, sigma2);
+        if (!prepare(&g, 1e-12f)) continue;
+        struct split best = best_split_s(&g);
+        if (best.kind < 0) continue;
+        apply_split(&g, &best, 2);
+        const float *v = best.kind == 0 ? level_up : level_down;
+        const float *const levels[4] = {v, v, v, v};
+        uint16_t points[4];
+        float scale = choose_points(&g, c, best.scale, levels, points);
+        if (!(scale >= 0)) continue;
+        for (int k = 0; k < 4; k++) {
+            b->qs[4 * s + k] = (uint8_t)points[k];
+            high[s] |= (unsigned)points[k] >> 8 << 3 * k;
+        }
+        scales[s] = scale;
+        down[s] = best.kind == 1;
+        if (scale > max_scale) max_scale = scale;
+    }
+    float d = max_scale / 15, id = 1 / d;
+    b->d = half_store(max_scale > 0 ? d * 1.125f : 0);
+    for (int s = 0; s < 8; s++) {
+        unsigned l = max_scale > 0 ? iq_digit(scales[s], id, 7) | down[s] << 3 : 0;
+        unsigned h = high[s] | l << 12;
+        b->qh[2 * s] = (uint8_t)h;
+        b->qh[2 * s + 1] = (uint8_t)(h >> 8);
+    }
+}
+
+/* What was found for the 16 groups of an IQ1_M block. */
+struct iq1_m_result {
+    float scales[16], max_scale;
+    int kinds[16];
+    uint16_t points[32];
+};
+
+static const float *iq1_m_levels(int kind, int half)
+{
+    return (kind >> (1 - half) & 1) ? level_down : level_up;
+}
+
+static void search_iq1_m(const float *x, const float *weights, float sigma2, struct iq1_m_result *r)
+{
+    const struct codebook *c = codebook_ready(CODEBOOK_IQ1);
+    memset(r, 0, sizeof *r);
+    for (int s = 0; s < 16; s++) {
+        struct group g = {.n = 16};
+        weigh(&g, x + 16 * s, weights ? weights + 16 * s : NULL, sigma2);
+        if (!prepare(&g, 1e-7f)) continue;
+        struct split best = best_split_m(&g);
+        if (best.kind < 0) continue;
+        apply_split(&g, &best, 4);
+        const float *const levels[2] = {iq1_m_levels(best.kind, 0), iq1_m_levels(best.kind, 1)};
+        uint16_t points[2];
+        float scale = choose_points(&g, c, best.scale, levels, points);
+        if (!(scale >= 0)) continue;
+        memcpy(r->points + 2 * s, points, sizeof points);
+        r->scales[s] = scale;
+        r->kinds[s] = best.kind;
+        if (scale > r->max_scale) r->max_scale = scale;
+    }
+}
+
+/* The scale of the block for its integer scales: least squares over all elements. */
+static float fit_iq1_m(const float *x, const float *weights, float sigma2, const struct iq1_m_result *r, const unsigned l[16], float d)
+{
+    const struct codebook *c = codebook_ready(CODEBOOK_IQ1);
+    struct fit f = {0};
+    for (int s = 0; s < 16; s++) {
+        struct group g = {.n = 16};
+        weigh(&g, x + 16 * s, weights ? weights + 16 * s : NULL, sigma2);
+        for (int k = 0; k < 2; k++)
+            add_point(&f, c, r->points[2 * s + k], g.x + 8 * k, g.w + 8 * k, iq1_m_levels(r->kinds[s], k), (float)(2 * l[s] + 1));
+    }
+    return f.s2 > 0 ? f.sx / f.s2 : d;
+}
+
+static void encode_iq1_m_block(const float *x, const float *weights, struct block_iq1_m *b)
+{
+    struct iq1_m_result r;
+    float sigma2 = 2 * sum_of_squares(x, QK_K) / QK_K;
+    search_iq1_m(x, weights, sigma2, &r);
+    memset(b, 0, sizeof *b);
+    for (int k = 0; k < 32; k++) {
+        b->qs[k] = (uint8_t)r.points[k];
+        b->qh[k / 2] |= (uint8_t)(r.points[k] >> 8 << 4 * (k % 2));
+    }
+    if (!(r.max_scale > 0)) return;
+    float d = r.max_scale / 15;
+    unsigned l[16], words[4] = {0};
+    for (int s = 0; s < 16; s++) {
+        l[s] = iq_digit(r.scales[s], 1 / d, 7);
+        words[s / 4] |= l[s] << 3 * (s % 4);
+        b->qh[s] |= (uint8_t)((r.kinds[s] & 2 ? 0x08 : 0) | (r.kinds[s] & 1 ? 0x80 : 0));
+    }
+    unsigned half = f16_from_f32(fit_iq1_m(x, weights, sigma2, &r, l, d) * 1.1125f);
+    for (int i = 0; i < 4; i++) {
+        words[i] |= (half >> 4 * i & 15) << 12;
+        b->scales[2 * i] = (uint8_t)words[i];
+        b->scales[2 * i + 1] = (uint8_t)(words[i] >> 8);
+    }
+}
+
+void encode_iq1_s_weighted(const float *row, const float *weights, void *dst, int64_t n)
+{
+    struct block_iq1_s *b = dst;
+    for (int64_t at = 0; at < n; at += QK_K, b++) encode_iq1_s_block(row + at, weights + at, b);
+}
+
+void encode_iq1_m_weighted(const float *row, const float *weights, void *dst, int64_t n)
+{
+    struct block_iq1_m *b = dst;
+    for (int64_t at = 0; at < n; at += QK_K, b++) encode_iq1_m_block(row + at, weights ? weights + at : NULL, b);
+}
+
+void encode_iq1_m(const float *src, void *dst, int64_t n)
+{
+    encode_iq1_m_weighted(src, NULL, dst, n);
+}
