@@ -219,6 +219,8 @@ struct arch {
     /* Positions and mask of a window from its ids, as the family's published code makes them; w holds counted positions and no prefix before.
      * STATUS_RANGE for ids that the code does not take. NULL: the family is causal, positions count up. */
     enum status (*plan)(const struct model *m, const int32_t *ids, int64_t n, struct window_plan *w, struct error *err);
+    /* NULL, or: turns arbitrary ids into a window that `plan` takes, with a context and a piece that fills a blank in it */
+    void (*frame)(const struct hparams *hp, int32_t *ids, int64_t n);
     /* the forward pass: models/forward.h */
     enum status (*embed)(struct forward *f, struct error *err);
     enum status (*layer)(struct forward *f, int64_t layer, struct error *err);

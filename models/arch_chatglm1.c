@@ -24,6 +24,7 @@ static const struct config_key keys[] = {
     {NULL, "sop_token_id", CONFIG_ID, KV_U32, FIELD(sop_id), false, NAN},
     {"mask_token_id", "mask_token_id", CONFIG_ID, KV_U32, FIELD(mask_id), false, NAN},
     {"gmask_token_id", "gmask_token_id", CONFIG_ID, KV_U32, FIELD(gmask_id), false, NAN},
+    {NULL, "smask_token_id", CONFIG_ID, KV_U32, FIELD(smask_id), false, NAN},
     {0},
 };
 
@@ -163,6 +164,7 @@ const struct arch arch_chatglm1 = {
     .read_config = read_config,
     .derive = derive,
     .plan = plan,
+    .frame = glm_frame,
     .embed = block_embed,
     .layer = glm_normed_residual_block,
     .head = block_head,

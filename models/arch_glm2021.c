@@ -233,6 +233,7 @@ const struct arch arch_glm2021 = {
     .read_config = read_config,
     .derive = derive,
     .plan = plan,
+    .frame = glm_frame,
     .embed = embed,
     .layer = block_pre_norm,
     .head = block_head,

@@ -116,6 +116,23 @@ enum status glm_storage(struct config_reader *r, struct error *err)
     return STATUS_OK;
 }
 
+/* --- positions --- */
+
+static bool is_special(const struct hparams *hp, int64_t id)
+{
+    return id == hp->sop_id || id == hp->mask_id || id == hp->gmask_id || id == hp->smask_id;
+}
+
+void glm_frame(const struct hparams *hp, int32_t *ids, int64_t n)
+{
+    int64_t blank = hp->gmask_id >= 0 ? hp->gmask_id : hp->mask_id;
+    for (int64_t t = 0; t < n && hp->n_vocab > 8; t++)
+        while (is_special(hp, ids[t])) ids[t] = (int32_t)((ids[t] + 1) % hp->n_vocab);
+    if (n < 4 || blank < 0 || hp->sop_id < 0 || blank >= hp->n_vocab || hp->sop_id >= hp->n_vocab) return;
+    ids[n / 2 - 1] = (int32_t)blank;
+    ids[n / 2] = (int32_t)hp->sop_id;
+}
+
 /* --- the forward pass --- */
 
 static enum status half(struct forward *f, enum role norm, const char *norm_tap, const char *tap, int64_t layer,

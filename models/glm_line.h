@@ -23,6 +23,9 @@ enum status glm_storage(struct config_reader *r, struct error *err);
 /* Is the tensor of layer 0 there? */
 bool glm_has(const struct config_reader *r, const char *pattern);
 
+/* No special token among the ids but a blank before the middle and the start of the piece that fills it. */
+void glm_frame(const struct hparams *hp, int32_t *ids, int64_t n);
+
 /* Block with hp->alpha: x = alpha * norm(x) + attention(norm(x)); the same with the feed-forward layer. */
 enum status glm_normed_residual_block(struct forward *f, int64_t layer, struct error *err);
 

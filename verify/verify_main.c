@@ -11,10 +11,11 @@
 
 #define CONTEXT_NOT_GIVEN INT64_MIN
 
+enum { POSITIONS_MODEL, POSITIONS_CAUSAL };
 struct verify_options {
     const char *tokens, *save_logits, *config;
     int64_t context;
-    int precision;
+    int precision, positions;
     double tolerance;
     const char *prompt, *text;
     int ppl_style;
@@ -54,7 +55,9 @@ static enum status read_tokens(struct call *c, int64_t n_context, struct error *
     const struct tokens_text text = {c->o->prompt, c->o->text, c->tool->args, c->tool->n_args};
     if (c->o->tokens) return tokens_read(&c->tokens, c->o->tokens, n_vocab, err);
     if (c->o->prompt || c->o->text) return tokens_encode(&c->tokens, &text, n_vocab, err);
-    return tokens_make(&c->tokens, n_context < TOKENS_BUILT_IN ? n_context : TOKENS_BUILT_IN, n_vocab, err);
+    TRY(tokens_make(&c->tokens, n_context < TOKENS_BUILT_IN ? n_context : TOKENS_BUILT_IN, n_vocab, err));
+    if (c->a->arch->frame) c->a->arch->frame(&c->a->hp, c->tokens.ids, c->tokens.n);
+    return STATUS_OK;
 }
 
 /* --config is for the sides that do not carry a configuration of their own. */
@@ -128,6 +131,7 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
         .tokens = &c->tokens,
         .n_context = n_context,
         .score_from = c->o->ppl_style == 1 ? n_context / 2 : 0,
+        .causal = c->o->positions == POSITIONS_CAUSAL,
         .logits_path = c->o->save_logits,
         .workers = c->workers,
         .progress = &c->progress,
@@ -184,6 +188,8 @@ int verify_main(int argc, char **argv)
         {"text", 0, "FILE", OPTION_STRING, &o.text, "a file of text, the same way", NULL},
         {"context", 'c', "N", OPTION_INT, &o.context,
          "positions per window (default: the model's, at most 512)", NULL},
+        {"positions", 0, "model|causal", OPTION_CHOICE, &o.positions,
+         "as the model's own code builds them and the mask from the ids (default), or counted and causal", NULL},
         {"precision", 0, "f32|f64", OPTION_CHOICE, &o.precision,
          "arithmetic of the forward pass (default f32)", NULL},
         {"config", 0, "FILE", OPTION_STRING, &o.config,

@@ -141,7 +141,11 @@ static enum status open_session(struct session *s, struct error *err)
     TRY(mem_alloc(&p, (uint64_t)s->n_windows, sizeof *s->lengths, err));
     s->lengths = p;
     TRY(forward_new(&s->a, r->a, r->workers, r->precision, n_max, err));
-    if (r->b) TRY(forward_new(&s->b, r->b, r->workers, r->precision, n_max, err));
+    s->a->causal = r->causal;
+    if (r->b) {
+        TRY(forward_new(&s->b, r->b, r->workers, r->precision, n_max, err));
+        s->b->causal = r->causal;
+    }
     TRY(mem_alloc(&p, (uint64_t)(s->n_chunk * n_vocab), s->size, err));
     s->logits_a = p;
     TRY(mem_alloc(&p, r->b ? (uint64_t)(s->n_chunk * n_vocab) : 0, s->size, err));

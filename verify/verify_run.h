@@ -13,6 +13,7 @@ struct verify_run {
     const struct tokens *tokens;
     int64_t n_context;
     int64_t score_from;      /* positions of a window before this one predict nothing that counts */
+    bool causal; /* plain positions and a causal mask, whatever the family builds from the ids */
     const char *logits_path; /* A's logits are written there; NULL: not kept */
     struct workers *workers;
     struct progress *progress;
