@@ -160,6 +160,26 @@ static const char *tied_text(const struct model *m)
     return m->tie_dropped ? "tied (a second, equal copy is stored)" : "tied";
 }
 
+static int64_t count_local(const struct hparams *h)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < h->n_layer; i++) n += hparams_window(h, i) > 0;
+    return n;
+}
+
+/* What is not as in most models. */
+static void attention_text(const struct hparams *h, struct buf *out)
+{
+    int64_t n_local = count_local(h);
+    if (n_local > 0) buf_printf(out, ", window %" PRId64, h->window);
+    if (n_local > 0 && n_local < h->n_layer)
+        buf_printf(out, " in %" PRId64 " of %" PRId64 " layers", n_local, h->n_layer);
+    if (h->attn_scale == 1) buf_puts(out, ", scores not scaled");
+    if (h->attn_scale > 0 && h->attn_scale != 1) buf_printf(out, ", scores times %g", h->attn_scale);
+    if (h->attn_scale_by_layer) buf_puts(out, ", divided by the layer's number");
+    if (h->parallel) buf_puts(out, ", beside the feed-forward layer");
+}
+
 static void model_text(const struct model *m, struct buf *out)
 {
     const struct hparams *h = &m->hp;
@@ -169,7 +189,9 @@ static void model_text(const struct model *m, struct buf *out)
                h->n_layer, h->n_embd, h->n_ff, activation_name(h->activation), h->n_vocab);
     buf_printf(out, "  attention   %" PRId64 " heads of %" PRId64, h->n_head, h->head_dim);
     if (h->n_head_kv != h->n_head) buf_printf(out, ", %" PRId64 " key/value heads", h->n_head_kv);
-    buf_printf(out, "%s\n  context     %" PRId64 "; ", h->attn_bias ? ", with biases" : "", h->n_ctx);
+    if (h->attn_bias) buf_puts(out, ", with biases");
+    attention_text(h, out);
+    buf_printf(out, "\n  context     %" PRId64 "; ", h->n_ctx);
     rope_text(&h->rope, out);
     buf_printf(out, "  embeddings  %s\n", tied_text(m));
 }
@@ -189,6 +211,9 @@ static void model_json(const struct model *m, struct jwriter *w)
     jw_double(w, "norm_eps", h->norm_eps);
     jw_string(w, "activation", activation_name(h->activation));
     jw_bool(w, "tied_embeddings", h->tied);
+    jw_bool(w, "parallel", h->parallel);
+    jw_int(w, "window", count_local(h) > 0 ? h->window : 0);
+    jw_int(w, "local_layers", count_local(h));
     jw_end_object(w);
     if (h->rope.type == ROPE_NONE) {
         jw_null(w, "rope");

@@ -59,9 +59,13 @@ static const struct weight *partner(const struct model *m, const struct weight *
     return p;
 }
 
+struct pair {
+    const struct model *a, *b;
+};
 struct worst {
     double error;
     enum dtype a, b;
+    bool rescaled;
 };
 
 /* Small floats times scales have the digits of the product. */
@@ -70,23 +74,34 @@ static enum dtype value_type(const struct model *m, const struct weight *w)
     return model_scale(m, w->t) ? DTYPE_F32 : w->t->t->dtype;
 }
 
-static void consider(struct worst *worst, const struct model *ma, const struct weight *a, const struct model *mb,
-                     const struct weight *b)
+/* Between a checkpoint and a GGUF whose runtime has a fixed attention scale, queries differ by a factor; all but powers of two round. */
+static bool rescaled(const struct pair *p, const struct weight *a)
+{
+    if (p->a->is_gguf == p->b->is_gguf || !a->rule->scaled) return false;
+    int exponent;
+    const struct model *source = p->a->is_gguf ? p->b : p->a;
+    return frexp(hparams_scale_ratio(&source->hp, a->layer), &exponent) != 0.5;
+}
+
+static void consider(struct worst *worst, const struct pair *p, const struct weight *a, const struct weight *b)
 {
     if (!a || !b) return;
-    enum dtype x = value_type(ma, a), y = value_type(mb, b);
-    double error = pair_error(x, y);
-    if (error > worst->error) *worst = (struct worst){error, x, y};
+    enum dtype x = value_type(p->a, a), y = value_type(p->b, b);
+    bool scaled = rescaled(p, a);
+    double error = scaled ? fmax(pair_error(x, y), tolerance_type_error(y)) : pair_error(x, y);
+    if (error > worst->error) *worst = (struct worst){error, x, y, scaled};
 }
 
 void tolerance_default(struct tolerance *t, const struct model *a, const struct model *b,
                        enum precision precision)
 {
     struct worst worst = {0};
-    for (size_t i = 0; i < a->n_weights; i++) consider(&worst, a, &a->weights[i], b, partner(b, &a->weights[i]));
+    const struct pair p = {a, b};
+    for (size_t i = 0; i < a->n_weights; i++)
+        consider(&worst, &p, &a->weights[i], partner(b, &a->weights[i]));
     for (size_t i = 0; i < b->n_weights; i++)
         if (b->weights[i].rule->role == ROLE_OUTPUT)
-            consider(&worst, a, partner(a, &b->weights[i]), b, &b->weights[i]);
+            consider(&worst, &p, partner(a, &b->weights[i]), &b->weights[i]);
 
     double depth = sqrt((double)a->hp.n_layer);
     double rounding = (precision == PRECISION_F64 ? ROUNDING_F64 : ROUNDING_F32) * depth;
@@ -94,8 +109,9 @@ void tolerance_default(struct tolerance *t, const struct model *a, const struct 
     t->value = rounding + storage / (1 + storage);
     if (worst.error > 0)
         snprintf(t->reason, sizeof t->reason,
-                 "%s weights of A are %s in B, about %.2g %% off, over %lld layers",
-                 dtype_info(worst.a)->name, dtype_info(worst.b)->name, 100 * worst.error,
+                 "%s weights of A are %s in B%s, about %.2g %% off, over %lld layers",
+                 dtype_info(worst.a)->name, dtype_info(worst.b)->name,
+                 worst.rescaled ? " and multiplied by another attention scale" : "", 100 * worst.error,
                  (long long)a->hp.n_layer);
     else
         snprintf(t->reason, sizeof t->reason,

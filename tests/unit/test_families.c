@@ -520,6 +520,79 @@ static void test_damage(void **state)
     for (size_t i = 0; i < COUNT(damages); i++) check_damage(&damages[i]);
 }
 
+/* --- what is said --- */
+
+static bool said_somewhere(const char *text)
+{
+    struct buf b = {0};
+    must(file_read_all(&b, temp_path("said"), 1 << 24, &err), "output of a tool");
+    bool found = b.len > 0 && memmem(b.data, b.len, text, strlen(text)) != NULL;
+    buf_clear(&b);
+    return found;
+}
+
+static void test_plans(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family, *says;
+    } rows[] = {
+        {"gpt1", "runtime-unknown-architecture"},
+        {"gptneo", "runtime-unknown-architecture"},
+        {"gpt2-scales", "scale-folded"},
+        {"gpt2-scales", "\"scaled_rows\":24"},
+        {"gpt2-scales", "\"scale\":2.82842712"},
+        {"gpt2-cerebras", "runtime-ignores-activation"},
+        {"gptj", "\"transform\":\"halves_rows\",\"heads\":3,\"rotated\":4"},
+        {"gptj", "the runtime insists on it: zeros"},
+        {"gptneox", "\"transform\":\"qkv_groups\",\"heads\":3,\"groups\":3"},
+        {"gptneox-sequential", "the embedding once more"},
+        {"bigcode-mha", "\"transform\":\"qkv_groups\",\"heads\":3,\"groups\":3"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(tool("convert %s --dry-run --json", folder(rows[i].family)), 0);
+        if (!said_somewhere(rows[i].says)) fail_msg("%s: the plan does not say %s", rows[i].family, rows[i].says);
+    }
+    /* one key and value head: the rows stay as they are */
+    assert_int_equal(tool("convert %s --dry-run --json", folder("bigcode")), 0);
+    assert_false(said_somewhere("qkv_groups"));
+}
+
+/* Another family may write the same architecture: without the family's name nothing is assumed. */
+static void test_borrowed_architecture(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    const char *path = temp_path("hurt.gguf");
+    must(file_read_all(&b, convert("gptj", "f32"), 1 << 24, &err), "gptj");
+    char *key = memmem(b.data, b.len, "lathe.family", 12);
+    assert_non_null(key);
+    key[11] = 'x';
+    must(file_write_whole(path, OUTFILE_REPLACE, b.data, b.len, &err), path);
+    buf_clear(&b);
+    assert_int_equal(verify("gptj", path), 2);
+    assert_true(said_somewhere("architecture 'phi2' is known only with lathe.family 'gptj'"));
+}
+
+/* The copy of the embedding that GPT-NeoX's runtime insists on is of another type after quantization, and is used then. */
+static void test_quantized_copy(void **state)
+{
+    (void)state;
+    const char *path = convert("gptneox-sequential", "f32"), *small = temp_path("hurt.gguf");
+    assert_int_equal(tool("quantize %s %s Q8_0 --pure --force --quiet --tensor-type output.weight=f16", path, small), 0);
+    if (verify("gptneox-sequential", small) != 0) fail_msg("%s", said());
+    struct model *m;
+    struct warnings w = {0};
+    must(model_open(&m, small, &(struct model_options){0}, &w, &err), small);
+    assert_int_equal(w.count, 0);
+    model_close(m);
+    must(model_open(&m, path, &(struct model_options){0}, &w, &err), path);
+    assert_int_equal(w.count, 0);
+    assert_true(m->hp.tied);
+    assert_null(model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT));
+    model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +602,9 @@ int main(void)
         cmocka_unit_test(test_detection),
         cmocka_unit_test(test_config_edits),
         cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_borrowed_architecture),
+        cmocka_unit_test(test_quantized_copy),
     };
     return cmocka_run_group_tests_name("families", tests, NULL, NULL);
 }
