@@ -144,6 +144,8 @@ static const struct {
                       "larger than the recipe's name suggests.\n"},
     {"vocab-size-differs",
      "The metadata's vocabulary size is not the number of rows of the token embedding. The rows count.\n"},
+    {"window-not-reached", "The two sides let a query see different numbers of keys, but the run was too short for that to show. --context with a "
+                           "longer window of ids does.\n"},
 };
 enum { N_ENTRIES = sizeof entries / sizeof entries[0] };
 

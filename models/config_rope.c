@@ -193,7 +193,7 @@ static enum status read_theta(struct config_reader *r, const struct block *b, st
     const struct jvalue *top = config_take(r, theta_key(r)), *inner = member(b->v, "rope_theta");
     r->hp->rope.theta = CONFIG_ROPE_THETA;
     if (top) TRY(json_double(r->doc, top, &r->hp->rope.theta, err));
-    r->hp->rope.top_theta = top && !inner;
+    r->hp->rope.top_theta = !inner;
     if (!inner) return STATUS_OK;
     double outer = r->hp->rope.theta;
     TRY(json_double(r->doc, inner, &r->hp->rope.theta, err));

@@ -198,7 +198,7 @@ static enum status check_windows(const struct forward *f, const int32_t *ids, in
 static enum status plan_window(struct forward *f, struct forward_span *span, struct error *err)
 {
     struct window_plan plan = {.pos = f->window.pos + span->first, .block = f->window.block + span->first};
-    for (int64_t t = 0; t < span->n; t++) plan.pos[t] = f->pos0 + t, plan.block[t] = 0;
+    for (int64_t t = 0; t < span->n; t++) plan.pos[t] = f->pos0 + t * (f->step ? f->step : 1), plan.block[t] = 0;
     const struct arch *arch = f->model->arch;
     if (!f->causal && arch->plan) TRY(arch->plan(f->model, f->ids + span->first, span->n, &plan, err));
     span->prefix = plan.prefix;

@@ -55,6 +55,7 @@ struct forward {
     int64_t n_max; /* positions it was made for */
     int64_t n;     /* positions of the current windows together */
     int64_t pos0;  /* position of the first one of each window */
+    int64_t step;  /* from each position of a window to the next, set before forward_begin; 0: 1 */
     int64_t
         rope_length; /* the window counts as the start of a pass this long (RoPE that depends on it); 0: what it spans */
     const int32_t *ids;

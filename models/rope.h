@@ -39,7 +39,7 @@ struct rope {
     double factor;      /* linear, dynamic, yarn, longrope, llama3. yarn and longrope: 0 stands for n_ctx / n_ctx_orig */
     int64_t n_ctx;      /* M: trained context, as the config says it */
     double n_ctx_orig;  /* o: yarn, longrope, llama3; 0: not given, n_ctx */
-    bool top_theta, top_ctx_orig; /* theta, o stood beside the block, not in it */
+    bool top_theta, top_ctx_orig; /* the block does not hold theta, o: from beside it, or the default */
     double attn_factor; /* yarn, longrope; 0: from the other numbers */
     double beta_fast, beta_slow;   /* yarn; 0 stands for 32 and 1 */
     double mscale, mscale_all_dim; /* yarn; 0: not given */

@@ -8,14 +8,14 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CONTEXT_NOT_GIVEN INT64_MIN
 
-enum { POSITIONS_MODEL, POSITIONS_CAUSAL };
 struct verify_options {
-    const char *tokens, *save_logits, *config;
+    const char *tokens, *save_logits, *config, *positions;
     int64_t context;
-    int precision, positions;
+    int precision;
     double tolerance;
     const char *prompt, *text;
     int ppl_style;
@@ -30,6 +30,8 @@ struct call {
     struct model *a, *b;
     struct workers *workers;
     struct tokens tokens;
+    struct positions at; /* --positions START:END; count 0: not given */
+    bool causal;         /* --positions, but for `model` */
     struct warnings warnings;
     struct progress progress;
 };
@@ -55,8 +57,9 @@ static enum status read_tokens(struct call *c, int64_t n_context, struct error *
     const struct tokens_text text = {c->o->prompt, c->o->text, c->tool->args, c->tool->n_args};
     if (c->o->tokens) return tokens_read(&c->tokens, c->o->tokens, n_vocab, err);
     if (c->o->prompt || c->o->text) return tokens_encode(&c->tokens, &text, n_vocab, err);
-    TRY(tokens_make(&c->tokens, n_context < TOKENS_BUILT_IN ? n_context : TOKENS_BUILT_IN, n_vocab, err));
-    if (c->a->arch->frame) c->a->arch->frame(&c->a->hp, c->tokens.ids, c->tokens.n);
+    bool all = c->at.count > 0 || n_context < TOKENS_BUILT_IN;
+    TRY(tokens_make(&c->tokens, all ? n_context : TOKENS_BUILT_IN, n_vocab, err));
+    if (c->a->arch->frame && !c->causal) c->a->arch->frame(&c->a->hp, c->tokens.ids, c->tokens.n);
     return STATUS_OK;
 }
 
@@ -93,20 +96,36 @@ static void set_tolerance(const struct call *c, struct tolerance *t)
     snprintf(t->reason, sizeof t->reason, "as given by --tolerance");
 }
 
-static void report(const struct call *c, const struct verify_run *run, const struct metrics_result *result,
-                   double seconds, int *code, struct buf *out)
+/* What was run and what came out */
+struct outcome {
+    const struct verify_run *run;
+    struct metrics_result result, probe_result;
+    struct probe probe;
+    bool probed;
+    double seconds;
+};
+
+static bool agree(const struct call *c, const struct outcome *o, double tolerance)
+{
+    if (!c->b) return o->result.n_bad_a == 0;
+    return metrics_agree(&o->result, tolerance) && (!o->probed || metrics_agree(&o->probe_result, tolerance));
+}
+
+static void report(const struct call *c, const struct outcome *o, int *code, struct buf *out)
 {
     struct tolerance tolerance = {0};
     set_tolerance(c, &tolerance);
     const struct verify_report r = {
-        .run = run,
+        .run = o->run,
         .path_a = c->tool->args[0],
         .path_b = c->b ? c->tool->args[1] : NULL,
         .tokens_path = c->o->tokens ? c->o->tokens : c->o->text ? c->o->text : c->o->prompt ? "prompt" : NULL,
-        .result = result,
+        .result = &o->result,
+        .probe = o->probed ? &o->probe : NULL,
+        .probe_result = o->probed ? &o->probe_result : NULL,
         .tolerance = c->b ? &tolerance : NULL,
-        .agree = c->b ? metrics_agree(result, tolerance.value) : result->n_bad_a == 0,
-        .seconds = seconds,
+        .agree = agree(c, o, tolerance.value),
+        .seconds = o->seconds,
         .warnings = &c->warnings,
     };
     *code = r.agree ? 0 : 1;
@@ -116,14 +135,67 @@ static void report(const struct call *c, const struct verify_run *run, const str
         verify_report_text(&r, out);
 }
 
+static enum status read_positions(struct call *c, struct error *err)
+{
+    const char *word = c->o->positions ? c->o->positions : "model";
+    if (strcmp(word, "model") == 0) return STATUS_OK;
+    c->causal = true;
+    if (strcmp(word, "causal") == 0) return STATUS_OK;
+    TRY(positions_parse(&c->at, word, err));
+    if (c->o->context == CONTEXT_NOT_GIVEN) return STATUS_OK;
+    return error_set(err, STATUS_USAGE, "--positions says how long a window is: --context has no place beside it");
+}
+
+static enum status choose_context(struct call *c, int64_t *n_context, struct error *err)
+{
+    int64_t wanted = c->o->context == CONTEXT_NOT_GIVEN ? 0 : c->o->context;
+    if (c->at.count == 0) return verify_context(n_context, c->a, c->b, wanted, err);
+    *n_context = c->at.count;
+    return STATUS_OK;
+}
+
+/* Windows of attention that differ, and that no window of ids is long enough to show */
+static void warn_window(struct call *c, int64_t n_context)
+{
+    for (int64_t i = 0; c->b && i < c->a->hp.n_layer; i++) {
+        int64_t x = hparams_window(&c->a->hp, i), y = hparams_window(&c->b->hp, i);
+        int64_t shorter = x == 0 ? y : y == 0 || x < y ? x : y;
+        if (x == y || shorter < n_context) continue;
+        warnings_add(&c->warnings, "window-not-reached",
+                     "layer %lld: A sees a window of %lld keys, B of %lld (0: all): %lld positions in a window of ids do "
+                     "not show the difference, --context %lld does",
+                     (long long)i, (long long)x, (long long)y, (long long)n_context, (long long)shorter + 1);
+        return;
+    }
+}
+
+/* One window of built-in ids at positions that a plain run does not reach, where a scaling makes them count. */
+static enum status run_probe(struct call *c, const struct verify_run *plain, const struct probe *probe,
+                             struct metrics_result *result, struct error *err)
+{
+    struct tokens ids = {0};
+    struct verify_run run = *plain;
+    TRY(tokens_make(&ids, probe->at.count, c->a->hp.n_vocab, err));
+    run.tokens = &ids;
+    run.n_context = probe->at.count;
+    run.at = probe->at;
+    run.logits_path = NULL;
+    enum status st = verify_execute(&run, result, err);
+    tokens_clear(&ids);
+    return st;
+}
+
 static enum status verify(struct call *c, int *code, struct buf *out, struct error *err)
 {
-    int64_t start_ns = clock_ns(), n_context, wanted = c->o->context == CONTEXT_NOT_GIVEN ? 0 : c->o->context;
+    int64_t start_ns = clock_ns(), n_context;
     TRY(check_options(c->tool, c->o, err));
+    TRY(read_positions(c, err));
     TRY(workers_new(&c->workers, (int)c->tool->threads, err));
     TRY(open_models(c, err));
-    TRY(verify_context(&n_context, c->a, c->b, wanted, err));
+    TRY(choose_context(c, &n_context, err));
     TRY(read_tokens(c, n_context, err));
+    warn_window(c, c->tokens.n < n_context ? c->tokens.n : n_context);
+    TRY(warnings_check(&c->warnings, err));
     const struct verify_run run = {
         .a = c->a,
         .b = c->b,
@@ -131,16 +203,22 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
         .tokens = &c->tokens,
         .n_context = n_context,
         .score_from = c->o->ppl_style == 1 ? n_context / 2 : 0,
-        .causal = c->o->positions == POSITIONS_CAUSAL,
+        .causal = c->causal,
+        .at = c->at,
         .logits_path = c->o->save_logits,
         .workers = c->workers,
         .progress = &c->progress,
     };
-    struct metrics_result result;
-    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "running", verify_bytes(&run));
-    enum status st = verify_execute(&run, &result, err);
+    struct outcome o = {.run = &run};
+    bool probed = c->b && c->at.count == 0 && probe_plan(&o.probe, c->a, c->b);
+    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "running",
+                   verify_bytes(&run) + (probed ? verify_bytes_once(&run) : 0));
+    enum status st = verify_execute(&run, &o.result, err);
+    if (st == STATUS_OK && probed) st = run_probe(c, &run, &o.probe, &o.probe_result, err);
     progress_end(&c->progress);
-    if (st == STATUS_OK) report(c, &run, &result, (double)(clock_ns() - start_ns) * 1e-9, code, out);
+    o.probed = probed;
+    o.seconds = (double)(clock_ns() - start_ns) * 1e-9;
+    if (st == STATUS_OK) report(c, &o, code, out);
     return st;
 }
 
@@ -188,8 +266,8 @@ int verify_main(int argc, char **argv)
         {"text", 0, "FILE", OPTION_STRING, &o.text, "a file of text, the same way", NULL},
         {"context", 'c', "N", OPTION_INT, &o.context,
          "positions per window (default: the model's, at most 512)", NULL},
-        {"positions", 0, "model|causal", OPTION_CHOICE, &o.positions,
-         "as the model's own code builds them and the mask from the ids (default), or counted and causal", NULL},
+        {"positions", 0, "model|causal|START:END[:STEP]", OPTION_STRING, &o.positions,
+         "positions and mask as the model's code builds them from the ids (default); counted and causal; or placed there, END excluded", NULL},
         {"precision", 0, "f32|f64", OPTION_CHOICE, &o.precision,
          "arithmetic of the forward pass (default f32)", NULL},
         {"config", 0, "FILE", OPTION_STRING, &o.config,

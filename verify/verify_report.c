@@ -15,6 +15,13 @@ static int64_t n_windows(const struct verify_run *r)
     return (r->tokens->n + r->n_context - 1) / r->n_context;
 }
 
+static void put_positions(const char *label, const struct positions *at, struct buf *out)
+{
+    buf_printf(out, "  %-11s %" PRId64 " positions from %" PRId64 " to %" PRId64, label, at->count, at->first,
+               positions_last(at));
+    if (at->step > 1) buf_printf(out, " in steps of %" PRId64, at->step);
+}
+
 static void put_run(const struct verify_report *p, struct buf *out)
 {
     const struct verify_run *r = p->run;
@@ -22,6 +29,19 @@ static void put_run(const struct verify_report *p, struct buf *out)
     buf_printf(out, "  positions   %" PRId64 " in %" PRId64 " window%s of at most %" PRId64 ", %s",
                p->result->positions, n, n == 1 ? "" : "s", r->n_context, precision_name(r->precision));
     buf_puts(out, p->tokens_path ? "\n" : "; built-in pseudo-random ids (--tokens FILE for your own)\n");
+    if (r->at.count > 0) {
+        put_positions("placed at", &r->at, out);
+        buf_puts(out, " in each window\n");
+    }
+}
+
+static void put_probe(const struct verify_report *p, struct buf *out)
+{
+    if (!p->probe) return;
+    const struct metrics_result *m = p->probe_result;
+    put_positions("probe", &p->probe->at, out);
+    buf_printf(out, ", beyond the original context of %" PRId64 ": max |Δ| %.3g, max |logit| %.4g\n",
+               p->probe->original_context, m->max_abs_diff, m->max_abs_logit);
 }
 
 static void put_perplexity(struct buf *out, const char *side, double value, double error)
@@ -54,19 +74,33 @@ static void put_bad(const struct metrics_result *m, struct buf *out)
     if (m->n_bad_b) buf_printf(out, "  B has %" PRId64 " logits that are NaN or infinite\n", m->n_bad_b);
 }
 
+static double relative(const struct metrics_result *m)
+{
+    return m->max_abs_diff > 0 ? m->max_abs_diff / m->max_abs_logit : 0;
+}
+
+static void put_verdict(const struct verify_report *p, struct buf *out)
+{
+    const struct metrics_result *m = p->result, *far = p->probe_result;
+    bool bad = m->n_bad_a || m->n_bad_b || (far && (far->n_bad_a || far->n_bad_b));
+    bool only_far = !p->agree && metrics_agree(m, p->tolerance->value);
+    if (bad)
+        buf_puts(out, "differ: not all logits are numbers\n");
+    else
+        buf_printf(out, "%s: max |Δlogit| is %.3g of max |logit|%s, %s the tolerance %.3g\n",
+                   p->agree ? "agree" : "differ", only_far ? relative(far) : relative(m),
+                   only_far ? " at positions beyond the original context" : "", p->agree ? "within" : "above",
+                   p->tolerance->value);
+}
+
 static void text_pair(const struct verify_report *p, struct buf *out)
 {
     const struct metrics_result *m = p->result;
-    double relative = m->max_abs_diff / m->max_abs_logit;
-    if (m->n_bad_a || m->n_bad_b)
-        buf_puts(out, "differ: not all logits are numbers\n");
-    else
-        buf_printf(out, "%s: max |Δlogit| is %.3g of max |logit|, %s the tolerance %.3g\n",
-                   p->agree ? "agree" : "differ", m->max_abs_diff > 0 ? relative : 0.0,
-                   p->agree ? "within" : "above", p->tolerance->value);
+    put_verdict(p, out);
     put_bad(m, out);
     buf_printf(out, "  tolerance   %.3g: %s\n", p->tolerance->value, p->tolerance->reason);
     put_run(p, out);
+    put_probe(p, out);
     buf_printf(out, "  max |Δ|     %.3g    rms %.3g    max |logit| %.4g\n", m->max_abs_diff, m->rms_diff,
                m->max_abs_logit);
     put_spread(out, "KL(A to B)", &m->kl_ab);
@@ -128,6 +162,31 @@ static void json_spread(const char *key, const struct metrics_spread *s, struct 
     jw_end_object(w);
 }
 
+static void json_positions(const struct positions *at, struct jwriter *w)
+{
+    jw_int(w, "first", at->first);
+    jw_int(w, "last", positions_last(at));
+    jw_int(w, "step", at->step);
+}
+
+static void json_probe(const struct verify_report *p, struct jwriter *w)
+{
+    const struct metrics_result *m = p->probe_result;
+    if (!p->probe) {
+        jw_null(w, "probe");
+        return;
+    }
+    jw_begin_object(w, "probe");
+    jw_int(w, "original_context", p->probe->original_context);
+    jw_int(w, "positions", m->positions);
+    json_positions(&p->probe->at, w);
+    jw_double(w, "max_abs_diff", m->max_abs_diff);
+    jw_double(w, "rms_diff", m->rms_diff);
+    jw_double(w, "max_abs_logit", m->max_abs_logit);
+    jw_bool(w, "agree", metrics_agree(m, p->tolerance->value));
+    jw_end_object(w);
+}
+
 static void json_pair(const struct verify_report *p, struct jwriter *w)
 {
     const struct metrics_result *m = p->result;
@@ -148,6 +207,7 @@ static void json_pair(const struct verify_report *p, struct jwriter *w)
     jw_double(w, "tolerance", p->tolerance->value);
     jw_string(w, "tolerance_reason", p->tolerance->reason);
     jw_bool(w, "agree", p->agree);
+    json_probe(p, w);
     json_worst(m, w);
 }
 
@@ -165,6 +225,13 @@ void verify_report_json(const struct verify_report *p, struct buf *out)
     jw_int(&w, "context", r->n_context);
     jw_int(&w, "windows", n_windows(r));
     jw_int(&w, "positions", m->positions);
+    if (r->at.count > 0) {
+        jw_begin_object(&w, "placed_at");
+        json_positions(&r->at, &w);
+        jw_end_object(&w);
+    } else {
+        jw_null(&w, "placed_at");
+    }
     jw_int(&w, "scored", m->scored);
     jw_int(&w, "vocabulary", r->a->hp.n_vocab);
     jw_double(&w, "max_abs_logit", m->max_abs_logit);

@@ -13,7 +13,9 @@ struct verify_report {
     const char *tokens_path; /* NULL: the built-in ids */
     const struct metrics_result *result;
     const struct tolerance *tolerance; /* NULL: one side */
-    bool agree;
+    bool agree; /* in the probe, too */
+    const struct probe *probe; /* NULL: there was none */
+    const struct metrics_result *probe_result;
     double seconds;
     const struct warnings *warnings;
 };

@@ -80,10 +80,16 @@ static int64_t windows_at_once(const struct verify_run *r)
     return n < 1 ? 1 : n > n_windows(r) ? n_windows(r) : n;
 }
 
+uint64_t verify_bytes_once(const struct verify_run *r)
+{
+    uint64_t n = 0;
+    for (int64_t l = -1; l < r->a->hp.n_layer; l++) n += layer_bytes(r->a, l) + layer_bytes(r->b, l);
+    return n;
+}
+
 uint64_t verify_bytes(const struct verify_run *r)
 {
-    uint64_t n = 0, all;
-    for (int64_t l = -1; l < r->a->hp.n_layer; l++) n += layer_bytes(r->a, l) + layer_bytes(r->b, l);
+    uint64_t n = verify_bytes_once(r), all;
     uint64_t n_batches = (uint64_t)((n_windows(r) - 1) / windows_at_once(r)) + 1;
     return size_mul(n, n_batches, &all) ? all : n;
 }
@@ -141,10 +147,12 @@ static enum status open_session(struct session *s, struct error *err)
     TRY(mem_alloc(&p, (uint64_t)s->n_windows, sizeof *s->lengths, err));
     s->lengths = p;
     TRY(forward_new(&s->a, r->a, r->workers, r->precision, n_max, err));
-    s->a->causal = r->causal;
-    if (r->b) {
-        TRY(forward_new(&s->b, r->b, r->workers, r->precision, n_max, err));
-        s->b->causal = r->causal;
+    if (r->b) TRY(forward_new(&s->b, r->b, r->workers, r->precision, n_max, err));
+    struct forward *sides[] = {s->a, s->b};
+    for (int i = 0; i < 2 && sides[i]; i++) {
+        sides[i]->causal = r->causal;
+        sides[i]->step = r->at.step;
+        sides[i]->rope_length = probe_baked_length(r->a, r->b);
     }
     TRY(mem_alloc(&p, (uint64_t)(s->n_chunk * n_vocab), s->size, err));
     s->logits_a = p;
@@ -205,8 +213,8 @@ static enum status begin_batch(struct session *s, const int32_t *ids, int64_t n,
         int64_t left = n - i * n_context;
         s->lengths[i] = left < n_context ? left : n_context;
     }
-    TRY(forward_begin_windows(s->a, ids, s->lengths, n_batch, 0, err));
-    return s->b ? forward_begin_windows(s->b, ids, s->lengths, n_batch, 0, err) : STATUS_OK;
+    TRY(forward_begin_windows(s->a, ids, s->lengths, n_batch, s->r->at.first, err));
+    return s->b ? forward_begin_windows(s->b, ids, s->lengths, n_batch, s->r->at.first, err) : STATUS_OK;
 }
 
 /* A run of windows, layer by layer: each layer is read once. */

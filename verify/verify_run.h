@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "core/metrics.h"
 #include "models/forward.h"
+#include "verify/verify_positions.h"
 #include "verify/verify_tokens.h"
 
 struct verify_run {
@@ -14,6 +15,7 @@ struct verify_run {
     int64_t n_context;
     int64_t score_from;      /* positions of a window before this one predict nothing that counts */
     bool causal; /* plain positions and a causal mask, whatever the family builds from the ids */
+    struct positions at; /* of each window; count 0: from 0 on */
     const char *logits_path; /* A's logits are written there; NULL: not kept */
     struct workers *workers;
     struct progress *progress;
@@ -23,8 +25,9 @@ enum status verify_check_pair(const struct model *a, const struct model *b, stru
 /* Context to use: `wanted`, or the default if it is 0. STATUS_RANGE when a model has fewer learned positions. */
 enum status verify_context(int64_t *n_context, const struct model *a, const struct model *b, int64_t wanted,
                            struct error *err);
-/* Bytes of weights that the run reads, for progress. */
+/* Bytes of weights that the run reads, for progress; once: by one window. */
 uint64_t verify_bytes(const struct verify_run *r);
+uint64_t verify_bytes_once(const struct verify_run *r);
 /* The file of logits appears only when everything went well. */
 enum status verify_execute(const struct verify_run *r, struct metrics_result *out, struct error *err);
 
