@@ -41,7 +41,7 @@ static const struct {
     {DTYPE_BF16, DTYPE_F16, 1e-6}, /* below 6e-5 half precision has fewer bits; 3e-8 is the step */
 };
 
-/* Error of a weight that is an x in A and a y in B. Two block types may both come from a common original. */
+/* Two block types may both come from a common original. */
 static double pair_error(enum dtype x, enum dtype y)
 {
     if (x == y || y == DTYPE_F64) return 0;
@@ -83,13 +83,24 @@ static bool rescaled(const struct pair *p, const struct weight *a)
     return frexp(hparams_scale_ratio(&source->hp, a->layer), &exponent) != 0.5;
 }
 
+static double weight_error(const struct pair *p, const struct weight *a, const struct weight *b)
+{
+    enum dtype x = value_type(p->a, a), y = value_type(p->b, b);
+    return rescaled(p, a) ? fmax(pair_error(x, y), tolerance_type_error(y)) : pair_error(x, y);
+}
+
+double tolerance_weight_error(const struct model *ma, const struct weight *a, const struct model *mb,
+                              const struct weight *b)
+{
+    return weight_error(&(struct pair){ma, mb}, a, b);
+}
+
 static void consider(struct worst *worst, const struct pair *p, const struct weight *a, const struct weight *b)
 {
     if (!a || !b) return;
-    enum dtype x = value_type(p->a, a), y = value_type(p->b, b);
-    bool scaled = rescaled(p, a);
-    double error = scaled ? fmax(pair_error(x, y), tolerance_type_error(y)) : pair_error(x, y);
-    if (error > worst->error) *worst = (struct worst){error, x, y, scaled};
+    double error = weight_error(p, a, b);
+    if (error > worst->error)
+        *worst = (struct worst){error, value_type(p->a, a), value_type(p->b, b), rescaled(p, a)};
 }
 
 void tolerance_default(struct tolerance *t, const struct model *a, const struct model *b,

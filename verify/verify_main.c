@@ -19,8 +19,9 @@ struct verify_options {
     double tolerance;
     const char *prompt, *text;
     int ppl_style;
+    bool trace;
     /* known, and not done by this version */
-    bool weights, trace;
+    bool weights;
 };
 
 /* Everything that one call of the tool holds */
@@ -40,8 +41,8 @@ static enum status check_options(const struct tool *t, const struct verify_optio
 {
     if ((o->tokens != NULL) + (o->prompt != NULL) + (o->text != NULL) > 1)
         return error_set(err, STATUS_USAGE, "--tokens, --prompt and --text: only one of them");
-    if (o->weights || o->trace)
-        return error_set(err, STATUS_USAGE, "--%s is not in this version", o->weights ? "weights" : "trace");
+    if (o->weights) return error_set(err, STATUS_USAGE, "--weights is not in this version");
+    if (o->trace && t->n_args < 2) return error_set(err, STATUS_USAGE, "--trace compares two sides, found one");
     if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
         return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
     if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))
@@ -101,14 +102,32 @@ struct outcome {
     const struct verify_run *run;
     struct metrics_result result, probe_result;
     struct probe probe;
-    bool probed;
+    struct trace_result trace;
+    bool probed, traced;
     double seconds;
 };
 
 static bool agree(const struct call *c, const struct outcome *o, double tolerance)
 {
     if (!c->b) return o->result.n_bad_a == 0;
-    return metrics_agree(&o->result, tolerance) && (!o->probed || metrics_agree(&o->probe_result, tolerance));
+    return metrics_agree(&o->result, tolerance) && (!o->probed || metrics_agree(&o->probe_result, tolerance)) &&
+           !(o->traced && o->trace.found);
+}
+
+/* At the start of the ids, and once more beyond the context before scaling where a side has scaled rotary positions: a short text does not show
+ * them. */
+static enum status run_trace(const struct call *c, const struct verify_run *run, struct trace_result *out, struct error *err)
+{
+    struct trace t = {.a = c->a,
+                      .b = c->b,
+                      .precision = run->precision,
+                      .ids = c->tokens.ids,
+                      .n = c->tokens.n < run->n_context ? c->tokens.n : run->n_context,
+                      .workers = c->workers};
+    if (t.n > TRACE_POSITIONS) t.n = TRACE_POSITIONS;
+    TRY(trace_run(&t, out, err));
+    t.pos0 = trace_far_position(c->a, c->b);
+    return out->found || t.pos0 == 0 ? STATUS_OK : trace_run(&t, out, err);
 }
 
 static void report(const struct call *c, const struct outcome *o, int *code, struct buf *out)
@@ -126,6 +145,7 @@ static void report(const struct call *c, const struct outcome *o, int *code, str
         .tolerance = c->b ? &tolerance : NULL,
         .agree = agree(c, o, tolerance.value),
         .seconds = o->seconds,
+        .trace = o->traced ? &o->trace : NULL,
         .warnings = &c->warnings,
     };
     *code = r.agree ? 0 : 1;
@@ -217,6 +237,8 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
     if (st == STATUS_OK && probed) st = run_probe(c, &run, &o.probe, &o.probe_result, err);
     progress_end(&c->progress);
     o.probed = probed;
+    o.traced = c->o->trace;
+    if (st == STATUS_OK && o.traced) st = run_trace(c, &run, &o.trace, err);
     o.seconds = (double)(clock_ns() - start_ns) * 1e-9;
     if (st == STATUS_OK) report(c, &o, code, out);
     return st;
@@ -281,7 +303,8 @@ int verify_main(int argc, char **argv)
         {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
          "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},
         {"weights", 0, NULL, OPTION_FLAG, &o.weights, NULL, NULL},
-        {"trace", 0, NULL, OPTION_FLAG, &o.trace, NULL, NULL},
+        {"trace", 0, NULL, OPTION_FLAG, &o.trace,
+         "compare after every operation; name the first that is off, and the likely cause", NULL},
         {0},
     };
     struct tool tool = {

@@ -1,6 +1,7 @@
 #include "verify/verify_report.h"
 
 #include "core/plan_report.h"
+#include "verify/trace_report.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -83,20 +84,23 @@ static void put_verdict(const struct verify_report *p, struct buf *out)
 {
     const struct metrics_result *m = p->result, *far = p->probe_result;
     bool bad = m->n_bad_a || m->n_bad_b || (far && (far->n_bad_a || far->n_bad_b));
-    bool only_far = !p->agree && metrics_agree(m, p->tolerance->value);
+    bool near_agrees = metrics_agree(m, p->tolerance->value);
+    bool far_agrees = !far || metrics_agree(far, p->tolerance->value);
+    bool only_far = near_agrees && !far_agrees, within = near_agrees && far_agrees;
     if (bad)
         buf_puts(out, "differ: not all logits are numbers\n");
     else
-        buf_printf(out, "%s: max |Δlogit| is %.3g of max |logit|%s, %s the tolerance %.3g\n",
+        buf_printf(out, "%s: max |Δlogit| is %.3g of max |logit|%s, %s the tolerance %.3g%s\n",
                    p->agree ? "agree" : "differ", only_far ? relative(far) : relative(m),
-                   only_far ? " at positions beyond the original context" : "", p->agree ? "within" : "above",
-                   p->tolerance->value);
+                   only_far ? " at positions beyond the original context" : "", within ? "within" : "above",
+                   p->tolerance->value, within && !p->agree ? ", but an operation is off" : "");
 }
 
 static void text_pair(const struct verify_report *p, struct buf *out)
 {
     const struct metrics_result *m = p->result;
     put_verdict(p, out);
+    if (p->trace) trace_text(p->trace, out);
     put_bad(m, out);
     buf_printf(out, "  tolerance   %.3g: %s\n", p->tolerance->value, p->tolerance->reason);
     put_run(p, out);
@@ -208,6 +212,7 @@ static void json_pair(const struct verify_report *p, struct jwriter *w)
     jw_string(w, "tolerance_reason", p->tolerance->reason);
     jw_bool(w, "agree", p->agree);
     json_probe(p, w);
+    if (p->trace) trace_json(p->trace, w);
     json_worst(m, w);
 }
 

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/warnings.h"
 #include "verify/tolerance.h"
+#include "verify/trace.h"
 #include "verify/verify_run.h"
 
 struct verify_report {
@@ -13,9 +14,10 @@ struct verify_report {
     const char *tokens_path; /* NULL: the built-in ids */
     const struct metrics_result *result;
     const struct tolerance *tolerance; /* NULL: one side */
-    bool agree; /* in the probe, too */
+    bool agree; /* in the probe and the trace, too */
     const struct probe *probe; /* NULL: there was none */
     const struct metrics_result *probe_result;
+    const struct trace_result *trace; /* NULL: no --trace */
     double seconds;
     const struct warnings *warnings;
 };
