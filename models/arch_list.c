@@ -12,6 +12,7 @@ extern const struct arch arch_gptneox;
 extern const struct arch arch_llama;
 extern const struct arch arch_llama_meta;
 extern const struct arch arch_mistral;
+extern const struct arch arch_mistral_meta;
 extern const struct arch arch_qwen2;
 extern const struct arch arch_qwen3;
 extern const struct arch arch_glm2021;
@@ -33,6 +34,7 @@ const struct arch *const arch_list[] = {
     &arch_llama,
     &arch_llama_meta,
     &arch_mistral,
+    &arch_mistral_meta,
     &arch_glm2021,
     &arch_chatglm1,
     &arch_chatglm2,

@@ -38,28 +38,7 @@ static const struct tensor_rule rules[] = {
     {0},
 };
 
-/* Meta's own names: rows of a rotated head are pairs, as in a GGUF. */
-static const struct tensor_rule meta_rules[] = {
-    RULES_ROPE_FACTORS,
-    RULE_WEIGHT("tok_embeddings", "token_embd", ROLE_TOKEN_EMBD, "V,E"),
-#define IN "layers.{i}."
-    RULE_WEIGHT(IN "attention_norm", LLAMA_OUT "attn_norm", ROLE_ATTN_NORM, "E"),
-    RULE_WEIGHT(IN "attention.wq", LLAMA_OUT "attn_q", ROLE_ATTN_Q, "H*D,E"),
-    RULE_WEIGHT(IN "attention.wk", LLAMA_OUT "attn_k", ROLE_ATTN_K, "K*D,E"),
-    RULE_WEIGHT(IN "attention.wv", LLAMA_OUT "attn_v", ROLE_ATTN_V, "K*D,E"),
-    RULE_WEIGHT(IN "attention.wo", LLAMA_OUT "attn_output", ROLE_ATTN_OUTPUT, "E,H*D"),
-    RULE_WEIGHT(IN "ffn_norm", LLAMA_OUT "ffn_norm", ROLE_FFN_NORM, "E"),
-    RULE_WEIGHT(IN "feed_forward.w1", LLAMA_OUT "ffn_gate", ROLE_FFN_GATE, "F,E"),
-    RULE_WEIGHT(IN "feed_forward.w3", LLAMA_OUT "ffn_up", ROLE_FFN_UP, "F,E"),
-    RULE_WEIGHT(IN "feed_forward.w2", LLAMA_OUT "ffn_down", ROLE_FFN_DOWN, "E,F"),
-    /* frequencies: not what rope_freqs.weight of a GGUF is, which divides them */
-    RULE_DROPPED(IN "attention.inner_attention.rope.freqs", "D/2"),
-#undef IN
-    RULE_DROPPED("rope.freqs", "D/2"),
-    RULE_WEIGHT("norm", "output_norm", ROLE_OUTPUT_NORM, "E"),
-    RULE_WEIGHT("output", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL),
-    {0},
-};
+static const struct tensor_rule meta_rules[] = {LLAMA_RULES_META, {0}};
 
 const struct arch arch_llama = {
     .family = "llama",
@@ -96,8 +75,7 @@ const struct arch arch_llama_meta = {
     .rules = meta_rules,
     .tied_by_default = false,
     .uses_rope = true,
-    .detect_tensors = (const char *const[]){"tok_embeddings.weight", "layers.0.attention.wq.weight",
-                                            "layers.0.feed_forward.w1.weight", NULL},
+    .detect_tensors = LLAMA_DETECT_META,
     .source = {.conv1d = false, .rope_style = ROPE_PAIRS},
     .gguf = {.conv1d = false, .rope_style = ROPE_PAIRS},
     .derive = llama_line_derive,

@@ -55,3 +55,28 @@ const struct arch arch_mistral = {
     .layer = block_pre_norm,
     .head = block_head,
 };
+
+/* Mistral's own layout: params.json and consolidated.safetensors. */
+static const struct tensor_rule meta_rules[] = {LLAMA_RULES_META, {0}};
+
+const struct arch arch_mistral_meta = {
+    .family = "mistral",
+    .gguf_arch = "llama",
+    .borrowed_arch = true,
+    .model_types = (const char *const[]){NULL},
+    .architectures = (const char *const[]){NULL},
+    .prefixes = (const char *const[]){"", NULL},
+    .keys = keys,
+    .fixed = fixed,
+    .ignored = ignored,
+    .rules = meta_rules,
+    .tied_by_default = false,
+    .uses_rope = true,
+    .detect_tensors = LLAMA_DETECT_META,
+    .source = {.conv1d = false, .rope_style = ROPE_PAIRS},
+    .gguf = {.conv1d = false, .rope_style = ROPE_PAIRS},
+    .derive = llama_line_derive,
+    .embed = block_embed,
+    .layer = block_pre_norm,
+    .head = block_head,
+};

@@ -86,6 +86,27 @@
     RULE_WEIGHT("{p}norm", "output_norm", ROLE_OUTPUT_NORM, "E"),                                            \
         RULE_WEIGHT("lm_head", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL)
 
+/* The names of Meta's releases, and of Mistral's own: rows of a rotated head are pairs, as in a GGUF. rope.freqs are frequencies: not what
+ * rope_freqs.weight of a GGUF is, which divides them. */
+#define LLAMA_META_IN "layers.{i}."
+#define LLAMA_RULES_META                                                                                     \
+    RULES_ROPE_FACTORS, RULE_WEIGHT("tok_embeddings", "token_embd", ROLE_TOKEN_EMBD, "V,E"),                 \
+        RULE_WEIGHT(LLAMA_META_IN "attention_norm", LLAMA_OUT "attn_norm", ROLE_ATTN_NORM, "E"),             \
+        RULE_WEIGHT(LLAMA_META_IN "attention.wq", LLAMA_OUT "attn_q", ROLE_ATTN_Q, "H*D,E"),                 \
+        RULE_WEIGHT(LLAMA_META_IN "attention.wk", LLAMA_OUT "attn_k", ROLE_ATTN_K, "K*D,E"),                 \
+        RULE_WEIGHT(LLAMA_META_IN "attention.wv", LLAMA_OUT "attn_v", ROLE_ATTN_V, "K*D,E"),                 \
+        RULE_WEIGHT(LLAMA_META_IN "attention.wo", LLAMA_OUT "attn_output", ROLE_ATTN_OUTPUT, "E,H*D"),       \
+        RULE_WEIGHT(LLAMA_META_IN "ffn_norm", LLAMA_OUT "ffn_norm", ROLE_FFN_NORM, "E"),                     \
+        RULE_WEIGHT(LLAMA_META_IN "feed_forward.w1", LLAMA_OUT "ffn_gate", ROLE_FFN_GATE, "F,E"),            \
+        RULE_WEIGHT(LLAMA_META_IN "feed_forward.w3", LLAMA_OUT "ffn_up", ROLE_FFN_UP, "F,E"),                \
+        RULE_WEIGHT(LLAMA_META_IN "feed_forward.w2", LLAMA_OUT "ffn_down", ROLE_FFN_DOWN, "E,F"),            \
+        RULE_DROPPED(LLAMA_META_IN "attention.inner_attention.rope.freqs", "D/2"),                           \
+        RULE_DROPPED("rope.freqs", "D/2"), RULE_WEIGHT("norm", "output_norm", ROLE_OUTPUT_NORM, "E"),        \
+        RULE_WEIGHT("output", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL)
+#define LLAMA_DETECT_META                                                                                    \
+    ((const char *const[]){"tok_embeddings.weight", "layers.0.attention.wq.weight",                          \
+                           "layers.0.feed_forward.w1.weight", NULL})
+
 /* a file saved from the bare model has no "model." before its names */
 #define LLAMA_PREFIXES ((const char *const[]){"model.", "", NULL})
 

@@ -11,23 +11,25 @@ struct meta {
     struct error *err;
     int64_t dim, n_layers, n_heads, n_kv_heads, head_dim, n_ff, n_vocab;
     double theta, norm_eps;
-    bool scaled_rope;
+    bool scaled_rope, mistral;
 };
 
 /* Keys with a meaning here, and those that say nothing about the arithmetic. */
 static const char *const known[] = {
     "dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size", "multiple_of", "ffn_dim_multiplier",
     "norm_eps", "rope_theta", "use_scaled_rope", "rope_scaling_factor", "max_position_embeddings",
+    "sliding_window",
     /* of Meta's own runtime */
     "max_seq_len", "max_batch_size", "model_parallel_size", "flash", "rope_high_freq_factor", NULL};
 static const struct {
     const char *prefix, *what;
 } refused[] = {
-    {"lora_", "LoRA adapters"},
-    {"quantization_", "a quantized release"},
-    {"quant_", "a quantized release"},
+    {"lora", "LoRA adapters"},
+    {"quant", "a quantized release"},
     {"vision_", "a vision model"},
     {"moe", "experts"},
+    {"yarn", "Mistral's own form of YaRN"},
+    {"llama_4_scaling", "a scaling of attention by position"},
 };
 
 /* ---- reading ---- */
@@ -144,6 +146,8 @@ static enum status read_vocab(struct meta *m)
 static int64_t known_context(const struct meta *m, const char **why)
 {
     bool many_tokens = m->n_vocab > 100000;
+    *why = "Mistral";
+    if (m->mistral) return 32768;
     *why = "LLaMA 3.1 or later";
     if (m->scaled_rope) return 131072;
     *why = "LLaMA 3";
@@ -160,6 +164,7 @@ static enum status put_context(const struct meta *m, struct jwriter *w)
     int64_t n;
     const char *why;
     TRY(get_int(m, "max_position_embeddings", false, &n));
+    if (!n && m->mistral) TRY(get_int(m, "max_seq_len", false, &n)); /* Meta's is a setting of its runtime */
     if (!n) {
         n = known_context(m, &why);
         warnings_note(m->warn, "meta-context-guessed",
@@ -233,14 +238,28 @@ static enum status read_all(struct meta *m)
     if (!m->head_dim && m->dim % m->n_heads != 0)
         return bad(m, STATUS_MISMATCH, "dim", "expected a multiple of n_heads");
     if (!m->head_dim) m->head_dim = m->dim / m->n_heads;
+    /* Mistral gives the widths that Meta has a formula for */
+    m->mistral = json_get(json_root(m->params), "sliding_window") ||
+                 (json_get(json_root(m->params), "hidden_dim") && !json_get(json_root(m->params), "multiple_of"));
     TRY(read_vocab(m));
     return read_ffn(m);
+}
+
+/* The window, or the word that there is none: a config without the key has one of 4096. */
+static void put_window(const struct meta *m, struct jwriter *w)
+{
+    const struct jvalue *v = find(m, "sliding_window");
+    struct buf text = {0};
+    if (v) json_print(v, &text);
+    jw_raw(w, "sliding_window", v && text.data ? text.data : "null");
+    buf_clear(&text);
 }
 
 static enum status put_all(const struct meta *m, struct jwriter *w)
 {
     jw_begin_object(w, NULL);
-    jw_string(w, "model_type", "llama");
+    jw_string(w, "model_type", m->mistral ? "mistral" : "llama");
+    if (m->mistral) put_window(m, w);
     jw_int(w, "vocab_size", m->n_vocab);
     TRY(put_context(m, w));
     jw_int(w, "hidden_size", m->dim);

@@ -277,6 +277,33 @@ guarded("meta 3.1", scaled, "meta 3.1", {}, 131072, 8.0)
 guarded("meta 3.1, factor given", scaled, "meta 3.1, factor given", {"rope_scaling_factor": 16, "max_position_embeddings": 65536}, 65536, 16.0)
 
 
+def mistral():
+    """Mistral's own folder: Meta's names in safetensors, heads that do not make up the width, a window shorter than the text."""
+    from transformers import MistralConfig, MistralForCausalLM
+    folder, shipped = work("mistral-hf", "x")[:-2], work("mistral", "x")[:-2]
+    torch.manual_seed(9)
+    config = MistralConfig(vocab_size=V, hidden_size=40, intermediate_size=72, num_hidden_layers=2, num_attention_heads=6,
+                           num_key_value_heads=2, head_dim=12, max_position_embeddings=32768, sliding_window=9,
+                           rms_norm_eps=1e-5, initializer_range=0.1, rope_theta=1e6)
+    twin = MistralForCausalLM(config)
+    twin.save_pretrained(folder)
+    os.makedirs(shipped, exist_ok=True)
+    names = meta_split.meta_names(twin.state_dict(), config)
+    del names["rope.freqs"]
+    save_file({k: v.clone() for k, v in names.items()}, os.path.join(shipped, "consolidated.safetensors"))
+    with open(os.path.join(shipped, "params.json"), "w") as f:
+        json.dump({"dim": 40, "n_layers": 2, "head_dim": 12, "hidden_dim": 72, "n_heads": 6, "n_kv_heads": 2, "norm_eps": 1e-5,
+                   "vocab_size": V, "rope_theta": 1e6, "sliding_window": 9}, f)
+    wanted = reference.logits_f64(folder, ids)
+    same_tensors("mistral's own", shipped, digests(convert(folder, "mistral-hf.gguf")))
+    same_logits("mistral's own", shipped, wanted)
+    listed = run_json("inspect", shipped)
+    check("mistral's own: family", listed["family"] == "mistral" and listed["recognised_by"] == "params.json", str(listed["family"]))
+
+
+guarded("mistral's own", mistral)
+
+
 # --- tokenizers of Meta's folders ---
 
 R3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
