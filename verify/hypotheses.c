@@ -40,25 +40,60 @@ static const struct kept_tap *kept(const struct suspect *s, const char *name)
     return NULL;
 }
 
-/* Do these numbers stand where A's stand, as far as the limit goes? */
-static bool fits_data(const struct suspect *s, const void *data)
+static bool near(const struct suspect *s, const void *want, const void *data)
 {
     struct tap_distance d;
-    tap_compare(&d, s->trace->precision, s->want->data, data, s->want->rows, s->want->cols);
+    tap_compare(&d, s->trace->precision, want, data, s->want->rows, s->want->cols);
     return d.worst <= s->tap->limit;
+}
+
+/* Takes from each column of data what it differs by from `want` at every position. */
+static void take_offset(const struct suspect *s, const void *want, void *data)
+{
+    int64_t rows = s->want->rows, cols = s->want->cols;
+    for (int64_t c = 0; c < cols; c++) {
+        double sum = 0;
+        for (int64_t t = 0; t < rows; t++) sum += get(s, data, t * cols + c) - get(s, want, t * cols + c);
+        for (int64_t t = 0; t < rows; t++)
+            put(s, data, t * cols + c, get(s, data, t * cols + c) - sum / (double)rows);
+    }
+}
+
+static bool has_bias(const struct model *m, const struct suspect *s)
+{
+    if (s->role != ROLE_COUNT && model_weight(m, s->role, s->tap->layer, PART_BIAS)) return true;
+    return is_tap(s, "q k v") && (model_weight(m, ROLE_ATTN_QKV, s->tap->layer, PART_BIAS) ||
+                                  model_weight(m, ROLE_ATTN_Q, s->tap->layer, PART_BIAS));
+}
+
+/* Do these numbers stand where `want` says, as far as the limit goes? A weight may be repaired while its bias stays as it was: an offset that is
+ * the same at every position is passed over where there is a bias. Changes data. */
+static bool fits_like(const struct suspect *s, const void *want, void *data)
+{
+    if (near(s, want, data)) return true;
+    if (s->want->rows < 8 || s->only_offset || (!has_bias(s->trace->a, s) && !has_bias(s->trace->b, s)))
+        return false;
+    take_offset(s, want, data);
+    return near(s, want, data);
+}
+
+static bool fits_data(const struct suspect *s, void *data)
+{
+    return fits_like(s, s->want->data, data);
 }
 
 static enum status fits_view(struct suspect *s, const struct step_view *v, bool *fits, struct error *err)
 {
-    struct tap_distance d;
     struct error mine = {0};
-    enum status st = trace_again(s, v, &d, &mine);
-    if (st == STATUS_NOMEM || st == STATUS_IO) {
-        *err = mine;
-        return st;
-    }
-    *fits = st == STATUS_OK && d.worst <= s->tap->limit; /* what cannot be computed is no explanation */
-    return STATUS_OK;
+    void *data;
+    TRY(mem_alloc(&data, (uint64_t)(s->want->rows * s->want->cols), number_bytes(s), err));
+    bool seen = false;
+    enum status st = trace_again(s, v, data, &seen, &mine);
+    *fits = st == STATUS_OK && seen && fits_data(s, data); /* what cannot be computed is no explanation */
+    free(data);
+    if (st != STATUS_NOMEM && st != STATUS_IO) return STATUS_OK;
+    *err = mine;
+    return st;
 }
 
 /* Columns of B's result in another order: from[c] is the column that column c of the repaired result is. */
@@ -115,22 +150,44 @@ static enum status row_order(struct suspect *s, bool *fits, char *why, struct er
     return st;
 }
 
-/* Heads counted the other way round: [groups][heads of a group] read as [heads][groups]. */
+/* Distance of B's head `from` to A's head `to`, without offsets. */
+static double head_distance(const struct suspect *s, int64_t to, int64_t from)
+{
+    int64_t d = s->trace->b->hp.head_dim, rows = s->want->rows, cols = s->want->cols;
+    double diff = 0, size = 0;
+    for (int64_t i = 0; i < d; i++) {
+        double sum_x = 0, sum_y = 0, xx = 0, dd = 0;
+        for (int64_t t = 0; t < rows; t++) {
+            double x = get(s, s->want->data, t * cols + to * d + i),
+                   y = get(s, s->got, t * cols + from * d + i);
+            sum_x += x;
+            sum_y += y;
+            xx += x * x;
+            dd += (x - y) * (x - y);
+        }
+        double mean = (sum_x - sum_y) / (double)rows;
+        diff += dd - mean * mean * (double)rows;
+        size += xx - sum_x * sum_x / (double)rows;
+    }
+    return size > 0 ? sqrt(fmax(diff, 0) / size) : (double)INFINITY;
+}
+
+/* Heads in another order: each of A's heads is looked for among B's. */
 static enum status head_order(struct suspect *s, bool *fits, struct error *err)
 {
-    const struct hparams *hp = &s->trace->b->hp;
-    int64_t d = hp->head_dim, n = s->want->cols / d, *from;
-    if (s->want->cols % d != 0) return STATUS_OK;
+    int64_t d = s->trace->b->hp.head_dim, n = s->want->cols / d, *from;
+    if (s->want->cols % d != 0 || n < 2 || n > 256) return STATUS_OK;
     TRY(new_order(s, &from, err));
-    enum status st = STATUS_OK;
-    for (int64_t k = 2; st == STATUS_OK && !*fits && k < n; k++) {
-        if (n % k != 0) continue;
-        for (int64_t c = 0; c < s->want->cols; c++) {
-            int64_t h = c / d;
-            from[c] = (h % (n / k) * k + h / (n / k)) * d + c % d;
+    for (int64_t h = 0; h < n; h++) {
+        int64_t best = 0;
+        double least = (double)INFINITY;
+        for (int64_t k = 0; k < n; k++) {
+            double x = head_distance(s, h, k);
+            if (x < least) least = x, best = k;
         }
-        st = fits_columns(s, from, fits, err);
+        for (int64_t i = 0; i < d; i++) from[h * d + i] = best * d + i;
     }
+    enum status st = fits_columns(s, from, fits, err);
     free(from);
     return st;
 }
@@ -150,7 +207,7 @@ static enum status head_grouping(struct suspect *s, bool *fits, char *why, struc
         TRY(fits_view(s, &(struct step_view){.model = &view}, fits, err));
         if (*fits) return STATUS_OK;
     }
-    snprintf(why, 256, "with the heads counted in the other order of groups it fits");
+    snprintf(why, 256, "with the heads in another order it fits");
     return head_order(s, fits, err);
 }
 
@@ -167,7 +224,8 @@ static enum status halves_swapped(struct suspect *s, bool *fits, char *why, stru
     enum status st = mem_alloc(&data, (uint64_t)n, number_bytes(s), err);
     for (size_t i = 0; st == STATUS_OK && !*fits && i < sizeof parts / sizeof *parts; i++) {
         const struct kept_tap *other = kept(s, parts[i]);
-        if (!other || other == s->want || other->cols != s->want->cols || (parts[i][0] == 'f') != ffn) continue;
+        if (!other || other == s->want || other->cols != s->want->cols || (parts[i][0] == 'f') != ffn)
+            continue;
         /* what is seen of queries has their scale; rows of q and k are seen in the order of halves */
         double by = (parts[i][0] == 'q' ? scale : 1) / (s->tap->name[0] == 'q' ? scale : 1);
         for (int order = 0; !*fits && order < 3; order++) {
@@ -177,9 +235,7 @@ static enum status halves_swapped(struct suspect *s, bool *fits, char *why, stru
             for (int64_t t = 0; t < s->want->rows; t++)
                 for (int64_t c = 0; c < s->want->cols; c++)
                     put(s, data, t * s->want->cols + c, by * get(s, s->got, t * s->want->cols + from[c]));
-            struct tap_distance d;
-            tap_compare(&d, s->trace->precision, other->data, data, s->want->rows, s->want->cols);
-            *fits = d.worst <= s->tap->limit;
+            *fits = fits_like(s, other->data, data);
         }
         if (*fits) snprintf(why, 256, "it is what A has as '%s'", parts[i]);
     }
@@ -192,9 +248,14 @@ static enum status halves_swapped(struct suspect *s, bool *fits, char *why, stru
 static const struct kept_tap *input_of(const struct suspect *s)
 {
     static const char *const table[][3] = {
-        {"q", "attn_norm", NULL},       {"k", "attn_norm", NULL},        {"v", "attn_norm", NULL},
-        {"attn_out", "attn_mix", NULL}, {"ffn_gate", "ffn_norm", "attn_norm"}, {"ffn_up", "ffn_norm", "attn_norm"},
-        {"ffn_out", "ffn_act", NULL},   {"logits", "norm", NULL},
+        {"q", "attn_norm", NULL},
+        {"k", "attn_norm", NULL},
+        {"v", "attn_norm", NULL},
+        {"attn_out", "attn_mix", NULL},
+        {"ffn_gate", "ffn_norm", "attn_norm"},
+        {"ffn_up", "ffn_norm", "attn_norm"},
+        {"ffn_out", "ffn_act", NULL},
+        {"logits", "norm", NULL},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         for (int k = 1; k < 3 && strcmp(table[i][0], s->tap->name) == 0; k++)
@@ -205,9 +266,11 @@ static const struct kept_tap *input_of(const struct suspect *s)
 static enum status transpose(struct suspect *s, bool *fits, char *why, struct error *err)
 {
     const struct kept_tap *in = input_of(s);
-    const struct weight *w = s->role == ROLE_COUNT ? NULL : model_weight(s->trace->b, s->role, s->tap->layer, PART_WEIGHT);
+    const struct weight *w =
+        s->role == ROLE_COUNT ? NULL : model_weight(s->trace->b, s->role, s->tap->layer, PART_WEIGHT);
     snprintf(why, 256, "with the matrix transposed it fits");
-    if (!in || !w || tensor_rows(w->t->t) != tensor_cols(w->t->t) || in->cols != s->want->cols) return STATUS_OK;
+    if (!in || !w || tensor_rows(w->t->t) != tensor_cols(w->t->t) || in->cols != s->want->cols)
+        return STATUS_OK;
     void *data;
     TRY(mem_alloc(&data, (uint64_t)(s->want->rows * s->want->cols), number_bytes(s), err));
     const struct act src = {in->rows, in->cols, in->data};
@@ -236,7 +299,8 @@ static enum status transpose(struct suspect *s, bool *fits, char *why, struct er
 }
 
 /* Values of a vector of B, as doubles; NULL when B has none. */
-static enum status read_vector(const struct suspect *s, enum part part, int64_t n, double **out, struct error *err)
+static enum status read_vector(const struct suspect *s, enum part part, int64_t n, double **out,
+                               struct error *err)
 {
     const struct weight *w = model_weight(s->trace->b, s->role, s->tap->layer, part);
     *out = NULL;
@@ -286,7 +350,8 @@ static enum status epsilon(struct suspect *s, bool *fits, char *why, struct erro
     struct model view = *s->trace->b;
     if (view.hp.norm_eps == s->trace->a->hp.norm_eps) return STATUS_OK;
     view.hp.norm_eps = s->trace->a->hp.norm_eps;
-    snprintf(why, 256, "with A's epsilon %g instead of %g it fits", view.hp.norm_eps, s->trace->b->hp.norm_eps);
+    snprintf(why, 256, "with A's epsilon %g instead of %g it fits", view.hp.norm_eps,
+             s->trace->b->hp.norm_eps);
     return fits_view(s, &(struct step_view){.model = &view}, fits, err);
 }
 
@@ -295,7 +360,8 @@ static enum status rope_base(struct suspect *s, bool *fits, char *why, struct er
     struct model view = *s->trace->b;
     view.hp.rope.theta = s->trace->a->hp.rope.theta;
     view.hp.rope.runtime = NULL;
-    snprintf(why, 256, "with A's base %g instead of %g it fits", view.hp.rope.theta, s->trace->b->hp.rope.theta);
+    snprintf(why, 256, "with A's base %g instead of %g it fits", view.hp.rope.theta,
+             s->trace->b->hp.rope.theta);
     return fits_view(s, &(struct step_view){.model = &view}, fits, err);
 }
 
@@ -305,8 +371,8 @@ static enum status rope_dim(struct suspect *s, bool *fits, char *why, struct err
     if (view.hp.rope.dim == s->trace->a->hp.rope.dim) return STATUS_OK;
     view.hp.rope.dim = s->trace->a->hp.rope.dim;
     view.hp.rope.runtime = NULL;
-    snprintf(why, 256, "with %lld rotated dimensions as in A instead of %lld it fits", (long long)view.hp.rope.dim,
-             (long long)s->trace->b->hp.rope.dim);
+    snprintf(why, 256, "with %lld rotated dimensions as in A instead of %lld it fits",
+             (long long)view.hp.rope.dim, (long long)s->trace->b->hp.rope.dim);
     return fits_view(s, &(struct step_view){.model = &view}, fits, err);
 }
 
@@ -315,8 +381,8 @@ static enum status rope_scaling(struct suspect *s, bool *fits, char *why, struct
     struct model view = *s->trace->b;
     view.hp.rope = s->trace->a->hp.rope;
     view.hp.position_2d = s->trace->a->hp.position_2d;
-    snprintf(why, 256, "with A's scaling (%s) instead of B's (%s) it fits", rope_type_name(s->trace->a->hp.rope.type),
-             rope_type_name(s->trace->b->hp.rope.type));
+    snprintf(why, 256, "with A's scaling (%s) instead of B's (%s) it fits",
+             rope_type_name(s->trace->a->hp.rope.type), rope_type_name(s->trace->b->hp.rope.type));
     return fits_view(s, &(struct step_view){.model = &view}, fits, err);
 }
 
@@ -325,13 +391,6 @@ static bool all_zero(const double *v, int64_t n)
     for (int64_t i = 0; i < n; i++)
         if (v[i] != 0) return false;
     return true;
-}
-
-static bool has_bias(const struct model *m, const struct suspect *s)
-{
-    if (model_weight(m, s->role, s->tap->layer, PART_BIAS)) return true;
-    return is_tap(s, "q k v") && (model_weight(m, ROLE_ATTN_QKV, s->tap->layer, PART_BIAS) ||
-                                  model_weight(m, ROLE_ATTN_Q, s->tap->layer, PART_BIAS));
 }
 
 /* The difference is the same at every position, and one side has a bias that the other has not, or zeros. */
@@ -350,14 +409,11 @@ static enum status missing_bias(struct suspect *s, bool *fits, char *why, struct
     }
     void *data;
     TRY(mem_alloc(&data, (uint64_t)(rows * cols), number_bytes(s), err));
-    for (int64_t c = 0; c < cols; c++) {
-        double sum = 0;
-        for (int64_t t = 0; t < rows; t++) sum += get(s, s->want->data, t * cols + c) - get(s, s->got, t * cols + c);
-        for (int64_t t = 0; t < rows; t++)
-            put(s, data, t * cols + c, get(s, s->got, t * cols + c) + sum / (double)rows);
-    }
-    *fits = rows > 1 && fits_data(s, data);
-    snprintf(why, 256, "%s; with it the rest fits", a ? "A adds a bias that is not there, or zero, in B" : "B adds a bias that A has not");
+    memcpy(data, s->got, (size_t)(rows * cols) * number_bytes(s));
+    take_offset(s, s->want->data, data);
+    *fits = rows > 1 && near(s, s->want->data, data);
+    snprintf(why, 256, "%s; with it the rest fits",
+             a ? "A adds a bias that is not there, or zero, in B" : "B adds a bias that A has not");
     free(data);
     return STATUS_OK;
 }
@@ -382,12 +438,14 @@ static enum status window(struct suspect *s, bool *fits, char *why, struct error
     view.hp.window = s->trace->a->hp.window;
     view.hp.local = s->trace->a->hp.local;
     snprintf(why, 256, "with a window of %lld keys as in A instead of %lld it fits (0: all)",
-             (long long)hparams_window(&s->trace->a->hp, layer), (long long)hparams_window(&s->trace->b->hp, layer));
+             (long long)hparams_window(&s->trace->a->hp, layer),
+             (long long)hparams_window(&s->trace->b->hp, layer));
     return fits_view(s, &(struct step_view){.model = &view}, fits, err);
 }
 
 /* Logits of a side over A's last stream, through its token embedding. */
-static enum status tied_logits(struct suspect *s, struct forward *f, const void *expected, bool *fits, struct error *err)
+static enum status tied_logits(struct suspect *s, struct forward *f, const void *expected, bool *fits,
+                               struct error *err)
 {
     const struct kept_tap *in = kept(s, "norm");
     if (!in || !model_weight(f->model, ROLE_TOKEN_EMBD, -1, PART_WEIGHT)) return STATUS_OK;
@@ -395,11 +453,9 @@ static enum status tied_logits(struct suspect *s, struct forward *f, const void 
     TRY(mem_alloc(&data, (uint64_t)(s->want->rows * s->want->cols), number_bytes(s), err));
     const struct act src = {in->rows, in->cols, in->data};
     struct act dst = {s->want->rows, s->want->cols, data};
-    struct tap_distance d;
     f->tap = NULL;
     enum status st = op_linear(f, &dst, &src, ROLE_TOKEN_EMBD, -1, false, err);
-    tap_compare(&d, s->trace->precision, expected, data, dst.rows, dst.cols);
-    *fits = st == STATUS_OK && d.worst <= s->tap->limit;
+    *fits = st == STATUS_OK && fits_like(s, expected, data); /* the table has no bias */
     free(data);
     return st;
 }
@@ -407,7 +463,8 @@ static enum status tied_logits(struct suspect *s, struct forward *f, const void 
 static enum status head_tying(struct suspect *s, bool *fits, char *why, struct error *err)
 {
     snprintf(why, 256, "through B's token embedding instead of its output matrix it fits");
-    if (model_weight(s->trace->b, ROLE_OUTPUT, -1, PART_WEIGHT)) TRY(tied_logits(s, s->b, s->want->data, fits, err));
+    if (model_weight(s->trace->b, ROLE_OUTPUT, -1, PART_WEIGHT))
+        TRY(tied_logits(s, s->b, s->want->data, fits, err));
     if (*fits || !model_weight(s->trace->a, ROLE_OUTPUT, -1, PART_WEIGHT)) return STATUS_OK;
     snprintf(why, 256, "it is what A would give through its token embedding instead of its output matrix");
     return tied_logits(s, s->a, s->got, fits, err);
@@ -460,7 +517,8 @@ static const struct hypothesis {
     {"halves_swapped", "q k v ffn_gate ffn_up", halves_swapped},
     {"transpose", "q k v attn_out ffn_gate ffn_up ffn_out", transpose},
     {"missing_bias", "q k v attn_out ffn_gate ffn_up ffn_out logits attn_norm ffn_norm norm", missing_bias},
-    {"norm_offset", "attn_norm q_norm k_norm ffn_norm attn_post_norm ffn_post_norm residual norm", norm_offset},
+    {"norm_offset", "attn_norm q_norm k_norm ffn_norm attn_post_norm ffn_post_norm residual norm",
+     norm_offset},
     {"epsilon", "attn_norm q_norm k_norm ffn_norm attn_post_norm ffn_post_norm residual norm", epsilon},
     {"rope_base", "q_rope k_rope", rope_base},
     {"rope_dim", "q_rope k_rope", rope_dim},
@@ -472,11 +530,63 @@ static const struct hypothesis {
     {"row_offset", "logits", output_offset},
 };
 
+/* Factor that brings B's numbers closest to A's, both without the columns' means. */
+static double best_factor(const struct suspect *s)
+{
+    int64_t rows = s->want->rows, cols = s->want->cols;
+    double xy = 0, yy = 0;
+    for (int64_t c = 0; c < cols; c++) {
+        double sum_x = 0, sum_y = 0, c_xy = 0, c_yy = 0;
+        for (int64_t t = 0; t < rows; t++) {
+            double x = get(s, s->want->data, t * cols + c), y = get(s, s->got, t * cols + c);
+            sum_x += x;
+            sum_y += y;
+            c_xy += x * y;
+            c_yy += y * y;
+        }
+        xy += c_xy - sum_x * sum_y / (double)rows;
+        yy += c_yy - sum_y * sum_y / (double)rows;
+    }
+    return yy > 0 ? xy / yy : 0;
+}
+
+/* What can be said of a difference that no hypothesis explains. */
+static enum status describe(const struct suspect *s, char *why, struct error *err)
+{
+    int64_t n = s->want->rows * s->want->cols;
+    double factor = best_factor(s);
+    void *data;
+    snprintf(why, 256, "no repair that is known fits");
+    TRY(mem_alloc(&data, (uint64_t)n, number_bytes(s), err));
+    for (int64_t i = 0; i < n; i++) put(s, data, i, get(s, s->got, i) * factor);
+    if (s->only_offset)
+        snprintf(why, 256,
+                 "no repair that is known fits; the difference is the same at every position, as that of a "
+                 "bias is");
+    else if (factor != 0 && fits_data(s, data))
+        snprintf(why, 256, "no repair that is known fits; B's numbers are A's times %.6g", 1 / factor);
+    free(data);
+    return STATUS_OK;
+}
+
+static enum status find_offset(struct suspect *s, struct error *err)
+{
+    void *data;
+    size_t n = (size_t)(s->want->rows * s->want->cols) * number_bytes(s);
+    TRY(mem_alloc(&data, n, 1, err));
+    memcpy(data, s->got, n);
+    take_offset(s, s->want->data, data);
+    s->only_offset = s->want->rows >= 8 && near(s, s->want->data, data);
+    free(data);
+    return STATUS_OK;
+}
+
 enum status hypotheses_try(struct suspect *s, struct trace_result *out, struct error *err)
 {
     out->cause = "unknown";
     snprintf(out->explanation, sizeof out->explanation, "no repair that is known fits");
     if (!s->want || !isfinite(out->first.distance.worst)) return STATUS_OK;
+    TRY(find_offset(s, err));
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         char why[256] = "";
         bool fits = false;
@@ -487,5 +597,5 @@ enum status hypotheses_try(struct suspect *s, struct trace_result *out, struct e
         snprintf(out->explanation, sizeof out->explanation, "%s", why);
         return STATUS_OK;
     }
-    return STATUS_OK;
+    return describe(s, out->explanation, err);
 }

@@ -20,18 +20,21 @@ struct suspect {
     size_t n_kept;
     const struct trace_tap *tap;
     const struct kept_tap *want; /* A's result */
-    const void *got;             /* B's result, in the same order; equal in size when `same_shape` */
+    const void *got;             /* B's result, in the same order and size */
+    bool only_offset;            /* each column differs by one number at all positions */
     enum role role;              /* of B's weight behind the operation; ROLE_COUNT: none */
 };
 /* out->cause and out->explanation; "unknown" when nothing fits. */
 enum status hypotheses_try(struct suspect *s, struct trace_result *out, struct error *err);
 
-/* The failed step as another model would compute it: taps before the failed one are A's, that one is compared. */
+/* The failed step as another model would compute it: taps before the failed one are A's, that one's numbers go to `data`, as large as A's. *seen
+ * stays false when there is no such tap, or it has another size. */
 struct step_view {
     const struct model *model; /* usually B's with a change */
     const int32_t *ids;        /* NULL: the trace's */
     int64_t shift;             /* of positions */
 };
-enum status trace_again(struct suspect *s, const struct step_view *v, struct tap_distance *d, struct error *err);
+enum status trace_again(struct suspect *s, const struct step_view *v, void *data, bool *seen,
+                        struct error *err);
 
 #endif

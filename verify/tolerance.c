@@ -12,14 +12,14 @@
 /* Measured on normally distributed weights where this program has an encoder, else bounds from the step of the type. 1: nothing is
  * promised. tests/unit/test_verify.c holds the measured ones against the encoders. */
 static const double type_errors[DTYPE_COUNT] = {
-    [DTYPE_F64] = 0,          [DTYPE_F32] = 3e-8,       [DTYPE_F16] = 2.1e-4,   [DTYPE_BF16] = 1.7e-3,
-    [DTYPE_F8_E4M3] = 2.7e-2, [DTYPE_F8_E5M2] = 5.3e-2, [DTYPE_Q8_0] = 5.3e-3,  [DTYPE_Q8_1] = 5.3e-3,
-    [DTYPE_Q8_K] = 7e-3,      [DTYPE_Q6_K] = 1.8e-2,    [DTYPE_Q5_0] = 4.3e-2,  [DTYPE_Q5_1] = 4e-2,
-    [DTYPE_Q5_K] = 3.7e-2,    [DTYPE_Q4_0] = 8.6e-2,    [DTYPE_Q4_1] = 8e-2,    [DTYPE_Q4_K] = 7.5e-2,
-    [DTYPE_IQ4_NL] = 8e-2,    [DTYPE_IQ4_XS] = 8e-2,    [DTYPE_MXFP4] = 0.13,   [DTYPE_NVFP4] = 0.11,
+    [DTYPE_F64] = 0,          [DTYPE_F32] = 3e-8,       [DTYPE_F16] = 2.1e-4,    [DTYPE_BF16] = 1.7e-3,
+    [DTYPE_F8_E4M3] = 2.7e-2, [DTYPE_F8_E5M2] = 5.3e-2, [DTYPE_Q8_0] = 5.3e-3,   [DTYPE_Q8_1] = 5.3e-3,
+    [DTYPE_Q8_K] = 7e-3,      [DTYPE_Q6_K] = 1.8e-2,    [DTYPE_Q5_0] = 4.3e-2,   [DTYPE_Q5_1] = 4e-2,
+    [DTYPE_Q5_K] = 3.7e-2,    [DTYPE_Q4_0] = 8.6e-2,    [DTYPE_Q4_1] = 8e-2,     [DTYPE_Q4_K] = 7.5e-2,
+    [DTYPE_IQ4_NL] = 8e-2,    [DTYPE_IQ4_XS] = 8e-2,    [DTYPE_MXFP4] = 0.13,    [DTYPE_NVFP4] = 0.11,
     [DTYPE_Q3_K] = 0.16,      [DTYPE_IQ3_S] = 0.167,    [DTYPE_IQ3_XXS] = 0.214, [DTYPE_Q2_K] = 0.3,
-    [DTYPE_IQ2_S] = 0.3,      [DTYPE_IQ2_XS] = 0.33,    [DTYPE_IQ2_XXS] = 0.36, [DTYPE_IQ1_S] = 0.5,
-    [DTYPE_IQ1_M] = 0.58,     [DTYPE_TQ1_0] = 0.81,     [DTYPE_TQ2_0] = 0.81,   [DTYPE_Q1_0] = 0.6,
+    [DTYPE_IQ2_S] = 0.3,      [DTYPE_IQ2_XS] = 0.33,    [DTYPE_IQ2_XXS] = 0.36,  [DTYPE_IQ1_S] = 0.5,
+    [DTYPE_IQ1_M] = 0.58,     [DTYPE_TQ1_0] = 0.81,     [DTYPE_TQ2_0] = 0.81,    [DTYPE_Q1_0] = 0.6,
     [DTYPE_Q2_0] = 0.72,
 };
 
@@ -95,7 +95,8 @@ double tolerance_weight_error(const struct model *ma, const struct weight *a, co
     return weight_error(&(struct pair){ma, mb}, a, b);
 }
 
-static void consider(struct worst *worst, const struct pair *p, const struct weight *a, const struct weight *b)
+static void consider(struct worst *worst, const struct pair *p, const struct weight *a,
+                     const struct weight *b)
 {
     if (!a || !b) return;
     double error = weight_error(p, a, b);

@@ -15,6 +15,7 @@ void tolerance_default(struct tolerance *t, const struct model *a, const struct 
 /* Error of a weight stored as t, root mean square, relative to the root mean square of normally distributed weights. */
 double tolerance_type_error(enum dtype t);
 /* The same of a weight that is `a` in one model and `b` in another: 0 where b's type holds every value of a's. */
-double tolerance_weight_error(const struct model *ma, const struct weight *a, const struct model *mb, const struct weight *b);
+double tolerance_weight_error(const struct model *ma, const struct weight *a, const struct model *mb,
+                              const struct weight *b);
 
 #endif

@@ -11,8 +11,9 @@
 /* Limits of tap_distance.worst. docs/numerics.md tells what was observed. */
 #define ROUNDING_F32 1e-4 /* one operation in float32, and GGUF's float32 epsilon and base */
 #define ROUNDING_F64 1e-6 /* GGUF's float32 epsilon and base, folded factors */
-#define STORAGE      20.0 /* times the error of a weight: rows and what they meet are not all alike; observed up to 7.2 */
-#define UNRELATED    1.0  /* two unrelated columns are 1.41 apart */
+#define STORAGE                                                                                              \
+    20.0 /* times the error of a weight: rows and what they meet are not all alike; observed up to 7.2 */
+#define UNRELATED 1.0 /* two unrelated columns are 1.41 apart */
 
 /* --- distance --- */
 
@@ -21,8 +22,8 @@ static double number(enum precision p, const void *a, int64_t i)
     return p == PRECISION_F64 ? ((const double *)a)[i] : (double)((const float *)a)[i];
 }
 
-static void column_sums(double *diff, double *size, enum precision p, const void *a, const void *b, int64_t rows,
-                        int64_t cols)
+static void column_sums(double *diff, double *size, enum precision p, const void *a, const void *b,
+                        int64_t rows, int64_t cols)
 {
     for (int64_t t = 0; t < rows; t++)
         for (int64_t c = 0; c < cols; c++) {
@@ -37,7 +38,9 @@ static void judge_columns(struct tap_distance *d, const double *diff, const doub
     double all_diff = 0, all_size = 0;
     for (int64_t c = 0; c < cols; c++) all_diff += diff[c], all_size += size[c];
     double mean = all_size / (double)cols;
-    *d = (struct tap_distance){.rel = all_size > 0 ? sqrt(all_diff / all_size) : all_diff > 0 ? (double)INFINITY : 0};
+    *d = (struct tap_distance){.rel = all_size > 0   ? sqrt(all_diff / all_size)
+                                      : all_diff > 0 ? (double)INFINITY
+                                                     : 0};
     for (int64_t c = 0; c < cols; c++) {
         double by = size[c] > mean ? size[c] : mean;
         double rel = by > 0 ? sqrt(diff[c] / by) : diff[c] > 0 ? (double)INFINITY : 0;
@@ -47,7 +50,8 @@ static void judge_columns(struct tap_distance *d, const double *diff, const doub
     if (!isfinite(d->rel)) d->rel = (double)INFINITY;
 }
 
-void tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows, int64_t cols)
+void tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows,
+                 int64_t cols)
 {
     double *sums = calloc((size_t)cols, 2 * sizeof *sums);
     *d = (struct tap_distance){.rel = (double)INFINITY, .worst = (double)INFINITY};
@@ -77,7 +81,8 @@ static const struct tap_source {
     {"ffn_up", ROLE_FFN_UP, ROLE_COUNT},
     {"ffn_out", ROLE_FFN_DOWN, ROLE_COUNT},
     {"ffn_post_norm", ROLE_FFN_POST_NORM, ROLE_COUNT},
-    {"residual", ROLE_LAYER_OUTPUT_NORM, ROLE_COUNT}, /* post-norm blocks; elsewhere there is no such weight */
+    {"residual", ROLE_LAYER_OUTPUT_NORM,
+     ROLE_COUNT}, /* post-norm blocks; elsewhere there is no such weight */
     {"norm", ROLE_OUTPUT_NORM, ROLE_COUNT},
     {"logits", ROLE_OUTPUT, ROLE_TOKEN_EMBD},
 };
@@ -87,7 +92,8 @@ static enum role role_of(const struct model *m, const char *tap, int64_t layer)
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
         if (strcmp(sources[i].tap, tap) != 0) continue;
         if (model_weight(m, sources[i].role, layer, PART_WEIGHT)) return sources[i].role;
-        if (sources[i].fused != ROLE_COUNT && model_weight(m, sources[i].fused, layer, PART_WEIGHT)) return sources[i].fused;
+        if (sources[i].fused != ROLE_COUNT && model_weight(m, sources[i].fused, layer, PART_WEIGHT))
+            return sources[i].fused;
     }
     return ROLE_COUNT;
 }
@@ -104,7 +110,7 @@ struct tracer {
     /* the failed tap: B's numbers */
     void *got;
     /* trace_again */
-    struct tap_distance again_distance;
+    void *again_data;
     bool again_seen;
 };
 
@@ -157,12 +163,14 @@ static double limit_of(const struct tracer *r, const char *tap, int64_t layer)
     double rounding = r->t->precision == PRECISION_F64 ? ROUNDING_F64 : ROUNDING_F32;
     enum role ra = role_of(r->t->a, tap, layer), rb = role_of(r->t->b, tap, layer);
     if (ra == ROLE_COUNT || rb == ROLE_COUNT) return rounding;
-    const struct weight *x = model_weight(r->t->a, ra, layer, PART_WEIGHT), *y = model_weight(r->t->b, rb, layer, PART_WEIGHT);
+    const struct weight *x = model_weight(r->t->a, ra, layer, PART_WEIGHT),
+                        *y = model_weight(r->t->b, rb, layer, PART_WEIGHT);
     double e = tolerance_weight_error(r->t->a, x, r->t->b, y), most = fmax(UNRELATED, 1.5 * e);
     return rounding + fmin(STORAGE * e, most);
 }
 
-static void set_tap(struct trace_tap *tap, const char *name, int64_t layer, const struct tap_distance *d, double limit)
+static void set_tap(struct trace_tap *tap, const char *name, int64_t layer, const struct tap_distance *d,
+                    double limit)
 {
     *tap = (struct trace_tap){.layer = layer, .distance = *d, .limit = limit};
     snprintf(tap->name, sizeof tap->name, "%s", name);
@@ -200,7 +208,7 @@ static enum status judge_again(void *ctx, const char *tap, int64_t layer, struct
     const struct kept_tap *want = find_kept(r, tap);
     if (!want || r->again_seen || want->rows != a->rows || want->cols != a->cols) return STATUS_OK;
     if (strcmp(tap, r->out->first.name) == 0) {
-        tap_compare(&r->again_distance, r->t->precision, want->data, a->data, a->rows, a->cols);
+        memcpy(r->again_data, a->data, tap_bytes(r, a));
         r->again_seen = true;
         return STATUS_OK;
     }
@@ -216,7 +224,8 @@ static enum status run_logits(struct tracer *r, struct forward *f, tap_fn *tap, 
     const struct trace *t = r->t;
     int64_t n_vocab = f->model->hp.n_vocab;
     void *p;
-    TRY(mem_alloc(&p, (uint64_t)(t->n * n_vocab), t->precision == PRECISION_F64 ? sizeof(double) : sizeof(float), err));
+    TRY(mem_alloc(&p, (uint64_t)(t->n * n_vocab),
+                  t->precision == PRECISION_F64 ? sizeof(double) : sizeof(float), err));
     struct act logits = {.rows = t->n, .cols = n_vocab, .data = p};
     enum status st = forward_logits(f, 0, t->n, p, err);
     if (st == STATUS_OK) st = tap(r, "logits", -1, &logits, err);
@@ -270,7 +279,8 @@ static enum status diagnose(struct tracer *r, struct error *err)
 }
 
 /* One step of a forward that starts as B's did. */
-static enum status step_again(struct tracer *r, struct forward *f, const struct step_view *v, struct error *err)
+static enum status step_again(struct tracer *r, struct forward *f, const struct step_view *v,
+                              struct error *err)
 {
     const char *tap = r->out->first.name;
     f->tap = judge_again;
@@ -281,19 +291,21 @@ static enum status step_again(struct tracer *r, struct forward *f, const struct 
     if (strcmp(tap, "embd") == 0) return STATUS_OK;
     memcpy(f->x.data, r->before.data, tap_bytes(r, &f->x));
     r->again_seen = false;
-    return r->out->first.layer >= 0 ? forward_layer(f, r->out->first.layer, err) : finish(r, f, judge_again, err);
+    return r->out->first.layer >= 0 ? forward_layer(f, r->out->first.layer, err)
+                                    : finish(r, f, judge_again, err);
 }
 
-enum status trace_again(struct suspect *s, const struct step_view *v, struct tap_distance *d, struct error *err)
+enum status trace_again(struct suspect *s, const struct step_view *v, void *data, bool *seen,
+                        struct error *err)
 {
     struct tracer *r = s->tracer;
     struct forward *f;
-    *d = (struct tap_distance){.rel = (double)INFINITY, .worst = (double)INFINITY};
     r->again_seen = false;
+    r->again_data = data;
     TRY(forward_new(&f, v->model, r->t->workers, r->t->precision, r->t->n, err));
     enum status st = step_again(r, f, v, err);
     forward_free(f);
-    if (st == STATUS_OK && r->again_seen) *d = r->again_distance;
+    *seen = r->again_seen;
     return st;
 }
 

@@ -14,8 +14,9 @@ enum { TRACE_POSITIONS = 96 }; /* ids that a trace takes at most */
 
 /* How far apart two matrices (positions, columns) are. docs/numerics.md has the formulas. */
 struct tap_distance {
-    double rel;       /* root mean square of the difference by that of A */
-    double worst;     /* the same of the column where it is largest, by the larger of the column's and the mean column's */
+    double rel; /* root mean square of the difference by that of A */
+    double
+        worst; /* the same of the column where it is largest, by the larger of the column's and the mean column's */
     int64_t worst_col;
 };
 struct trace_tap {
@@ -48,6 +49,7 @@ int64_t trace_far_position(const struct model *a, const struct model *b);
 enum status trace_run(const struct trace *t, struct trace_result *out, struct error *err);
 
 /* For hypotheses: (rows, cols) in precision p. NaN anywhere gives an infinite distance. */
-void tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows, int64_t cols);
+void tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows,
+                 int64_t cols);
 
 #endif

@@ -20,8 +20,8 @@ void trace_text(const struct trace_result *t, struct buf *out)
         return;
     }
     put_where(&t->first, out);
-    buf_printf(out, " is the first that is off: %.2g, worst column %" PRId64 " %.2g (limit %.2g)", t->first.distance.rel,
-               t->first.distance.worst_col, t->first.distance.worst, t->first.limit);
+    buf_printf(out, " is the first that is off: %.2g, worst column %" PRId64 " %.2g (limit %.2g)",
+               t->first.distance.rel, t->first.distance.worst_col, t->first.distance.worst, t->first.limit);
     if (t->pos0 > 0) buf_printf(out, ", at positions from %" PRId64 " on", t->pos0);
     buf_puts(out, "\n");
     if (t->tensor[0]) buf_printf(out, "  tensor      %s\n", t->tensor);

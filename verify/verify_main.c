@@ -42,7 +42,8 @@ static enum status check_options(const struct tool *t, const struct verify_optio
     if ((o->tokens != NULL) + (o->prompt != NULL) + (o->text != NULL) > 1)
         return error_set(err, STATUS_USAGE, "--tokens, --prompt and --text: only one of them");
     if (o->weights) return error_set(err, STATUS_USAGE, "--weights is not in this version");
-    if (o->trace && t->n_args < 2) return error_set(err, STATUS_USAGE, "--trace compares two sides, found one");
+    if (o->trace && t->n_args < 2)
+        return error_set(err, STATUS_USAGE, "--trace compares two sides, found one");
     if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
         return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
     if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))
@@ -65,7 +66,8 @@ static enum status read_tokens(struct call *c, int64_t n_context, struct error *
 }
 
 /* --config is for the sides that do not carry a configuration of their own. */
-static enum status open_model(struct call *c, size_t side, struct model **m, bool *config_used, struct error *err)
+static enum status open_model(struct call *c, size_t side, struct model **m, bool *config_used,
+                              struct error *err)
 {
     struct checkpoint *ckpt;
     TRY(ckpt_open(&ckpt, c->tool->args[side], err));
@@ -110,13 +112,22 @@ struct outcome {
 static bool agree(const struct call *c, const struct outcome *o, double tolerance)
 {
     if (!c->b) return o->result.n_bad_a == 0;
-    return metrics_agree(&o->result, tolerance) && (!o->probed || metrics_agree(&o->probe_result, tolerance)) &&
-           !(o->traced && o->trace.found);
+    return metrics_agree(&o->result, tolerance) &&
+           (!o->probed || metrics_agree(&o->probe_result, tolerance)) && !(o->traced && o->trace.found);
+}
+
+/* The fewer of both sides' learned positions; 0: they have none */
+static int64_t learned_positions(const struct model *a, const struct model *b)
+{
+    bool learned = model_weight(a, ROLE_POSITION_EMBD, -1, PART_WEIGHT) &&
+                   model_weight(b, ROLE_POSITION_EMBD, -1, PART_WEIGHT);
+    return !learned ? 0 : a->hp.n_ctx < b->hp.n_ctx ? a->hp.n_ctx : b->hp.n_ctx;
 }
 
 /* At the start of the ids, and once more beyond the context before scaling where a side has scaled rotary positions: a short text does not show
  * them. */
-static enum status run_trace(const struct call *c, const struct verify_run *run, struct trace_result *out, struct error *err)
+static enum status run_trace(const struct call *c, const struct verify_run *run, struct trace_result *out,
+                             struct error *err)
 {
     struct trace t = {.a = c->a,
                       .b = c->b,
@@ -124,7 +135,10 @@ static enum status run_trace(const struct call *c, const struct verify_run *run,
                       .ids = c->tokens.ids,
                       .n = c->tokens.n < run->n_context ? c->tokens.n : run->n_context,
                       .workers = c->workers};
+    int64_t n_learned = learned_positions(c->a, c->b);
     if (t.n > TRACE_POSITIONS) t.n = TRACE_POSITIONS;
+    if (n_learned > 4 && t.n > n_learned - 2)
+        t.n = n_learned - 2; /* room for positions counted from elsewhere */
     TRY(trace_run(&t, out, err));
     t.pos0 = trace_far_position(c->a, c->b);
     return out->found || t.pos0 == 0 ? STATUS_OK : trace_run(&t, out, err);
@@ -138,7 +152,10 @@ static void report(const struct call *c, const struct outcome *o, int *code, str
         .run = o->run,
         .path_a = c->tool->args[0],
         .path_b = c->b ? c->tool->args[1] : NULL,
-        .tokens_path = c->o->tokens ? c->o->tokens : c->o->text ? c->o->text : c->o->prompt ? "prompt" : NULL,
+        .tokens_path = c->o->tokens   ? c->o->tokens
+                       : c->o->text   ? c->o->text
+                       : c->o->prompt ? "prompt"
+                                      : NULL,
         .result = &o->result,
         .probe = o->probed ? &o->probe : NULL,
         .probe_result = o->probed ? &o->probe_result : NULL,
@@ -163,7 +180,8 @@ static enum status read_positions(struct call *c, struct error *err)
     if (strcmp(word, "causal") == 0) return STATUS_OK;
     TRY(positions_parse(&c->at, word, err));
     if (c->o->context == CONTEXT_NOT_GIVEN) return STATUS_OK;
-    return error_set(err, STATUS_USAGE, "--positions says how long a window is: --context has no place beside it");
+    return error_set(err, STATUS_USAGE,
+                     "--positions says how long a window is: --context has no place beside it");
 }
 
 static enum status choose_context(struct call *c, int64_t *n_context, struct error *err)
@@ -182,7 +200,8 @@ static void warn_window(struct call *c, int64_t n_context)
         int64_t shorter = x == 0 ? y : y == 0 || x < y ? x : y;
         if (x == y || shorter < n_context) continue;
         warnings_add(&c->warnings, "window-not-reached",
-                     "layer %lld: A sees a window of %lld keys, B of %lld (0: all): %lld positions in a window of ids do "
+                     "layer %lld: A sees a window of %lld keys, B of %lld (0: all): %lld positions in a "
+                     "window of ids do "
                      "not show the difference, --context %lld does",
                      (long long)i, (long long)x, (long long)y, (long long)n_context, (long long)shorter + 1);
         return;
@@ -284,12 +303,15 @@ int verify_main(int argc, char **argv)
     const struct option_spec specs[] = {
         {"tokens", 't', "FILE", OPTION_STRING, &o.tokens,
          "token ids: numbers separated by white space, or a .npy array", "What to run"},
-        {"prompt", 'p', "TEXT", OPTION_STRING, &o.prompt, "a text, through A's tokenizer (B's if A has none)", NULL},
+        {"prompt", 'p', "TEXT", OPTION_STRING, &o.prompt, "a text, through A's tokenizer (B's if A has none)",
+         NULL},
         {"text", 0, "FILE", OPTION_STRING, &o.text, "a file of text, the same way", NULL},
         {"context", 'c', "N", OPTION_INT, &o.context,
          "positions per window (default: the model's, at most 512)", NULL},
         {"positions", 0, "model|causal|START:END[:STEP]", OPTION_STRING, &o.positions,
-         "positions and mask as the model's code builds them from the ids (default); counted and causal; or placed there, END excluded", NULL},
+         "positions and mask as the model's code builds them from the ids (default); counted and causal; or "
+         "placed there, END excluded",
+         NULL},
         {"precision", 0, "f32|f64", OPTION_CHOICE, &o.precision,
          "arithmetic of the forward pass (default f32)", NULL},
         {"config", 0, "FILE", OPTION_STRING, &o.config,
@@ -298,7 +320,8 @@ int verify_main(int argc, char **argv)
          "largest max |Δlogit| / max |logit| that agrees (default: from the types of the weights)",
          "What to report"},
         {"ppl-style", 0, "all|llama", OPTION_CHOICE, &o.ppl_style,
-         "ids that perplexity counts: all but each window's first, or each window's second half, as llama-perplexity does",
+         "ids that perplexity counts: all but each window's first, or each window's second half, as "
+         "llama-perplexity does",
          NULL},
         {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
          "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},

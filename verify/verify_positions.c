@@ -25,7 +25,8 @@ enum status positions_parse(struct positions *p, const char *text, struct error 
                 (!has_step || number(&s, 0, &p->step)) && p->step > 0 && end > p->first;
     if (!good)
         return error_set(err, STATUS_USAGE,
-                         "option '--positions': expected model, causal, START:END or START:END:STEP with START below END, found "
+                         "option '--positions': expected model, causal, START:END or START:END:STEP with "
+                         "START below END, found "
                          "'%s'",
                          text);
     p->count = (end - p->first + p->step - 1) / p->step;

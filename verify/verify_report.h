@@ -14,8 +14,8 @@ struct verify_report {
     const char *tokens_path; /* NULL: the built-in ids */
     const struct metrics_result *result;
     const struct tolerance *tolerance; /* NULL: one side */
-    bool agree; /* in the probe and the trace, too */
-    const struct probe *probe; /* NULL: there was none */
+    bool agree;                        /* in the probe and the trace, too */
+    const struct probe *probe;         /* NULL: there was none */
     const struct metrics_result *probe_result;
     const struct trace_result *trace; /* NULL: no --trace */
     double seconds;

@@ -14,8 +14,8 @@ struct verify_run {
     const struct tokens *tokens;
     int64_t n_context;
     int64_t score_from;      /* positions of a window before this one predict nothing that counts */
-    bool causal; /* plain positions and a causal mask, whatever the family builds from the ids */
-    struct positions at; /* of each window; count 0: from 0 on */
+    bool causal;             /* plain positions and a causal mask, whatever the family builds from the ids */
+    struct positions at;     /* of each window; count 0: from 0 on */
     const char *logits_path; /* A's logits are written there; NULL: not kept */
     struct workers *workers;
     struct progress *progress;

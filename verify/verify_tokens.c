@@ -138,7 +138,8 @@ enum status tokens_read(struct tokens *t, const char *path, int64_t n_vocab, str
 static enum status open_any(struct text_coder *c, const struct tokens_text *text, struct error *err)
 {
     enum status st = STATUS_NOTFOUND;
-    for (int i = 0; i < text->n_paths && st == STATUS_NOTFOUND; i++) st = text_coder_open(c, text->paths[i], err);
+    for (int i = 0; i < text->n_paths && st == STATUS_NOTFOUND; i++)
+        st = text_coder_open(c, text->paths[i], err);
     if (st == STATUS_NOTFOUND) error_hint(err, "--tokens FILE takes ids");
     return st;
 }
@@ -149,15 +150,17 @@ static enum status take_ids(struct tokens *t, const struct id_list *ids, int64_t
     TRY(allocate(t, ids->n, err));
     for (size_t i = 0; i < ids->n; i++) {
         if (ids->ids[i] >= n_vocab)
-            return error_set(err, STATUS_MISMATCH,
-                             "the tokenizer gives id %d, expected ids below %lld, the rows of the token embedding",
-                             (int)ids->ids[i], (long long)n_vocab);
+            return error_set(
+                err, STATUS_MISMATCH,
+                "the tokenizer gives id %d, expected ids below %lld, the rows of the token embedding",
+                (int)ids->ids[i], (long long)n_vocab);
         t->ids[i] = ids->ids[i];
     }
     return STATUS_OK;
 }
 
-enum status tokens_encode(struct tokens *t, const struct tokens_text *text, int64_t n_vocab, struct error *err)
+enum status tokens_encode(struct tokens *t, const struct tokens_text *text, int64_t n_vocab,
+                          struct error *err)
 {
     struct text_coder coder = {0};
     struct buf file = {0};

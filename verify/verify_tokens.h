@@ -22,7 +22,8 @@ struct tokens_text {
     const char *const *paths;
     int n_paths;
 };
-enum status tokens_encode(struct tokens *t, const struct tokens_text *text, int64_t n_vocab, struct error *err);
+enum status tokens_encode(struct tokens *t, const struct tokens_text *text, int64_t n_vocab,
+                          struct error *err);
 /* n pseudo-random ids below n_vocab, always the same (docs/numerics.md). */
 enum status tokens_make(struct tokens *t, int64_t n, int64_t n_vocab, struct error *err);
 void tokens_clear(struct tokens *t);

@@ -43,9 +43,24 @@ status "original second" 1 "$verify" "$DIR/tiny-llama-q8_0.gguf" "$llama" --toke
 equal "json verdict" false "$(field .agree)"
 status "help" 0 "$verify" --help
 contains "help lists --tokens" "$DIR/out" "--tokens FILE"
-for word in weights trace; do
+for word in weights; do
     if grep -q -- "--$word" "$DIR/out"; then fail "help does not promise --$word"; else ok "help does not promise --$word"; fi
 done
+
+# --- trace ---
+status "trace of what agrees" 0 "$verify" "$llama" "$f32" --tokens "$ids" --trace --json
+check "trace finds nothing" jq -e '.first == null and .cause == null and .trace_operations == 33 and .nearest.worst_rel < .nearest.limit' "$DIR/out"
+status "trace of an honest cast" 0 "$verify" "$llama" "$DIR/tiny-llama-q8_0.gguf" --tokens "$ids" --trace
+contains "trace says so" "$DIR/out" "operations, each within its limit"
+jq '.rope_theta = 10000 | .rope_scaling = {type: "linear", factor: 4}' "$llama/config.json" >"$DIR/scaled.json"
+status "trace of a lost scaling" 1 "$verify" "$llama" "$f32" --config "$DIR/scaled.json" --tokens "$ids" --trace --json
+equal "trace names rope_scaling" "q_rope 0 rope_scaling" "$(field '"\(.first.tap) \(.first.layer) \(.cause)"')"
+jq '.rms_norm_eps = 0.01' "$llama/config.json" >"$DIR/eps.json"
+status "trace of another epsilon" 1 "$verify" "$llama" "$f32" --config "$DIR/eps.json" --tokens "$ids" --trace --json
+equal "trace names epsilon" "attn_norm epsilon" "$(field '"\(.first.tap) \(.cause)"')"
+cp "$DIR/out" "$DIR/trace2"
+status "trace with one thread" 1 "$verify" "$llama" "$f32" --config "$DIR/eps.json" --tokens "$ids" --trace --json --threads 1
+equal "trace does not depend on threads" "$(jq -c .first "$DIR/trace2")" "$(jq -c .first "$DIR/out")"
 
 # --- text: ids as transformers gave them for the same passage ---
 "$BIN/lathe-inspect" "$llama" --detokenize "$(cat "$ids")" --no-special >"$DIR/passage"
@@ -139,7 +154,7 @@ mkdir "$DIR/bare"
 ln -s "$PWD/$llama/config.json" "$PWD/$llama/model.safetensors" "$DIR/bare"
 refuse "text without a tokenizer" "no tokenizer" "$DIR/bare" --prompt hello
 refuse "weights" "not in this version" "$llama" "$f32" --weights
-refuse "trace" "not in this version" "$llama" "$f32" --trace
+refuse "trace of one side" "two sides" "$llama" --trace
 refuse "three sides" "lathe-verify: " "$llama" "$f32" "$f32"
 refuse "tolerance of one side" "two sides" "$llama" --tolerance 1
 refuse "negative tolerance" "0 or more" "$llama" "$f32" --tolerance -1

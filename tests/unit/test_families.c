@@ -405,6 +405,9 @@ enum damage_kind {
     SCALE,     /* tensor: first args[0] rows times value */
     TRANSPOSE, /* a square tensor */
     EXCHANGE,  /* tensor and other */
+    COPY,      /* tensor becomes other */
+    ADD,       /* tensor: all elements plus value */
+    SET_TEXT,  /* key: first letters of its string, from `other` */
     BIT,       /* element args[0] of an array of bools is turned round */
 };
 struct damage {
@@ -415,43 +418,51 @@ struct damage {
     int64_t (*order)(int64_t i, int64_t rows, const int64_t *args);
     int64_t args[2];
     const char *other;
+    const char *trace; /* what --trace names: tap@layer cause */
 };
 /* The fixtures have 3 heads of 8 elements (gpt1: 4 of 4), width 24 (gpt1: 16). */
 static const struct damage damages[] = {
-    {"gpt1", "output projection not transposed", TRANSPOSE, "blk.0.attn_output.weight", .value = 0},
-    {"gpt1", "norms of a block exchanged", EXCHANGE, "blk.1.attn_output_norm.weight", .other = "blk.1.layer_output_norm.weight"},
-    {"gpt1", "keys and values exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {16, 16}, NULL},
-    {"gpt1", "positions off by one", ORDER, "position_embd.weight", 0, order_shift, {0, 0}, NULL},
-    {"gpt1", "epsilon", SET_F32, "gpt1.attention.layer_norm_epsilon", 1e-3, NULL, {0, 0}, NULL},
-    {"gpt2-scales", "scale not folded into a matrix", SCALE, "blk.1.attn_qkv.weight", 2 / 2.8284271247461903, NULL, {24, 0}, NULL},
-    {"gpt2-scales", "scale not folded into a bias", SCALE, "blk.0.attn_qkv.bias", 1 / 2.8284271247461903, NULL, {24, 0}, NULL},
-    {"gpt2-scales", "layers counted from 2", SCALE, "blk.0.attn_qkv.weight", 0.5, NULL, {24, 0}, NULL},
-    {"gpt2-scales", "keys scaled too", SCALE, "blk.0.attn_qkv.weight", 2.8284271247461903, NULL, {48, 0}, NULL},
-    {"gpt2-cerebras", "output projection not transposed", TRANSPOSE, "blk.1.attn_output.weight", .value = 0},
-    {"gpt2-cerebras", "a missing bias", SCALE, "blk.0.ffn_up.bias", 0, NULL, {30, 0}, NULL},
-    {"gptneo", "window larger by one", SET_U32, "gptneo.attention.sliding_window", 5, NULL, {0, 0}, NULL},
-    {"gptneo", "window smaller by one", SET_U32, "gptneo.attention.sliding_window", 3, NULL, {0, 0}, NULL},
-    {"gptneo", "a local layer taken as global", BIT, "gptneo.attention.sliding_window_pattern", 0, NULL, {1, 0}, NULL},
-    {"gptneo", "a global layer taken as local", BIT, "gptneo.attention.sliding_window_pattern", 0, NULL, {0, 0}, NULL},
-    {"gptneo", "the usual attention scale", SET_F32, "gptneo.attention.scale", 0.35355339, NULL, {0, 0}, NULL},
-    {"gptj", "queries in the source's order", ORDER, "blk.0.attn_q.weight", 0, order_pairs, {3, 4}, NULL},
-    {"gptj", "keys in the source's order", ORDER, "blk.1.attn_k.weight", 0, order_pairs, {3, 4}, NULL},
-    {"gptj", "rotated dimensions halved", SET_U32, "phi2.rope.dimension_count", 2, NULL, {0, 0}, NULL},
-    {"gptj", "another base", SET_F32, "phi2.rope.freq_base", 9000, NULL, {0, 0}, NULL},
-    {"gptj", "no bias of the output", SCALE, "output.bias", 0, NULL, {37, 0}, NULL},
-    {"gptneox", "fused rows head by head", ORDER, "blk.0.attn_qkv.weight", 0, order_by_head, {3, 0}, NULL},
-    {"gptneox", "fused bias head by head", ORDER, "blk.1.attn_qkv.bias", 0, order_by_head, {3, 0}, NULL},
-    {"gptneox", "rotated dimensions halved", SET_U32, "gptneox.rope.dimension_count", 2, NULL, {0, 0}, NULL},
-    {"gptneox", "rotated dimensions doubled", SET_U32, "gptneox.rope.dimension_count", 8, NULL, {0, 0}, NULL},
-    {"gptneox", "rows as pairs", ORDER, "blk.0.attn_qkv.weight", 0, order_pairs, {9, 4}, NULL},
-    {"gptneox", "sequential instead of parallel", SET_BOOL, "gptneox.use_parallel_residual", 0, NULL, {0, 0}, NULL},
-    {"gptneox-sequential", "parallel instead of sequential", SET_BOOL, "gptneox.use_parallel_residual", 1, NULL, {0, 0}, NULL},
-    {"gptneox-sequential", "another base", SET_F32, "gptneox.rope.freq_base", 10000, NULL, {0, 0}, NULL},
-    {"gptneox-sequential", "norms of a block exchanged", EXCHANGE, "blk.0.attn_norm.bias", .other = "blk.0.ffn_norm.bias"},
-    {"bigcode", "key and value exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {24, 8}, NULL},
-    {"bigcode", "heads exchanged", ORDER, "blk.1.attn_qkv.weight", 0, order_swap, {0, 8}, NULL},
-    {"bigcode-mha", "fused rows head by head", ORDER, "blk.1.attn_qkv.weight", 0, order_by_head, {3, 0}, NULL},
-    {"bigcode-mha", "scale not folded", SCALE, "blk.0.attn_qkv.weight", 1 / 2.8284271247461903, NULL, {24, 0}, NULL},
+    {"gpt1", "output projection not transposed", TRANSPOSE, "blk.0.attn_output.weight", .value = 0, .trace = "attn_out@0 transpose"},
+    {"gpt1", "norms of a block exchanged", EXCHANGE, "blk.1.attn_output_norm.weight", .other = "blk.1.layer_output_norm.weight", .trace = "attn_norm@1 unknown"},
+    {"gpt1", "keys and values exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {16, 16}, NULL, .trace = "k@0 halves_swapped"},
+    {"gpt1", "positions off by one", ORDER, "position_embd.weight", 0, order_shift, {0, 0}, NULL, .trace = "embd@-1 row_offset"},
+    {"gpt1", "epsilon", SET_F32, "gpt1.attention.layer_norm_epsilon", 1e-3, NULL, {0, 0}, NULL, .trace = "attn_norm@0 epsilon"},
+    {"gpt2-scales", "scale not folded into a matrix", SCALE, "blk.1.attn_qkv.weight", 2 / 2.8284271247461903, NULL, {24, 0}, NULL, .trace = "q@1 unknown"},
+    {"gpt2-scales", "scale not folded into a bias", SCALE, "blk.0.attn_qkv.bias", 1 / 2.8284271247461903, NULL, {24, 0}, NULL, .trace = "q@0 unknown"},
+    {"gpt2-scales", "layers counted from 2", SCALE, "blk.0.attn_qkv.weight", 0.5, NULL, {24, 0}, NULL, .trace = "q@0 unknown"},
+    {"gpt2-scales", "keys scaled too", SCALE, "blk.0.attn_qkv.weight", 2.8284271247461903, NULL, {48, 0}, NULL, .trace = "q@0 unknown"},
+    {"gpt2-cerebras", "output projection not transposed", TRANSPOSE, "blk.1.attn_output.weight", .value = 0, .trace = "attn_out@1 transpose"},
+    {"gpt2-cerebras", "a missing bias", SCALE, "blk.0.ffn_up.bias", 0, NULL, {30, 0}, NULL, .trace = "ffn_up@0 missing_bias"},
+    {"gptneo", "window larger by one", SET_U32, "gptneo.attention.sliding_window", 5, NULL, {0, 0}, NULL, .trace = "attn_mix@1 window"},
+    {"gptneo", "window smaller by one", SET_U32, "gptneo.attention.sliding_window", 3, NULL, {0, 0}, NULL, .trace = "attn_mix@1 window"},
+    {"gptneo", "a local layer taken as global", BIT, "gptneo.attention.sliding_window_pattern", 0, NULL, {1, 0}, NULL, .trace = "attn_mix@1 window"},
+    {"gptneo", "a global layer taken as local", BIT, "gptneo.attention.sliding_window_pattern", 0, NULL, {0, 0}, NULL, .trace = "attn_mix@0 window"},
+    {"gptneo", "the usual attention scale", SET_F32, "gptneo.attention.scale", 0.35355339, NULL, {0, 0}, NULL, .trace = "q@0 unknown"},
+    {"gptj", "queries in the source's order", ORDER, "blk.0.attn_q.weight", 0, order_pairs, {3, 4}, NULL, .trace = "q@0 row_order"},
+    {"gptj", "keys in the source's order", ORDER, "blk.1.attn_k.weight", 0, order_pairs, {3, 4}, NULL, .trace = "k@1 row_order"},
+    {"gptj", "rotated dimensions halved", SET_U32, "phi2.rope.dimension_count", 2, NULL, {0, 0}, NULL, .trace = "q_rope@0 rope_dim"},
+    {"gptj", "another base", SET_F32, "phi2.rope.freq_base", 9000, NULL, {0, 0}, NULL, .trace = "q_rope@0 rope_base"},
+    {"gptj", "no bias of the output", SCALE, "output.bias", 0, NULL, {37, 0}, NULL, .trace = "logits@-1 missing_bias"},
+    {"gptneox", "fused rows head by head", ORDER, "blk.0.attn_qkv.weight", 0, order_by_head, {3, 0}, NULL, .trace = "q@0 head_grouping"},
+    {"gptneox", "fused bias head by head", ORDER, "blk.1.attn_qkv.bias", 0, order_by_head, {3, 0}, NULL, .trace = "q@1 unknown"},
+    {"gptneox", "rotated dimensions halved", SET_U32, "gptneox.rope.dimension_count", 2, NULL, {0, 0}, NULL, .trace = "q_rope@0 rope_dim"},
+    {"gptneox", "rotated dimensions doubled", SET_U32, "gptneox.rope.dimension_count", 8, NULL, {0, 0}, NULL, .trace = "q_rope@0 rope_dim"},
+    {"gptneox", "rows as pairs", ORDER, "blk.0.attn_qkv.weight", 0, order_pairs, {9, 4}, NULL, .trace = "q@0 row_order"},
+    {"gptneox", "sequential instead of parallel", SET_BOOL, "gptneox.use_parallel_residual", 0, NULL, {0, 0}, NULL, .trace = "ffn_norm@0 unknown"},
+    {"gptneox-sequential", "parallel instead of sequential", SET_BOOL, "gptneox.use_parallel_residual", 1, NULL, {0, 0}, NULL, .trace = "ffn_norm@0 unknown"},
+    {"gptneox-sequential", "another base", SET_F32, "gptneox.rope.freq_base", 10000, NULL, {0, 0}, NULL, .trace = "q_rope@0 rope_base"},
+    {"gptneox-sequential", "norms of a block exchanged", EXCHANGE, "blk.0.attn_norm.bias", .other = "blk.0.ffn_norm.bias", .trace = "attn_norm@0 unknown"},
+    {"bigcode", "key and value exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {24, 8}, NULL, .trace = "k@0 halves_swapped"},
+    {"bigcode", "heads exchanged", ORDER, "blk.1.attn_qkv.weight", 0, order_swap, {0, 8}, NULL, .trace = "q@1 head_grouping"},
+    {"bigcode-mha", "fused rows head by head", ORDER, "blk.1.attn_qkv.weight", 0, order_by_head, {3, 0}, NULL, .trace = "q@1 head_grouping"},
+    {"bigcode-mha", "scale not folded", SCALE, "blk.0.attn_qkv.weight", 1 / 2.8284271247461903, NULL, {24, 0}, NULL, .trace = "q@0 unknown"},
+    {"gptneox", "norm weights as what is added to 1", ADD, "blk.1.attn_norm.weight", -1, .trace = "attn_norm@1 norm_offset"},
+    {"gptneox-sequential", "last norm plus 1", ADD, "output_norm.weight", 1, .trace = "norm@-1 norm_offset"},
+    {"gptj", "output matrix is the embedding", COPY, "output.weight", .other = "token_embd.weight", .trace = "logits@-1 head_tying"},
+    {"gptj", "embedding rows off by one", ORDER, "token_embd.weight", 0, order_shift, {0, 0}, .trace = "embd@-1 row_offset"},
+    {"gptj", "output rows off by one", ORDER, "output.weight", 0, order_shift, {0, 0}, .trace = "logits@-1 row_offset"},
+    {"gpt2-cerebras", "another activation", SET_TEXT, "gpt2.hidden_activation", .other = "relu", .trace = "ffn_act@0 activation"},
+    {"bigcode-mha", "heads of keys exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {24, 8}, .trace = "k@0 head_grouping"},
 };
 
 static void transpose_square(float *data, int64_t n)
@@ -471,6 +482,8 @@ static void hurt_tensor(const struct file_image *f, const struct damage *d)
     if (d->kind == ORDER) reorder(data, rows, cols, d->order, d->args);
     if (d->kind == SCALE)
         for (int64_t i = 0; i < d->args[0] * cols; i++) data[i] = (float)((double)data[i] * d->value);
+    for (int64_t i = 0; d->kind == ADD && i < rows * cols; i++) data[i] = (float)((double)data[i] + d->value);
+    if (d->kind == COPY) memcpy(data, tensor_data(f, d->other, &rows, &cols), (size_t)(rows * cols) * sizeof *data);
     if (d->kind == TRANSPOSE) {
         assert_int_equal(rows, cols);
         transpose_square(data, rows);
@@ -492,8 +505,39 @@ static void hurt(const struct file_image *f, const struct damage *d)
     if (d->kind == SET_U32) memcpy(value_of(f, d->name), &u, 4);
     else if (d->kind == SET_F32) memcpy(value_of(f, d->name), &x, 4);
     else if (d->kind == SET_BOOL) *(char *)value_of(f, d->name) = d->value != 0;
+    else if (d->kind == SET_TEXT) memcpy((char *)value_of(f, d->name) + 8, d->other, strlen(d->other)); /* after its length */
     else if (d->kind == BIT) ((char *)value_of(f, d->name))[4 + 8 + d->args[0]] ^= 1; /* element type, count */
     else hurt_tensor(f, d);
+}
+
+/* A text member of a JSON document that a tool has said */
+static void member(const struct jvalue *v, const char *key, char *out, size_t size)
+{
+    const char *text = json_string(json_get(v, key));
+    snprintf(out, size, "%s", text ? text : "none");
+}
+
+/* The first operation that is off, and the cause, as the table has them. */
+static void check_trace(const struct damage *d, const char *path)
+{
+    struct buf b = {0};
+    struct json *doc;
+    char found[128], tap[32], cause[32], tokens[PATH_BYTES + 64];
+    int64_t layer = -1;
+    snprintf(tokens, sizeof tokens, "%s", file_of(d->family, "tokens.txt"));
+    int status = tool("verify %s %s --tokens %s --trace --json --quiet", folder(d->family), path, tokens);
+    if (status != 1) fail_msg("%s: %s: --trace: exit %d: %s", d->family, d->what, status, said());
+    must(file_read_all(&b, temp_path("said"), 1 << 20, &err), "output of a tool");
+    must(json_parse(&doc, b.data, b.len, "said", &err), d->what);
+    const struct jvalue *first = json_get(json_root(doc), "first");
+    if (json_is(first, JTYPE_OBJECT)) must(json_int(doc, json_get(first, "layer"), &layer, &err), "layer");
+    member(first, "tap", tap, sizeof tap);
+    member(json_root(doc), "cause", cause, sizeof cause);
+    snprintf(found, sizeof found, "%s@%lld %s", tap, (long long)layer, cause);
+    if (!d->trace || strcmp(found, d->trace) != 0)
+        fail_msg("%s: %s: --trace names %s, expected %s", d->family, d->what, found, d->trace ? d->trace : "(nothing)");
+    json_free(doc);
+    buf_clear(&b);
 }
 
 static void check_damage(const struct damage *d)
@@ -509,6 +553,7 @@ static void check_damage(const struct damage *d)
     must(file_write_whole(hurt_path, OUTFILE_REPLACE, f.bytes.data, f.bytes.len, &err), hurt_path);
     int status = verify(d->family, hurt_path);
     if (status != 1) fail_msg("%s: %s: verify: exit %d: %s", d->family, d->what, status, said());
+    check_trace(d, hurt_path);
     buf_clear(&whole);
     buf_clear(&f.bytes);
     ckpt_close(f.c);
