@@ -29,7 +29,8 @@ static bool rounds(const struct plan_tensor *t)
 static enum dtype kept_type(struct builder *b, const struct ckpt_tensor *source)
 {
     enum dtype from = source->t->dtype;
-    if (model_scale(b->m, source)) return DTYPE_BF16; /* add_weight tells */
+    /* add_weight tells; integers have more digits than BF16 once they are multiplied */
+    if (model_scale(b->m, source)) return dtype_info(from)->is_float ? DTYPE_BF16 : DTYPE_F32;
     switch (from) {
     case DTYPE_F32:
     case DTYPE_F16:
@@ -51,7 +52,7 @@ static enum status choose_type(struct builder *b, const struct ckpt_tensor *sour
                                int n_dims, const int64_t *shape, struct error *err)
 {
     const struct dtype_info *from = dtype_info(source->t->dtype);
-    if (!from->is_float)
+    if (!from->is_float && !model_scale(b->m, source))
         return error_at(err, STATUS_UNSUPPORTED, source->container->file.path, source->t->name,
                         "is of type %s; expected floating-point weights",
                         plan_source_type_name(source->t->dtype));
@@ -288,7 +289,7 @@ static void warn_types(const struct builder *b, struct warnings *warn)
                      b->n_f8);
     if (b->n_dequantized > 0)
         warnings_note(warn, "fp8-dequantized",
-                      "%zu matrices are FP8 with scales: stored as the products, rounded to the output's type, from "
+                      "%zu matrices are FP8 or integers with scales: stored as the products, rounded to the output's type, from "
                       "which the source's bytes do not follow",
                       b->n_dequantized);
     if (b->n_scaled > 0)

@@ -85,7 +85,7 @@ typedef void encode_row_weighted_fn(const float *row, const float *weights, void
 /* decode_plain.c */
 decode_f32_fn decode_f32, decode_f16, decode_bf16, decode_f64, decode_f8_e4m3, decode_f8_e5m2, decode_f8_e8m0;
 decode_f32_fn decode_i8, decode_i16, decode_i32, decode_i64, decode_u8, decode_u16, decode_u32, decode_u64,
-    decode_bool;
+    decode_bool, decode_i4;
 decode_f64_fn decode_f64_f64, decode_i32_f64, decode_i64_f64, decode_u32_f64, decode_u64_f64;
 /* decode_simple.c */
 decode_f32_fn decode_q4_0, decode_q4_1, decode_q5_0, decode_q5_1, decode_q8_0, decode_q1_0, decode_q2_0;

@@ -43,3 +43,15 @@ DECODE(decode_i32_f64, int32_t, double, (double)v)
 DECODE(decode_u32_f64, uint32_t, double, (double)v)
 DECODE(decode_i64_f64, int64_t, double, (double)v)
 DECODE(decode_u64_f64, uint64_t, double, (double)v)
+
+/* -8 to 7 from a half of a byte */
+static float half_byte(unsigned v)
+{
+    return (float)((int)(v ^ 8) - 8);
+}
+
+void decode_i4(const void *src, float *dst, int64_t n)
+{
+    const unsigned char *p = src;
+    for (int64_t i = 0; i < n; i++) dst[i] = half_byte(i % 2 == 0 ? p[i / 2] >> 4 : p[i / 2] & 15u);
+}

@@ -41,6 +41,7 @@ enum dtype {
     DTYPE_U32,
     DTYPE_U64,
     DTYPE_BOOL,
+    DTYPE_I4, /* two to a byte, the first in the high half, signed: ChatGLM's; no container names it, bind_scales.c finds it */
     /* ggml's block types, in the order of their ids */
     DTYPE_Q4_0,
     DTYPE_Q4_1,

@@ -37,6 +37,7 @@ static const struct dtype_info table[DTYPE_COUNT] = {
     [DTYPE_U32]  = {NAMES("u32", "U32", NULL, -1), SIZE(1, uint32_t), DECODE(decode_u32), EXACT(decode_u32_f64)},
     [DTYPE_U64]  = {NAMES("u64", "U64", NULL, -1), SIZE(1, uint64_t), DECODE(decode_u64), EXACT(decode_u64_f64)},
     [DTYPE_BOOL] = {NAMES("bool", "BOOL", NULL, -1), SIZE(1, uint8_t), DECODE(decode_bool)},
+    [DTYPE_I4]   = {NAMES("i4", NULL, NULL, -1), SIZE(2, uint8_t), DECODE(decode_i4)},
 
     [DTYPE_Q4_0] = {NAMES("q4_0", NULL, "Q4_0", 2), SIZE(QK, struct block_q4_0), DECODE(decode_q4_0), ENCODE(encode_q4_0), WEIGHTED(USED, encode_q4_0_weighted)},
     [DTYPE_Q4_1] = {NAMES("q4_1", NULL, "Q4_1", 3), SIZE(QK, struct block_q4_1), DECODE(decode_q4_1), ENCODE(encode_q4_1), WEIGHTED(USED, encode_q4_1_weighted)},

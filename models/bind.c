@@ -223,10 +223,10 @@ static enum status check_shape(const struct model *m, const struct tensor_rule *
     return STATUS_MISMATCH;
 }
 
-static enum status check_dtype(const struct ckpt_tensor *t, struct error *err)
+static enum status check_dtype(const struct model *m, const struct ckpt_tensor *t, struct error *err)
 {
     const struct dtype_info *info = dtype_info(t->t->dtype);
-    if (info && (info->is_float || info->block_len > 1)) return STATUS_OK;
+    if (info && (info->is_float || info->block_len > 1 || bind_has_scale(m, t))) return STATUS_OK;
     return error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name,
                     "expected a floating-point or block type, found %s",
                     info ? info->name : "an unknown type");
@@ -326,8 +326,10 @@ static enum status bind_one(struct binder *b, const struct tensor_rule *rule, in
                         shape_show(shape_expected(rule, m, &m->hp), shape));
     }
     if (m->is_gguf && is_seen(b, t)) return STATUS_OK; /* two forms of a source have one form there */
+    struct shape expected = shape_expected(rule, m, &m->hp);
+    if (expected.n_dims == 2) TRY(bind_unpack(m, t, expected.dims[1], err));
     TRY(check_shape(m, rule, t, err));
-    TRY(check_dtype(t, err));
+    TRY(check_dtype(m, t, err));
     mark(b, t);
     m->weights[m->n_weights++] = (struct weight){t, rule, layer};
     return STATUS_OK;

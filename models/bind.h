@@ -20,4 +20,9 @@ enum status bind_output(struct model *m, enum tie tie, struct warnings *warn, st
 /* Reads the factor tensors of a GGUF and decides which of its RoPE descriptions counts; checks that angles come out. After bind_output. */
 enum status bind_rope(struct model *m, struct warnings *warn, struct error *err);
 
+/* An integer weight of a source that has scales beside it */
+bool bind_has_scale(const struct model *m, const struct ckpt_tensor *t);
+/* Makes a matrix of bytes with half the expected columns one of DTYPE_I4 with all of them, if it has scales; else leaves it as it is. */
+enum status bind_unpack(struct model *m, const struct ckpt_tensor *t, int64_t cols, struct error *err);
+
 #endif

@@ -1,4 +1,4 @@
-/* Weights of checkpoints in FP8: their scales, found by name and understood by shape. */
+/* Weights of checkpoints in FP8, and of ChatGLM's in 8 and 4 bits: their scales, found by name and understood by shape. */
 #include "models/bind.h"
 
 #include <stdio.h>
@@ -16,6 +16,11 @@ static const char *const runtime_scales[] = {".input_scale", ".input_scale_ub", 
 static bool is_f8(const struct tensor *t)
 {
     return t->dtype == DTYPE_F8_E4M3 || t->dtype == DTYPE_F8_E5M2;
+}
+
+static bool is_integer(const struct tensor *t)
+{
+    return t->dtype == DTYPE_I8 || t->dtype == DTYPE_I4;
 }
 
 static const struct ckpt_tensor *find_scale(const struct model *m, const struct tensor *weight)
@@ -117,15 +122,36 @@ bool model_is_runtime_scale(const struct model *m, const struct ckpt_tensor *t)
     return (m->n_scales > 0 || m->quant.method) && is_runtime_scale(t->t);
 }
 
+bool bind_has_scale(const struct model *m, const struct ckpt_tensor *t)
+{
+    return !m->is_gguf && is_integer(t->t) && find_scale(m, t->t);
+}
+
+enum status bind_unpack(struct model *m, const struct ckpt_tensor *t, int64_t cols, struct error *err)
+{
+    const struct tensor *packed = t->t;
+    if (packed->dtype != DTYPE_I8 || packed->n_dims != 2 || !packed->contiguous || cols != 2 * packed->shape[1] ||
+        !bind_has_scale(m, t))
+        return STATUS_OK;
+    struct tensor *own = arena_alloc(&m->mem, sizeof *own);
+    if (!own) return error_nomem(err, sizeof *own);
+    *own = *packed;
+    own->dtype = DTYPE_I4;
+    own->shape[1] = cols;
+    TRY(tensor_set_size(own, t->container->file.path, err));
+    m->ckpt->tensors[t - m->ckpt->tensors].t = own;
+    return STATUS_OK;
+}
+
 enum status bind_scales(struct model *m, bool *seen, struct error *err)
 {
-    size_t n_f8 = 0;
-    for (size_t i = 0; i < m->n_weights; i++) n_f8 += is_f8(m->weights[i].t->t);
-    if (n_f8 == 0 || m->is_gguf) return STATUS_OK;
+    size_t n_scaled = 0;
+    for (size_t i = 0; i < m->n_weights; i++) n_scaled += is_f8(m->weights[i].t->t) || is_integer(m->weights[i].t->t);
+    if (n_scaled == 0 || m->is_gguf) return STATUS_OK;
     m->scales = arena_array(&m->mem, m->ckpt->n_tensors, sizeof(*m->scales));
     if (!m->scales) return error_nomem(err, m->ckpt->n_tensors * sizeof(*m->scales));
     for (size_t i = 0; i < m->n_weights; i++)
-        if (is_f8(m->weights[i].t->t)) TRY(bind_scale(m, &m->weights[i], seen, err));
+        if (is_f8(m->weights[i].t->t) || is_integer(m->weights[i].t->t)) TRY(bind_scale(m, &m->weights[i], seen, err));
     for (size_t i = 0; i < m->ckpt->n_tensors; i++)
         if (!seen[i] && model_is_runtime_scale(m, &m->ckpt->tensors[i])) {
             seen[i] = true;

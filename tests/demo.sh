@@ -20,4 +20,9 @@ run lathe-quantize "$out/tiny.gguf" "$out/tiny-q4_0.gguf" Q4_0
 # Four bits are not the original: the tolerance says how much is acceptable here.
 run lathe-verify "$model" "$out/tiny-q4_0.gguf" --tokens "$model/tokens.txt"
 run lathe-inspect "$out/tiny-q4_0.gguf" --heatmap blk.0.attn_q.weight -o "$out/attn_q.png"
+echo
+echo "A second family, GLM-4 (trained on classical Chinese poems), the same way."
+glm=tests/data/tiny-glm4
+run lathe-convert "$glm" -o "$out/poems.gguf"
+run lathe-verify "$glm" "$out/poems.gguf" --tokens "$glm/tokens.txt"
 printf '\nThe files are in %s.\n' "$out"

@@ -204,6 +204,10 @@ static void test_plain_decoders(void **state)
     assert_int_equal(dtype_decode_f64(DTYPE_I32, raw + 1, d, 4, &err), STATUS_OK);
     assert_true(d[2] == -2147483648.0 && d[3] == -1);
     static const unsigned char bytes[4] = {0, 1, 2, 255};
+    /* pairs of signed halves of a byte, the first in the high one */
+    const unsigned char pairs[] = {0x8F, 0x70};
+    assert_int_equal(dtype_decode_f32(DTYPE_I4, pairs, f, 4, &err), STATUS_OK);
+    assert_true(f[0] == -8 && f[1] == -1 && f[2] == 7 && f[3] == 0);
     assert_int_equal(dtype_decode_f32(DTYPE_BOOL, bytes, f, 4, &err), STATUS_OK);
     assert_true(f[0] == 0 && f[1] == 1 && f[2] == 1 && f[3] == 1);
     assert_int_equal(dtype_decode_f32(DTYPE_I8, bytes, f, 4, &err), STATUS_OK);

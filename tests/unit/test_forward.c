@@ -139,6 +139,12 @@ static void test_gpt2_reference(void **state)
     check_reference(&(struct reference){"tiny-gpt2", 1.4e-6});
 }
 
+static void test_tiny_glm4(void **state)
+{
+    (void)state;
+    check_reference(&(struct reference){"tiny-glm4", 1.5e-6});
+}
+
 /* --- what changes no bit --- */
 
 static void check_bits(const char *name)
@@ -468,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_llama_reference),
         cmocka_unit_test(test_gpt2_reference),
+        cmocka_unit_test(test_tiny_glm4),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_llama_layouts),
         cmocka_unit_test(test_llama_linear_rope),

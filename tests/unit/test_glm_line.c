@@ -63,6 +63,9 @@ static const struct sample {
     {"chatglm2x_norm_bias_residual", "chatglm2x", "chatglm2x", true},
     {"chatglm2x_halves_no_final_norm", "chatglm2x", "chatglm2x", true},
     {"chatglm2x_halves_all_heads", "chatglm2x", "chatglm2x", true},
+    {"chatglm1_int8", "chatglm1", "chatglm1", true},
+    {"chatglm2_int8", "chatglm2", "chatglm", true},
+    {"chatglm2_int4_qe_shards", "chatglm2", "chatglm", true},
     {"glm2021_blanks", "glm2021", "glm2021", true},
     {"glm2021_one_table", "glm2021", "glm2021", true},
     {"glm2021_text", "glm2021", "glm2021", true},
@@ -169,14 +172,15 @@ static double distance(const struct sample *s, const struct model *m, enum preci
 }
 
 /* float32 against either: the published implementations were 1.2e-5 from float64 themselves. float64 against numpy's float64: what is left is
- * alpha, which both sides of ours hold as a float. */
+ * alpha, which both sides of ours hold as a float, and the products of integers and scales, which a GGUF holds as floats. */
 static void check_logits(const struct sample *s, const struct model *m, const char *side)
 {
     double d = distance(s, m, PRECISION_F32, true);
     if (!(d <= 1e-4)) fail_msg("%s, %s: %g from the reference, expected at most 1e-4", s->folder, side, d);
     if (!s->from_numpy) return;
     d = distance(s, m, PRECISION_F64, false);
-    if (!(d <= 1e-6)) fail_msg("%s, %s: %g from numpy in float64, expected at most 1e-6", s->folder, side, d);
+    double most = m->is_gguf && strstr(s->folder, "_int") ? 1e-5 : 1e-6;
+    if (!(d <= most)) fail_msg("%s, %s: %g from numpy in float64, expected at most %g", s->folder, side, d, most);
 }
 
 static void test_sources(void **state)
