@@ -12,7 +12,7 @@ static const struct config_key keys[] = {
     {"n_embd|hidden_size", "embedding_length", CONFIG_INT, KV_U32, FIELD(n_embd), true, 768},
     {"n_inner", "feed_forward_length", CONFIG_INT, KV_U32, FIELD(n_ff), false, NAN},
     {"n_head|num_attention_heads", "attention.head_count", CONFIG_INT, KV_U32, FIELD(n_head), true, 12},
-    {NULL, "attention.head_count_kv", CONFIG_INT, KV_U32, FIELD(n_head_kv), false, NAN},
+    {NULL, "attention.head_count_kv", CONFIG_INT, KV_U32, FIELD(n_head_kv), true, 0},
     {"multi_query", NULL, CONFIG_BOOL, KV_BOOL, FIELD(multi_query), false, true},
     {"layer_norm_epsilon", "attention.layer_norm_epsilon", CONFIG_REAL, KV_F32, FIELD(norm_eps), true, 1e-5},
     {"activation_function", "hidden_activation", CONFIG_ACTIVATION, KV_STRING, FIELD(activation), false,

@@ -35,6 +35,11 @@ static const struct config_ignored ignored[] = {
     {0},
 };
 
+static bool has_output_bias(const struct hparams *hp)
+{
+    return hp->output_bias;
+}
+
 #define IN "{p}h.{i}."
 #define OUT "blk.{i}."
 #define ROTATED .transform = TRANSFORM_HALVES_ROWS, .heads = "H", .rotated = "R"
@@ -58,7 +63,7 @@ static const struct tensor_rule rules[] = {
     RULE_LAYER_NORM("{p}ln_f", "output_norm", ROLE_OUTPUT_NORM),
     RULE_WEIGHT("lm_head", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL,
                 .fill = FILL_EMBEDDING),
-    RULE_BIAS("lm_head", "output", ROLE_OUTPUT, "V", .presence = PRESENCE_OPTIONAL, .fill = FILL_ZEROS),
+    RULE_BIAS("lm_head", "output", ROLE_OUTPUT, "V", .when = has_output_bias, .fill = FILL_ZEROS),
     RULE_LEFT_OUT("score.weight", "?,E"), /* GPTJForSequenceClassification */
     {0},
 };
@@ -66,9 +71,11 @@ static const struct tensor_rule rules[] = {
 #undef IN
 #undef OUT
 
-/* null would mean whole heads, but the class then makes a table of n_embd columns that fits no head. */
+/* rotary_dim null would mean whole heads, but the class then makes a table of n_embd columns that fits no head. A file of the bare model has no
+ * head, and no bias of one; where there is a head its bias must not be lost. */
 static enum status read_config(struct config_reader *r, struct error *err)
 {
+    r->hp->output_bias = config_tensor(r, "lm_head.weight", -1) || config_tensor(r, "lm_head.bias", -1);
     if (json_is(json_get(json_root(r->doc), "rotary_dim"), JTYPE_NULL))
         return config_error(r, err, STATUS_UNSUPPORTED, "rotary_dim",
                             "expected the number of rotated dimensions, found null");

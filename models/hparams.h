@@ -29,6 +29,7 @@ struct hparams {
     enum activation activation;
     bool tied;          /* the output matrix is the token embedding */
     bool attn_bias;     /* biases on the attention's projections */
+    bool output_bias;   /* on the output matrix */
     bool mlp_bias;      /* biases on the feed-forward layer's */
     struct rope rope;   /* type ROPE_NONE: no rotary positions; rope.dim is R */
     double rope_part;   /* of a head that is rotated, where the config says a part; 0: it does not */
