@@ -157,6 +157,22 @@ float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *
     [DTYPE_Q2_K] = encode_q2_k_weighted_##SET, [DTYPE_Q3_K] = encode_q3_k_weighted_##SET,                    \
     [DTYPE_Q4_K] = encode_q4_k_weighted_##SET, [DTYPE_Q5_K] = encode_q5_k_weighted_##SET,                    \
     [DTYPE_Q6_K] = encode_q6_k_weighted_##SET
+/* quant_32_portable.c and so on */
+#define DECLARE_32(SET)                                                                                      \
+    encode_f32_fn encode_q4_1_##SET, encode_q5_0_##SET, encode_q5_1_##SET, encode_iq4_nl_##SET,              \
+        encode_iq4_xs_##SET;                                                                                 \
+    encode_row_weighted_fn encode_q4_0_weighted_##SET, encode_q4_1_weighted_##SET, encode_q5_0_weighted_##SET, \
+        encode_q5_1_weighted_##SET, encode_iq4_nl_weighted_##SET, encode_iq4_xs_weighted_##SET
+#define ENCODE_32(SET)                                                                                       \
+    [DTYPE_Q4_1] = encode_q4_1_##SET, [DTYPE_Q5_0] = encode_q5_0_##SET, [DTYPE_Q5_1] = encode_q5_1_##SET,    \
+    [DTYPE_IQ4_NL] = encode_iq4_nl_##SET, [DTYPE_IQ4_XS] = encode_iq4_xs_##SET
+#define ENCODE_32_WEIGHTED(SET)                                                                              \
+    [DTYPE_Q4_0] = encode_q4_0_weighted_##SET, [DTYPE_Q4_1] = encode_q4_1_weighted_##SET,                    \
+    [DTYPE_Q5_0] = encode_q5_0_weighted_##SET, [DTYPE_Q5_1] = encode_q5_1_weighted_##SET,                    \
+    [DTYPE_IQ4_NL] = encode_iq4_nl_weighted_##SET, [DTYPE_IQ4_XS] = encode_iq4_xs_weighted_##SET
+DECLARE_32(portable);
+DECLARE_32(avx2);
+DECLARE_32(avx512);
 DECLARE_K(portable);
 DECLARE_K(avx2);
 DECLARE_K(avx512);
@@ -166,19 +182,13 @@ extern const struct kernels kernels_avx2, kernels_avx512;
 bool kernels_avx2_supported(void);
 bool kernels_avx512_supported(void);
 
-/* The levels of IQ4_NL and IQ4_XS. The index of the nearest one, the upper of two; NaN: 15. */
+/* The levels of IQ4_NL and IQ4_XS. */
 extern const int8_t iq4_levels[16];
-uint8_t nearest_iq4_level(float v);
-/* Indices for iscale * x of 32 elements; and an IQ4_XS block from the scales that were found for its 8 sub-blocks. */
-void iq4_store_levels(const float *x, float iscale, uint8_t qs[16]);
-void iq4_xs_finish(const float *x, const float scales[8], struct block_iq4_xs *b);
 
 /* decode_simple.c: halves of scales, since E2M1 values are held doubled. 2^(e - 128); e = 0 and 1 reach into the subnormal floats. */
 float e8m0_half(uint8_t e);
 /* Half of an unsigned E4M3 scale. */
 float ue4m3_half(uint8_t e);
-/* quant_fp4.c: code of the E2M1 value nearest to x / (2 * d) */
-uint8_t nearest_e2m1(float x, float d);
 
 /* convert_half.c: doubles with a single rounding */
 uint16_t f16_from_f64(double v);

@@ -17,8 +17,8 @@ static const struct kernels kernels_ref = {.name = "ref", .supported = always};
 static const struct kernels kernels_portable = {
     .name = "portable",
     .supported = always,
-    .encode_f32 = {ENCODE_K(portable)},
-    .encode_row_weighted = {ENCODE_K_WEIGHTED(portable)},
+    .encode_f32 = {ENCODE_K(portable), ENCODE_32(portable)},
+    .encode_row_weighted = {ENCODE_K_WEIGHTED(portable), ENCODE_32_WEIGHTED(portable)},
 };
 
 #if defined(__x86_64__)

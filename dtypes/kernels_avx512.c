@@ -5,8 +5,8 @@
 const struct kernels kernels_avx512 = {
     .name = "avx512",
     .supported = kernels_avx512_supported,
-    .encode_f32 = {ENCODE_K(avx512)},
-    .encode_row_weighted = {ENCODE_K_WEIGHTED(avx512)},
+    .encode_f32 = {ENCODE_K(avx512), ENCODE_32(avx512)},
+    .encode_row_weighted = {ENCODE_K_WEIGHTED(avx512), ENCODE_32_WEIGHTED(avx512)},
 };
 #else
 typedef int kernels_avx512_is_empty; /* a file may not be empty */

@@ -4,6 +4,7 @@
  *     v_set(x), v_load(p), v_store(p, v)     all lanes x; from and to LANES floats at any address
  *     v_min(a, b), v_max(a, b)               a if a < b (a > b), else b: of equals and with NaN the second
  *     v_round(v)                             nearest integer, ties to even; |v| < 2^22
+ *     v_trunc(v)                             integer towards zero; |v| < 2^31
  *     v_less(a, b), v_equal(a, b)            false with NaN
  *     v_select(m, yes, no), m_none(), m_and(a, b), m_or(a, b), m_and_not(a, b)
  *     m_bits(m)                              bit i: lane i
@@ -35,6 +36,10 @@ static inline vf v_load(const float *p)
 static inline void v_store(float *p, vf v)
 {
     memcpy(p, &v, sizeof v);
+}
+static inline vf v_trunc(vf v)
+{
+    return __builtin_convertvector(__builtin_convertvector(v, vm), vf);
 }
 static inline vm v_less(vf a, vf b)
 {

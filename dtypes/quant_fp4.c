@@ -3,7 +3,7 @@
 
 /* Code of the E2M1 value nearest to x / d, d >= 0; the first of equally near ones, and never -0. The reference compares with all 16 values in the
  * order of their codes; a value of the other sign is never nearer, and equally near ones come later. */
-uint8_t nearest_e2m1(float x, float d)
+static uint8_t nearest_e2m1(float x, float d)
 {
     static const float doubled[8] = {0, 1, 2, 3, 4, 6, 8, 12};
     float a = fabsf(x), least = a;

@@ -1,9 +1,10 @@
 /* Encoders of the types with sixteen uneven levels: a search for the scale of each 32 elements, weighted by x * x or by importance. */
-#include "dtypes/codec.h"
+#include "dtypes/quant_32.h"
 
 static const float scale_eps = 1e-15f; /* a smaller extreme counts as zero */
 
-uint8_t nearest_iq4_level(float v)
+/* The index of the nearest level, the upper of two; NaN: 15. */
+static uint8_t nearest_level(float v)
 {
     if (v <= (float)iq4_levels[0]) return 0;
     if (v >= (float)iq4_levels[15]) return 15;
@@ -27,7 +28,7 @@ static struct fit fit_levels(const float *x, const float *w, float iscale)
 {
     struct fit f = {0};
     for (int i = 0; i < QK; i++) {
-        float level = (float)iq4_levels[nearest_iq4_level(iscale * x[i])];
+        float level = (float)iq4_levels[nearest_level(iscale * x[i])];
         f.sx += w[i] * level * x[i];
         f.s2 += w[i] * level * level;
     }
@@ -63,10 +64,10 @@ static void level_weights(const float *x, const float *weights, float sigma2, fl
     }
 }
 
-void iq4_store_levels(const float *x, float iscale, uint8_t qs[16])
+static void store_levels(const float *x, float iscale, uint8_t qs[16])
 {
     for (int j = 0; j < 16; j++)
-        qs[j] = (uint8_t)(nearest_iq4_level(iscale * x[j]) | nearest_iq4_level(iscale * x[j + 16]) << 4);
+        qs[j] = (uint8_t)(nearest_level(iscale * x[j]) | nearest_level(iscale * x[j + 16]) << 4);
 }
 
 static void encode_iq4_nl_block(const float *x, const float *weights, struct block_iq4_nl *b)
@@ -75,7 +76,7 @@ static void encode_iq4_nl_block(const float *x, const float *weights, struct blo
     level_weights(x, weights, sum_of_squares(x, QK) * (2.0f / QK), w);
     float scale = search_levels(x, w);
     b->d = half_store(scale);
-    iq4_store_levels(x, scale != 0 ? 1 / scale : 0.0f, b->qs);
+    store_levels(x, scale != 0 ? 1 / scale : 0.0f, b->qs);
 }
 
 void encode_iq4_nl_weighted(const float *row, const float *weights, void *dst, int64_t n)
@@ -90,7 +91,7 @@ void encode_iq4_nl(const float *src, void *dst, int64_t n)
     encode_iq4_nl_weighted(src, NULL, dst, n);
 }
 
-void iq4_xs_finish(const float *x, const float scales[8], struct block_iq4_xs *b)
+void iq4_xs_set_scales(struct block_iq4_xs *b, const float scales[8], float iscales[8])
 {
     float d = -extreme(scales, 8) / 32;
     float id = d != 0 ? 1 / d : 0.0f;
@@ -100,7 +101,7 @@ void iq4_xs_finish(const float *x, const float scales[8], struct block_iq4_xs *b
     for (int s = 0; s < 8; s++) {
         int32_t l = i32_clamp(i32_nearest(id * scales[s]), -32, 31);
         float step = d * (float)l; /* not the rounded d: as the reference has it */
-        iq4_store_levels(x + QK * s, step != 0 ? 1 / step : 0.0f, b->qs + 16 * s);
+        iscales[s] = step != 0 ? 1 / step : 0.0f;
         unsigned u = (unsigned)(l + 32);
         b->scales_l[s / 2] |= (uint8_t)((u & 15) << 4 * (s % 2));
         high |= u >> 4 << 2 * s;
@@ -119,7 +120,9 @@ void encode_iq4_xs_weighted(const float *row, const float *weights, void *dst, i
             level_weights(row + QK * s, weights ? weights + QK * s : NULL, sigma2, w);
             scales[s] = search_levels(row + QK * s, w);
         }
-        iq4_xs_finish(row, scales, b);
+        float iscales[8];
+        iq4_xs_set_scales(b, scales, iscales);
+        for (int s = 0; s < 8; s++) store_levels(row + QK * s, iscales[s], b->qs + 16 * s);
     }
 }
 

@@ -6,10 +6,6 @@
  */
 #include "dtypes/search_lanes.h"
 
-#define NAME_2(NAME, SET) NAME##_##SET
-#define NAME_1(NAME, SET) NAME_2(NAME, SET)
-#define KERNEL(NAME)      NAME_1(NAME, KERNEL_SET)
-
 enum { CHUNK = 8 /* super-blocks */, CHUNK_LEN = CHUNK * QK_K, SUBS_MAX = CHUNK_LEN / 16 };
 
 /* A chunk as the searches read it: whole vectors, past the last super-block zeros. */
@@ -325,9 +321,9 @@ INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct ch
                 for (int i = 0; i < 16; i++) sum = sum + p[h].w[i];
                 v_store(f->sum_w + at, sum);
             }
-            symmetric_begin(&p[h], by != BY_SQUARE);
+            symmetric_begin(16, &p[h], by != BY_SQUARE);
         }
-        symmetric_run(nmax, p, FLIGHT);
+        symmetric_run(16, nmax, p, FLIGHT);
         for (int h = 0; h < FLIGHT; h++) {
             int at = first + LANES * h;
             v_store(f->scale + at, p[h].scale);
@@ -401,8 +397,8 @@ static void weighted_scales_q3(struct found *f, float scale[LANES * 2], float ke
         p.x[j] = v_load(x);
         p.w[j] = v_load(w);
     }
-    symmetric_begin(&p, true);
-    symmetric_run(32, &p, 1);
+    symmetric_begin(16, &p, true);
+    symmetric_run(16, 32, &p, 1);
     v_store(scale, p.scale);
     v_store(kept_iscale, p.kept_iscale);
     unsigned strange = m_bits(p.strange);

@@ -2,7 +2,7 @@
  *
  * Without importance weights the scale follows from the extreme elements; with them it is searched (quant_search.c).
  */
-#include "dtypes/codec.h"
+#include "dtypes/quant_32.h"
 
 void encode_q8_0(const float *src, void *dst, int64_t n)
 {
@@ -125,61 +125,64 @@ static float search_block(const float *x, const float *weights, float sigma2, in
     return d;
 }
 
-static float search_block_affine(const float *x, const float *weights, float sigma2, int nmax, uint8_t q[QK],
-                                 float *minus_min)
+const struct affine_search search_q4_1 = {.nmax = 15, .first = -0.9f, .step = 0.05f, .n_steps = 36};
+const struct affine_search search_q5_1 = {.nmax = 31, .first = -0.9f, .step = 0.05f, .n_steps = 36};
+
+static float search_block_affine(const struct affine_search *s, const float *x, const float *weights, float sigma2,
+                                 uint8_t q[QK], float *minus_min)
 {
-    const struct affine_search search = {.nmax = nmax, .first = -0.9f, .step = 0.05f, .n_steps = 36};
     float w[QK];
     importance(x, weights, sigma2, QK, w);
-    return search_affine(&search, QK, x, w, q, minus_min);
+    return search_affine(s, QK, x, w, q, minus_min);
 }
 
-void encode_q4_0_weighted(const float *row, const float *weights, void *dst, int64_t n)
+void encode_q4_0_block(const float *x, const float *weights, float sigma2, void *dst)
 {
     struct block_q4_0 *b = dst;
-    float sigma2 = sum_of_squares(row, n) / (float)n;
-    for (; n > 0; n -= QK, b++, row += QK, weights += QK) {
-        uint8_t q[QK];
-        b->d = half_store(search_block(row, weights, sigma2, 4, q));
-        pack_nibbles(q, b->qs);
-    }
+    uint8_t q[QK];
+    b->d = half_store(search_block(x, weights, sigma2, 4, q));
+    pack_nibbles(q, b->qs);
 }
 
-void encode_q5_0_weighted(const float *row, const float *weights, void *dst, int64_t n)
+void encode_q5_0_block(const float *x, const float *weights, float sigma2, void *dst)
 {
     struct block_q5_0 *b = dst;
-    float sigma2 = sum_of_squares(row, n) / (float)n;
-    for (; n > 0; n -= QK, b++, row += QK, weights += QK) {
-        uint8_t q[QK];
-        b->d = half_store(search_block(row, weights, sigma2, 5, q));
-        pack_nibbles(q, b->qs);
-        pack_fifth_bits(q, b->qh);
-    }
+    uint8_t q[QK];
+    b->d = half_store(search_block(x, weights, sigma2, 5, q));
+    pack_nibbles(q, b->qs);
+    pack_fifth_bits(q, b->qh);
 }
 
-void encode_q4_1_weighted(const float *row, const float *weights, void *dst, int64_t n)
+void encode_q4_1_block(const float *x, const float *weights, float sigma2, void *dst)
 {
     struct block_q4_1 *b = dst;
-    float sigma2 = sum_of_squares(row, n) / (float)n;
-    for (; n > 0; n -= QK, b++, row += QK, weights += QK) {
-        uint8_t q[QK];
-        float minus_min;
-        b->d = half_store(search_block_affine(row, weights, sigma2, 15, q, &minus_min));
-        b->m = half_store(-minus_min);
-        pack_nibbles(q, b->qs);
-    }
+    uint8_t q[QK];
+    float minus_min;
+    b->d = half_store(search_block_affine(&search_q4_1, x, weights, sigma2, q, &minus_min));
+    b->m = half_store(-minus_min);
+    pack_nibbles(q, b->qs);
 }
 
-void encode_q5_1_weighted(const float *row, const float *weights, void *dst, int64_t n)
+void encode_q5_1_block(const float *x, const float *weights, float sigma2, void *dst)
 {
     struct block_q5_1 *b = dst;
-    float sigma2 = sum_of_squares(row, n) / (float)n;
-    for (; n > 0; n -= QK, b++, row += QK, weights += QK) {
-        uint8_t q[QK];
-        float minus_min;
-        b->d = half_store(search_block_affine(row, weights, sigma2, 31, q, &minus_min));
-        b->m = half_store(-minus_min);
-        pack_nibbles(q, b->qs);
-        pack_fifth_bits(q, b->qh);
-    }
+    uint8_t q[QK];
+    float minus_min;
+    b->d = half_store(search_block_affine(&search_q5_1, x, weights, sigma2, q, &minus_min));
+    b->m = half_store(-minus_min);
+    pack_nibbles(q, b->qs);
+    pack_fifth_bits(q, b->qh);
 }
+
+#define ENCODE_ROW(NAME)                                                                                     \
+    void encode_##NAME##_weighted(const float *row, const float *weights, void *dst, int64_t n)              \
+    {                                                                                                        \
+        struct block_##NAME *b = dst;                                                                        \
+        float sigma2 = sum_of_squares(row, n) / (float)n;                                                    \
+        for (int64_t at = 0; at < n; at += QK) encode_##NAME##_block(row + at, weights + at, sigma2, b++);   \
+    }
+
+ENCODE_ROW(q4_0)
+ENCODE_ROW(q4_1)
+ENCODE_ROW(q5_0)
+ENCODE_ROW(q5_1)

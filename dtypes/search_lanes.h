@@ -11,6 +11,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* KERNEL(encode_x) is encode_x_SET, for the KERNEL_SET of the including file. */
+#define NAME_2(NAME, SET) NAME##_##SET
+#define NAME_1(NAME, SET) NAME_2(NAME, SET)
+#define KERNEL(NAME)      NAME_1(NAME, KERNEL_SET)
+
 enum { FLIGHT = 2 /* vectors side by side, whose latencies hide behind each other */ };
 
 INLINE vm m_not(vm m)
@@ -155,17 +160,17 @@ INLINE void affine_run(const struct affine_search *s, int len, struct affine_lan
 /* --- search_symmetric --- */
 
 struct symmetric_lanes {
-    vf x[16], w[16], wx[16];
+    vf x[32], w[32], wx[32];
     vf extreme;
     vf scale, best, kept_iscale;
     vm active, strange;
 };
 
 /* x is there; w too if importance counts. */
-INLINE void symmetric_begin(struct symmetric_lanes *p, bool weighted)
+INLINE void symmetric_begin(int len, struct symmetric_lanes *p, bool weighted)
 {
     vf amax = v_set(0), extreme = v_set(0), odd = v_set(0);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < len; i++) {
         vf a = v_abs(p->x[i]);
         extreme = v_select(v_less(amax, a), p->x[i], extreme);
         amax = v_max(a, amax);
@@ -182,10 +187,10 @@ struct fit_lanes {
     vf sx, s2;
 };
 
-INLINE struct fit_lanes symmetric_sums(const struct symmetric_lanes *p, vf iscale, float nmax)
+INLINE struct fit_lanes symmetric_sums(int len, const struct symmetric_lanes *p, vf iscale, float nmax)
 {
     struct fit_lanes f = {v_set(0), v_set(0)};
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < len; i++) {
         vf l = v_min(v_max(v_round(iscale * p->x[i]), v_set(-nmax)), v_set(nmax - 1));
         f.sx = f.sx + p->wx[i] * l;
         f.s2 = f.s2 + p->w[i] * l * l;
@@ -209,19 +214,19 @@ INLINE void symmetric_try(struct symmetric_lanes *p, vf iscale, struct fit_lanes
     p->kept_iscale = v_select(better, iscale, p->kept_iscale);
 }
 
-INLINE void symmetric_run(float nmax, struct symmetric_lanes *p, int flight)
+INLINE void symmetric_run(int len, float nmax, struct symmetric_lanes *p, int flight)
 {
     vf iscale[FLIGHT];
     struct fit_lanes f[FLIGHT];
     for (int h = 0; h < flight; h++) {
         iscale[h] = v_set(-nmax) / p[h].extreme;
-        symmetric_first(&p[h], iscale[h], symmetric_sums(&p[h], iscale[h], nmax));
+        symmetric_first(&p[h], iscale[h], symmetric_sums(len, &p[h], iscale[h], nmax));
     }
     for (int is = -9; is <= 9; is++) {
         if (is == 0) continue;
         for (int h = 0; h < flight; h++) {
             iscale[h] = v_set(-(nmax + 0.1f * (float)is)) / p[h].extreme;
-            f[h] = symmetric_sums(&p[h], iscale[h], nmax);
+            f[h] = symmetric_sums(len, &p[h], iscale[h], nmax);
         }
         for (int h = 0; h < flight; h++) symmetric_try(&p[h], iscale[h], f[h]);
     }
