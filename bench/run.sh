@@ -9,4 +9,4 @@ python3 "$here/convert.py" "$bin"
 echo
 echo "## Statistics"
 echo
-python3 "$here/inspect.py" "$bin"
+python3 "$here/weight_stats.py" "$bin"

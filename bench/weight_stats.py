@@ -1,6 +1,6 @@
 """Statistics at the speed of reading: lathe-inspect --stats beside `cat` and `sha256sum` of the same file, in alternating rounds.
 
-usage: inspect.py BIN_DIR [ROUNDS]       needs 2.3 GB of free space under build/bench
+usage: weight_stats.py BIN_DIR [ROUNDS]       needs 2.3 GB of free space under build/bench
 
 One file of 2.2 GB of BF16 weights, TinyLlama's shape (made by make_checkpoint.py, its shards joined by lathe-convert). The file is in the page
 cache. Ratios of speed are formed within a round; their median is printed, because machines are noisy.

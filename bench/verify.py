@@ -1,0 +1,87 @@
+"""The reference forward pass beside transformers and llama.cpp: SmolLM2-135M, one window of 512 positions, two threads, alternating rounds.
+
+usage: PYTHON bench/verify.py BIN_DIR [ROUNDS]        PYTHON: of the environment that `make interop` makes
+
+lathe's times are of the whole command, weights read from the page cache; the peers' are of the pass alone, their model loaded before. `A B` is the
+Hugging Face folder against its own F32 GGUF. Each figure is the median over rounds, ratios are formed within a round.
+"""
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "interop"))
+import numpy as np  # noqa: E402
+import reference  # noqa: E402
+import smollm2  # noqa: E402
+import torch  # noqa: E402
+
+ROOT = os.path.join("build", "bench")
+N, THREADS = 512, 2
+
+
+def command(*argv):
+    def run():
+        start = time.monotonic()
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+        return time.monotonic() - start
+    return run
+
+
+def transformers_pass(folder, ids):
+    torch.set_num_threads(THREADS)
+    model = reference.load(folder, torch.float32)
+
+    @torch.no_grad()
+    def run():
+        start = time.monotonic()
+        reference.logits_of(model, ids)
+        return time.monotonic() - start
+    return run
+
+
+def llama_cpp_pass(gguf, ids):
+    model = reference.llama_cpp_model(gguf, n_ctx=N, n_threads=THREADS, n_threads_batch=THREADS, n_batch=N, n_ubatch=N)
+
+    def run():
+        model.reset()
+        start = time.monotonic()
+        model.eval(ids)
+        return time.monotonic() - start
+    return run
+
+
+def main():
+    tools, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    os.makedirs(ROOT, exist_ok=True)
+    folder = smollm2.ensure()
+    ids = [int(i) for i in np.random.default_rng(5).integers(3, 49152, N)]
+    ids_path = os.path.join(ROOT, "ids.txt")
+    with open(ids_path, "w") as f:
+        f.write(" ".join(map(str, ids)))
+    files = {}
+    for kind in ("f32", "bf16"):
+        files[kind] = os.path.join(ROOT, f"smollm2-{kind}.gguf")
+        subprocess.run([os.path.join(tools, "lathe-convert"), folder, "-o", files[kind], "--type", kind, "--force", "--quiet"],
+                       check=True)
+    verify = [os.path.join(tools, "lathe-verify"), "--tokens", ids_path, "--quiet", "--threads", str(THREADS)]
+    jobs = {
+        "lathe-verify A, F32 arithmetic": command(*verify, folder),
+        "lathe-verify A B": command(*verify, folder, files["f32"]),
+        "lathe-verify A, F64": command(*verify, folder, "--precision", "f64"),
+        "transformers, F32": transformers_pass(folder, ids),
+        "llama.cpp, F32": llama_cpp_pass(files["f32"], ids),
+        "llama.cpp, BF16": llama_cpp_pass(files["bf16"], ids),
+    }
+    runs = [{name: job() for name, job in jobs.items()} for _ in range(rounds + 1)][1:]  # the first one warms up
+    own = "lathe-verify A, F32 arithmetic"
+    print("| | seconds | by lathe's one side |")
+    print("|---|---|---|")
+    for name in jobs:
+        print(f"| {name} | {statistics.median(r[name] for r in runs):.2f} | "
+              f"{statistics.median(r[name] / r[own] for r in runs):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
