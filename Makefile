@@ -139,6 +139,15 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(OPT) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) -lcmocka -lm
 
+# The plain encoders as a compiler makes them that may fuse multiplications and additions: the self-test must notice.
+FUSED_SRC := $(filter-out %_avx2.c %_avx512.c %_portable.c,$(wildcard dtypes/quant_*.c))
+FUSED_OBJ := $(FUSED_SRC:%.c=$(B)/obj/fused/%.o)
+$(FUSED_OBJ): ISA := -ffp-contract=fast $(if $(filter x86_64,$(shell uname -m)),-mfma)
+$(B)/obj/fused/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(ISA) -c -o $@ $<
+$(B)/tests/test_fused: $(FUSED_OBJ)
+
 # Tests that reach into a tool
 $(B)/tests/test_verify: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
 $(B)/tests/test_glm_line: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c))
@@ -151,4 +160,4 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a
 $(B)/tests.stamp: $(TEST_BIN)
 	@touch $@
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(FUSED_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)

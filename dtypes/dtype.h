@@ -113,6 +113,10 @@ enum status dtype_decode_f64(enum dtype t, const void *src, double *dst, int64_t
 /* n floats to t, without importance weights. Same result for every kernel set. STATUS_UNSUPPORTED if t has no such encoder. */
 enum status dtype_encode_f32(enum dtype t, const float *src, void *dst, int64_t n, struct error *err);
 
+/* Encodes some rows whose bytes betray a compiler that fuses multiplications and additions, and compares with ggml's. STATUS_UNSUPPORTED names the
+ * types that differ. Run once, in about a millisecond; dtype_encode_f32, _rows and dtype_cast ask for it before they make their first block. */
+enum status dtype_self_test(struct error *err);
+
 /* Whether dtype_encode_rows can write t with (without) weights. */
 bool dtype_can_encode(enum dtype t, bool weighted);
 /* n_rows rows of n_per_row floats each, one after the other, to t. weights: n_per_row importance weights that all rows share, finite and not

@@ -24,6 +24,7 @@ static enum status check_encode(enum dtype t, int64_t n, struct error *err)
 {
     uint64_t bytes;
     TRY(check(t, n, &bytes, err));
+    if (dtype_info(t)->block_len > 1) TRY(dtype_self_test(err));
     if (kernels_active()->encode_f32[t]) return STATUS_OK;
     return error_set(err, STATUS_UNSUPPORTED, "elements of type %s cannot be written", dtype_info(t)->name);
 }
@@ -92,6 +93,7 @@ enum status dtype_encode_rows(enum dtype t, const float *src, const float *weigh
     if (!encode)
         return error_set(err, STATUS_UNSUPPORTED, "type %s cannot be written with importance weights",
                          info->name);
+    TRY(dtype_self_test(err));
     unsigned char *out = dst;
     for (int64_t r = 0; r < n_rows; r++, src += n_per_row, out += bytes_of(t, n_per_row))
         encode(src, weights, out, n_per_row);

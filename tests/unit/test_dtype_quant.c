@@ -64,11 +64,19 @@ static void test_codebooks(void **state)
     }
 }
 
+static void test_self_test(void **state)
+{
+    (void)state;
+    struct error err;
+    if (dtype_self_test(&err) != STATUS_OK) fail_msg("%s", err.text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mxfp4_exponent),
         cmocka_unit_test(test_codebooks),
+        cmocka_unit_test(test_self_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
