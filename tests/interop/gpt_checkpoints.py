@@ -47,8 +47,9 @@ def rope(pct=0.25, theta=10000.0, **more):
     return dict(rope_parameters={"rope_type": "default", "rope_theta": theta, "partial_rotary_factor": pct} | more)
 
 
-def v(family, dtype="f32", container="safetensors", quirks=(), raw=None, drop=(), **config):
-    return dict(family=family, dtype=dtype, container=container, quirks=quirks, raw=raw or {}, drop=drop, config=config)
+def v(family, dtype="f32", container="safetensors", quirks=(), raw=None, drop=(), length=None, **config):
+    return dict(family=family, dtype=dtype, container=container, quirks=quirks, raw=raw or {}, drop=drop, length=length,
+                config=config)
 
 
 OLD_NEOX = ("rope_parameters",)
@@ -103,6 +104,20 @@ VARIANTS = {
     "gptneox-linear": v("gptneox", hidden_act="gelu_new", **rope(0.5, rope_type="linear", factor=4.0)),
     "gptneox-old-linear": v("gptneox", drop=OLD_NEOX, hidden_act="gelu_new", **rope(0.5, rope_type="linear", factor=4.0),
                             raw={"rotary_pct": 0.5, "rope_scaling": {"type": "linear", "factor": 4.0}}),
+    # original contexts shorter than the sequence of 56
+    "gptneox-yarn": v("gptneox", hidden_act="gelu_new",
+                      **rope(0.5, rope_type="yarn", factor=4.0, original_max_position_embeddings=16)),
+    "gptneox-yarn-options": v("gptneox", hidden_act="gelu_new",
+                              **rope(0.75, rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=16.0,
+                                     beta_slow=2.0, attention_factor=1.25, truncate=False)),
+    "gptneox-dynamic": v("gptneox", hidden_act="gelu_new", max_position_embeddings=24, length=56,
+                         **rope(0.5, rope_type="dynamic", factor=2.0)),
+    "gptneox-llama3": v("gptneox", hidden_act="gelu_new",
+                        **rope(1.0, rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                               original_max_position_embeddings=16)),
+    "gptneox-longrope": v("gptneox", hidden_act="gelu_new",
+                          **rope(0.5, rope_type="longrope", factor=4.0, original_max_position_embeddings=16,
+                                 short_factor=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5], long_factor=[1.0, 1.5, 2.0, 3.0, 4.0, 6.0])),
     "gptneox-bare": v("gptneox", quirks=["bare", "lm_head"], container="safetensors-sharded", num_attention_heads=9,
                       hidden_act="relu", **rope(0.5)),
 
@@ -210,8 +225,8 @@ def make(name, out_dir, variants=VARIANTS, tokenizer=True):
     save(state, out, variant["container"])
     if tokenizer:
         save_tokenizer("gpt2-json" if family in ("gptneox", "bigcode") else "gpt2", out)
-    n = getattr(config, context)
-    ids = np.random.default_rng(seed).integers(0, config.vocab_size, min(n, 56))
+    n = variant["length"] or min(getattr(config, context), 56)
+    ids = np.random.default_rng(seed).integers(0, config.vocab_size, n)
     with open(os.path.join(out, "tokens.txt"), "w") as f:
         f.write(" ".join(map(str, ids)) + "\n")
     return out, [int(i) for i in ids]

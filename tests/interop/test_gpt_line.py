@@ -32,6 +32,8 @@ OWN = {"gpt1", "gptneo"}  # families that llama.cpp has no architecture for
 # RUNTIME_LIMIT of each other; anything else is far off.
 ERF = {"gpt2-cerebras", "gptj-tied", "gptneox-pythia", "bigcode-starcoder"}
 OTHER_ACTIVATION = {"gpt2-relu", "gptneox-bare"}
+# Scalings that llama.cpp cannot do for the architecture: named likewise.
+OTHER_ROPE = {"gptneox-dynamic", "gptneox-llama3", "gptneox-longrope"}
 
 
 def peer_files(names):
@@ -85,6 +87,8 @@ def check_keys(name, folder):
     expected = "runtime-unknown-architecture" if gpt_checkpoints.VARIANTS[name]["family"] in OWN else None
     if name in ERF | OTHER_ACTIVATION:
         expected = "runtime-ignores-activation"
+    if name in OTHER_ROPE:
+        expected = "runtime-ignores-rope"
     check(f"{name}: convert names what the runtime cannot do", (expected or "") in {*codes, ""},
           f"{expected}: {', '.join(sorted(codes))}")
     status, _ = run("convert", folder, "--dry-run", "--strict", expect=None)
@@ -126,9 +130,10 @@ def check_model(name, folder, ids, peer):
     if family in OWN:
         check(f"{name}: llama.cpp refuses an architecture that it does not know", isinstance(ours, str))
         ours = "not an architecture of llama.cpp"
-    elif name in OTHER_ACTIVATION:
-        check(f"{name}: llama.cpp computes another activation", not isinstance(ours, str) and ours > RUNTIME_LIMIT, ours)
-        ours = f"{ours:.1e}: another activation, which convert names"
+    elif name in OTHER_ACTIVATION | OTHER_ROPE:
+        what = "activation" if name in OTHER_ACTIVATION else "rotation"
+        check(f"{name}: llama.cpp computes another {what}", not isinstance(ours, str) and ours > RUNTIME_LIMIT, ours)
+        ours = f"{ours:.1e}: another {what}, which convert names"
     else:
         check(f"{name}: llama.cpp computes the same", not isinstance(ours, str) and ours <= RUNTIME_LIMIT, ours)
     figures["ours"] = ours
