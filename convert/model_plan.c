@@ -109,6 +109,23 @@ static void set_scales(struct builder *b, const struct ckpt_tensor *source, stru
     b->n_dequantized++;
 }
 
+/* One tensor of all experts, in their order. */
+static enum status add_experts(struct builder *b, const struct weight *weight, struct plan_tensor *t, struct error *err)
+{
+    const struct tensor *one = weight->t->t;
+    int64_t shape[] = {(int64_t)weight->n_experts, one->shape[0], one->shape[1]};
+    void *mem;
+    TRY(mem_alloc(&mem, weight->n_experts, sizeof *t->sources, err));
+    t->sources = mem;
+    t->n_sources = weight->n_experts;
+    t->stacked = true;
+    for (size_t e = 0; e < weight->n_experts; e++) t->sources[e].t = weight->experts[e];
+    enum status st = choose_type(b, weight->t, t, 3, shape, err);
+    if (st == STATUS_OK) st = plan_add(b->plan, t, NULL, err);
+    free(mem);
+    return st;
+}
+
 static enum status add_weight(struct builder *b, const struct weight *weight, struct error *err)
 {
     const struct tensor_rule *rule = weight->rule;
@@ -123,6 +140,7 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
         struct error cause = *err;
         return error_at(err, cause.status, weight->t->container->file.path, source->name, "%s", cause.text);
     }
+    if (weight->n_experts > 0) return add_experts(b, weight, &t, err);
     TRY(choose_type(b, weight->t, &t, spec.n_dims, spec.shape, err));
     if (rounds(&t)) b->n_scaled++;
     return plan_add(b->plan, &t, weight->t, err);
@@ -241,6 +259,7 @@ static enum status add_dropped(struct builder *b, struct error *err)
         const struct model_scale *scale = model_scale(m, m->weights[i].t);
         used[m->weights[i].t - c->tensors] = true;
         if (scale) used[scale->t - c->tensors] = true;
+        for (size_t e = 0; e < m->weights[i].n_experts; e++) used[m->weights[i].experts[e] - c->tensors] = true;
     }
     enum status st = STATUS_OK;
     for (size_t i = 0; i < c->n_tensors && st == STATUS_OK; i++)

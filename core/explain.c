@@ -27,6 +27,9 @@ static const struct {
                           "--strict makes this an error.\n"},
     {"config-keys-differ", "config.json says one thing twice, under two names, with different values. The "
                            "first spelling is used, as transformers does.\n"},
+    {"config-of-another-family",
+     "The weights are those of one generation of GLM and config.json has the keys of another; all of them call themselves 'chatglm' or "
+     "'glm'.\nThe tensors decide which family it is; numbers come from the config where it has them, else from shapes.\n"},
     {"family-from-tensors", "The configuration names neither a model type nor an architecture. The family was recognised by the names of the\n"
                             "tensors, and keys that the configuration lacks have that family's defaults.\n"},
     {"fp8-dequantized", "The checkpoint holds matrices as 8-bit floats with scales. The output holds element times scale, formed as a 32-bit float and\n"
@@ -64,6 +67,13 @@ static const struct {
                           "words. rope_type is used, as transformers does.\n"},
     {"rope-value-rounded", "A RoPE value does not fit GGUF's 32-bit float exactly. The source's block stands "
                            "in lathe.rope.source with every digit.\n"},
+    {"nextn-layers-missing",
+     "GLM-4.5's config tells of layers that predict the token after next. They are no part of the model's output, and files saved by "
+     "transformers\nleave them out. The output is written without them, and says so.\n"},
+    {"rope-ratio-divides",
+     "rope_ratio has two meanings: it multiplies the base of the rotation, or, in ChatGLM2-6B-32K alone, it divides positions. The code "
+     "beside the\nweights (modeling_chatglm.py, which is read and never run) or the model's name says that it divides: written as linear "
+     "scaling.\n"},
     {"runtime-ignores-activation", "llama.cpp computes another activation function for this architecture "
                                    "than the model was trained with. The difference is small for\n"
                                    "the two forms of GELU (at most 5e-4 per value). lathe-verify uses the "
@@ -96,6 +106,9 @@ static const struct {
                    "probably broken.\n"},
     {"source-nan", "The source has weights that are NaN; they are in the output as they were. The checkpoint "
                    "is probably broken.\n"},
+    {"special-ids-unknown",
+     "GLM's positions and masks follow from special tokens (<|startofpiece|>, [MASK], ...), whose ids no file of this folder tells: there is "
+     "no\nadded_tokens.json, and the vocabulary's size is no published one. Texts are run as plain ones, from left to right.\n"},
     {"task-head-dropped", "The checkpoint holds the head of another task (classification, say) beside the "
                           "language model. It is left out.\n"},
     {"tensor-type-unused", "A --tensor-type pattern matches no tensor that the recipe would quantize, or the recipe is one of plain floats, where\n"

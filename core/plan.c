@@ -29,9 +29,17 @@ static enum status join_sources(struct plan_tensor *t, struct error *err)
             memcmp(a->shape + 1, b->shape + 1, inner) != 0)
             return error_at(err, STATUS_MISMATCH, t->sources[i].t->container->file.path, b->name,
                             "does not fit behind '%s': types and inner dimensions must be equal", a->name);
+        if (t->stacked && b->shape[0] != a->shape[0])
+            return error_at(err, STATUS_MISMATCH, t->sources[i].t->container->file.path, b->name,
+                            "does not fit beside '%s': shapes must be equal", a->name);
         if (b->shape[0] > INT64_MAX - t->shape[0])
             return error_at(err, STATUS_RANGE, "", t->name, "its sources together have too many rows");
         t->shape[0] += b->shape[0];
+    }
+    if (t->stacked && t->n_dims < TENSOR_DIMS_MAX) {
+        memmove(t->shape + 1, a->shape, (size_t)a->n_dims * sizeof *a->shape);
+        t->shape[0] = (int64_t)t->n_sources;
+        t->n_dims++;
     }
     return STATUS_OK;
 }

@@ -35,6 +35,7 @@ struct plan_tensor {
     struct plan_source *sources;
     size_t n_sources;
     const void *data; /* bytes of a tensor that no source holds, in the target's type; copied */
+    bool stacked;     /* ... along a new outermost dimension instead; all of one shape */
     int n_dims;       /* of the source as a whole */
     int64_t shape[TENSOR_DIMS_MAX];
     enum dtype from; /* set by plan_add from the sources */

@@ -36,6 +36,20 @@ enum role {
     ROLE_ROPE_FACTORS_LONG,
     ROLE_ROPE_FACTORS_SHORT,
     ROLE_BLOCK_POSITION_EMBD,
+    ROLE_FFN_GATE_INP, /* scores of experts */
+    ROLE_EXP_PROBS_B,  /* what is added to them for the choice */
+    ROLE_FFN_GATE_EXPS,
+    ROLE_FFN_UP_EXPS,
+    ROLE_FFN_DOWN_EXPS,
+    ROLE_FFN_GATE_SHEXP,
+    ROLE_FFN_UP_SHEXP,
+    ROLE_FFN_DOWN_SHEXP,
+    ROLE_NEXTN_EH_PROJ,
+    ROLE_NEXTN_EMBED_TOKENS,
+    ROLE_NEXTN_ENORM,
+    ROLE_NEXTN_HNORM,
+    ROLE_NEXTN_SHARED_HEAD_HEAD,
+    ROLE_NEXTN_SHARED_HEAD_NORM,
     ROLE_COUNT
 };
 enum part { PART_WEIGHT, PART_BIAS, PART_COUNT };
@@ -67,8 +81,8 @@ enum fill {
     FILL_ROPE,      /* factors of the rotary positions, where the model's scaling needs them */
 };
 struct tensor_rule {
-    /* Hugging Face name, alternatives separated by '|' (one of them may be there); {p} stands for the family's prefix, {i} for the layer;
-     * NULL: GGUF only. Rules of layers stand together. */
+    /* Hugging Face name, alternatives separated by '|' (one of them may be there); {p} stands for the family's prefix, {i} for the layer,
+     * {e} for an expert: as many tensors as X, in a GGUF one with X as its first dimension, which `shape` begins with. NULL: GGUF only. Rules of layers stand together. */
     const char *source;
     const char *target; /* GGUF name; {i} likewise; NULL: not in a GGUF */
     enum role role;
@@ -82,6 +96,8 @@ struct tensor_rule {
     /* NULL: always; false: the rule does not exist for this config. GGUF has no such switches: there the rule holds when the tensor
      * of layer 0 is present, and then for every layer. */
     bool (*when)(const struct hparams *hp);
+    /* NULL: in every layer; false: not in this one, in either file */
+    bool (*in_layer)(const struct hparams *hp, int64_t layer);
     /* A source without the tensor (or without a name for it, or with `when` false) gets this one. In a GGUF the tensor is optional. */
     enum fill fill;
     const char *rotated; /* rows at the start of each head for ROPE_ROWS, HALVES_ROWS: "R"; NULL: all */

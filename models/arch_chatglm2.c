@@ -286,6 +286,7 @@ static const struct arch *variant(const struct hparams *hp)
 
 const struct arch arch_chatglm2 = {
     .family = "chatglm2",
+    .remark = glm_remark_width,
     .gguf_arch = "chatglm",
     .keys = keys,
     .variant = variant,

@@ -122,6 +122,7 @@ static enum status derive(struct hparams *hp, struct error *err)
 
 const struct arch arch_glm = {
     .family = "glm",
+    .remark = glm_remark_width,
     .gguf_arch = "chatglm",
     .borrowed_arch = true,
     .model_types = (const char *const[]){"glm", NULL},

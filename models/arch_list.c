@@ -21,6 +21,7 @@ extern const struct arch arch_chatglm2;
 extern const struct arch arch_chatglm2x;
 extern const struct arch arch_glm;
 extern const struct arch arch_glm4;
+extern const struct arch arch_glm4_moe;
 
 const struct arch *const arch_list[] = {
     &arch_gpt1,
@@ -41,6 +42,7 @@ const struct arch *const arch_list[] = {
     &arch_chatglm2x,
     &arch_glm,
     &arch_glm4,
+    &arch_glm4_moe,
     NULL,
 };
 
@@ -59,6 +61,14 @@ static const char *const role_names[ROLE_COUNT] = {
     [ROLE_ROPE_FACTORS_LONG] = "rope_factors_long",
     [ROLE_ROPE_FACTORS_SHORT] = "rope_factors_short",
     [ROLE_BLOCK_POSITION_EMBD] = "block_position_embd",
+    [ROLE_FFN_GATE_INP] = "ffn_gate_inp", [ROLE_EXP_PROBS_B] = "exp_probs_b",
+    [ROLE_FFN_GATE_EXPS] = "ffn_gate_exps", [ROLE_FFN_UP_EXPS] = "ffn_up_exps",
+    [ROLE_FFN_DOWN_EXPS] = "ffn_down_exps", [ROLE_FFN_GATE_SHEXP] = "ffn_gate_shexp",
+    [ROLE_FFN_UP_SHEXP] = "ffn_up_shexp", [ROLE_FFN_DOWN_SHEXP] = "ffn_down_shexp",
+    [ROLE_NEXTN_EH_PROJ] = "nextn.eh_proj", [ROLE_NEXTN_EMBED_TOKENS] = "nextn.embed_tokens",
+    [ROLE_NEXTN_ENORM] = "nextn.enorm", [ROLE_NEXTN_HNORM] = "nextn.hnorm",
+    [ROLE_NEXTN_SHARED_HEAD_HEAD] = "nextn.shared_head_head",
+    [ROLE_NEXTN_SHARED_HEAD_NORM] = "nextn.shared_head_norm",
 };
 
 const char *role_name(enum role r)

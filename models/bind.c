@@ -304,18 +304,49 @@ static enum status add_fill(struct binder *b, const struct tensor_rule *rule, in
     return STATUS_OK;
 }
 
+/* One tensor for each expert, of the shape behind the rule's first dimension. */
+static enum status bind_experts(struct binder *b, const struct tensor_rule *rule, int64_t layer, struct error *err)
+{
+    struct model *m = b->m;
+    const char *hole = strstr(rule->source, "{e}"), *inner = strchr(rule->shape, ',');
+    struct tensor_rule one = *rule;
+    char pattern[NAME_MAX_BYTES], name[NAME_MAX_BYTES], shape[192];
+    if (rule->in_layer && !rule->in_layer(&m->hp, layer)) return STATUS_OK;
+    one.shape = inner ? inner + 1 : rule->shape;
+    if ((uint64_t)m->hp.n_expert > m->ckpt->n_tensors) /* before memory is asked for */
+        return error_at(err, STATUS_NOTFOUND, m->ckpt->path, rule->target, "expected %lld experts, found %zu tensors",
+                        (long long)m->hp.n_expert, m->ckpt->n_tensors);
+    const struct ckpt_tensor **experts = arena_array(&m->mem, (uint64_t)m->hp.n_expert, sizeof *experts);
+    if (!experts) return error_nomem(err, (size_t)m->hp.n_expert * sizeof *experts);
+    for (int64_t e = 0; e < m->hp.n_expert; e++) {
+        snprintf(pattern, sizeof pattern, "%.*s%lld%s", (int)(hole - rule->source), rule->source, (long long)e, hole + 3);
+        expand(pattern, m->wrapper, b->prefix, layer, name);
+        experts[e] = ckpt_find(m->ckpt, name);
+        if (!experts[e])
+            return error_at(err, STATUS_NOTFOUND, m->ckpt->path, name, "expected %s from config, not found",
+                            shape_show(shape_expected(&one, m, &m->hp), shape));
+        TRY(check_shape(m, &one, experts[e], err));
+        TRY(check_dtype(m, experts[e], err));
+        mark(b, experts[e]);
+    }
+    m->weights[m->n_weights++] = (struct weight){
+        .t = experts[0], .rule = rule, .layer = layer, .experts = experts, .n_experts = (size_t)m->hp.n_expert};
+    return STATUS_OK;
+}
+
 static enum status bind_one(struct binder *b, const struct tensor_rule *rule, int64_t layer,
                             struct error *err)
 {
     struct model *m = b->m;
     char name[NAME_MAX_BYTES];
     if (!(m->is_gguf ? rule->target : rule->source)) return add_fill(b, rule, layer, err);
+    if (!m->is_gguf && strstr(rule->source, "{e}")) return bind_experts(b, rule, layer, err);
     const struct ckpt_tensor *t = find(b, rule, layer, name);
     if (rule->presence == PRESENCE_DROPPED || rule->presence == PRESENCE_LEFT_OUT) {
         if (t) pass_over(b, rule, t);
         return STATUS_OK;
     }
-    if (!rule_holds(b, rule, layer)) {
+    if (!rule_holds(b, rule, layer) || (rule->in_layer && !rule->in_layer(&m->hp, layer))) {
         if (t && !b->switched) b->switched = rule;
         return add_fill(b, rule, layer, err);
     }
@@ -331,7 +362,7 @@ static enum status bind_one(struct binder *b, const struct tensor_rule *rule, in
     TRY(check_shape(m, rule, t, err));
     TRY(check_dtype(m, t, err));
     mark(b, t);
-    m->weights[m->n_weights++] = (struct weight){t, rule, layer};
+    m->weights[m->n_weights++] = (struct weight){.t = t, .rule = rule, .layer = layer};
     return STATUS_OK;
 }
 

@@ -1,4 +1,5 @@
 #include "models/block.h"
+#include "models/moe.h"
 
 static bool has_weight(const struct forward *f, enum role r, int64_t layer, enum part part)
 {
@@ -163,6 +164,7 @@ enum status block_mlp(struct forward *f, struct act *dst, const struct act *src,
 {
     const struct hparams *hp = &f->model->hp;
     if (hp->gate_up) return mlp_gate_up(f, dst, src, layer, err);
+    if (has_weight(f, ROLE_FFN_GATE_INP, layer, PART_WEIGHT)) return moe_run(f, dst, src, layer, err);
     bool gated = has_weight(f, ROLE_FFN_GATE, layer, PART_WEIGHT);
     struct act gate, up;
     TRY(op_scratch(f, 2, hp->n_ff, &up, err));

@@ -22,7 +22,7 @@ enum status block_norm(struct forward *f, struct act *dst, const struct act *src
 enum status block_attention(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
                             struct error *err);
 /* dst = down(act(up(src))), or down(act(gate(src)) * up(src)) where there is a gate, in a matrix of its own or (hp->gate_up) in up's; uses
- * scratch 1 and 2 */
+ * scratch 1 and 2. A layer of experts: models/moe.h */
 enum status block_mlp(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
                       struct error *err);
 

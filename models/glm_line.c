@@ -116,6 +116,14 @@ enum status glm_storage(struct config_reader *r, struct error *err)
     return STATUS_OK;
 }
 
+void glm_remark_width(const struct hparams *hp, struct warnings *warn)
+{
+    if (hp->n_head * hp->head_dim != hp->n_embd)
+        warnings_add(warn, "runtime-refuses-shape",
+                     "%lld heads of %lld elements do not make up the width %lld: llama.cpp refuses the file",
+                     (long long)hp->n_head, (long long)hp->head_dim, (long long)hp->n_embd);
+}
+
 /* --- positions --- */
 
 static bool is_special(const struct hparams *hp, int64_t id)

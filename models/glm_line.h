@@ -20,6 +20,8 @@ void glm_check_config(struct config_reader *r);
 enum status glm_bool(struct config_reader *r, const char *key, bool *out, struct error *err);
 /* quantization_bit: 0, 4 or 8; P-tuning is refused. */
 enum status glm_storage(struct config_reader *r, struct error *err);
+/* llama.cpp's graph of `chatglm` wants heads that make up the width. */
+void glm_remark_width(const struct hparams *hp, struct warnings *warn);
 /* Is the tensor of layer 0 there? */
 bool glm_has(const struct config_reader *r, const char *pattern);
 

@@ -25,6 +25,12 @@ static int64_t letter_value(const struct hparams *hp, char c)
         return hp->head_dim;
     case 'R':
         return hp->rope.dim;
+    case 'X':
+        return hp->n_expert;
+    case 'M':
+        return hp->n_ff_expert;
+    case 'S':
+        return hp->n_ff_shared;
     case 'T':
         return hp->n_ctx + (hp->block_positions ? 1 : 0);
     default:

@@ -54,6 +54,16 @@ struct hparams {
     bool position_2d;     /* halves of a head are rotated by two positions, rope.dim elements each */
     bool block_positions; /* T is P + 1, and there is a second table of positions */
     bool prefix_lm;       /* context is seen by every query; said in the file, the family's plan does it */
+    bool qk_norm;         /* queries and keys of each head are normed; config.json only */
+    int64_t n_expert;     /* X: routed experts of a layer; 0: none */
+    int64_t n_expert_used, n_expert_shared;
+    int64_t n_ff_expert;  /* M */
+    int64_t n_ff_shared;  /* S */
+    int64_t n_dense;      /* layers at the start without experts */
+    int64_t n_nextn;      /* layers at the end that predict further tokens */
+    int64_t expert_gating; /* llama.cpp's number: 2, a sigmoid */
+    double expert_scale;  /* of the sum of routed experts */
+    bool expert_norm;     /* their weights sum to 1 before that */
     int64_t sop_id, mask_id, gmask_id, smask_id; /* of blank infilling; -1: none */
 };
 

@@ -26,6 +26,9 @@ struct weight {
     const struct ckpt_tensor *t;
     const struct tensor_rule *rule;
     int64_t layer; /* -1: not in a layer */
+    /* tensors of a source that are one in a GGUF, t the first of them; 0: t alone */
+    const struct ckpt_tensor *const *experts;
+    size_t n_experts;
 };
 /* A tensor that convert writes although the source has none: rule->fill. */
 struct model_fill {

@@ -101,6 +101,8 @@ struct forward_state {
 struct linear {
     const struct ckpt_tensor *w, *b;
     bool conv1d;
+    bool is_part; /* W is rows [row0, row0 + n_out) of w */
+    int64_t row0;
     const void *x;
     int64_t n_pos, n_in, n_out;
     void *out;

@@ -133,7 +133,7 @@ static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error 
     struct worker_scratch *scratch = &f->state->scratch[worker];
     int64_t row = (int64_t)unit * job->tile_rows,
             n = p->n_out - row < job->tile_rows ? p->n_out - row : job->tile_rows;
-    TRY(ops_read_rows(f, worker, p->w, row, n, scratch->rows.data, err));
+    TRY(ops_read_rows(f, worker, p->w, p->row0 + row, n, scratch->rows.data, err));
     f->state->ops->linear(f->state->mm, ops_at(f, p->out, row), p->n_out, f->state->shared.data, p->n_pos,
                           scratch->rows.data, n, p->n_in, job->bias ? ops_at(f, job->bias, row) : NULL,
                           scratch->acc.data);
@@ -211,7 +211,8 @@ enum status linear_run(struct forward *f, const struct linear *p, struct error *
 {
     struct linear_job job = {.f = f, .p = p};
     int64_t rows = p->conv1d ? p->n_in : p->n_out, cols = p->conv1d ? p->n_out : p->n_in;
-    if (tensor_rows(p->w->t) != rows || tensor_cols(p->w->t) != cols)
+    bool fits = p->is_part ? p->row0 + rows <= tensor_rows(p->w->t) : rows == tensor_rows(p->w->t);
+    if (!fits || tensor_cols(p->w->t) != cols)
         return error_at(err, STATUS_MISMATCH, p->w->container->file.path, p->w->t->name,
                         "expected %lld x %lld, found %lld x %lld", (long long)rows, (long long)cols,
                         (long long)tensor_rows(p->w->t), (long long)tensor_cols(p->w->t));

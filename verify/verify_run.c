@@ -55,7 +55,8 @@ static uint64_t layer_bytes(const struct model *m, int64_t layer)
 {
     uint64_t n = 0;
     for (size_t i = 0; m && i < m->n_weights; i++)
-        if (m->weights[i].layer == layer) n += m->weights[i].t->t->size_bytes;
+        if (m->weights[i].layer == layer)
+            n += m->weights[i].t->t->size_bytes * (m->weights[i].n_experts ? m->weights[i].n_experts : 1);
     return n;
 }
 

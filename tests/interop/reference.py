@@ -69,6 +69,10 @@ def lift_buffers(model):
                 module.embed_positions = transformers.models.gptj.modeling_gptj.create_sinusoidal_positions(n, dim)
         finally:
             torch.set_default_dtype(torch.float32)
+    for module in model.modules():  # stored numbers that the library keeps in float32, such as the bias of a choice of experts
+        for key, buffer in module._buffers.items():
+            if key.endswith("_bias") and buffer is not None:
+                module._buffers[key] = buffer.double()
     for name, buffer in model.named_buffers():
         assert not buffer.is_floating_point() or buffer.dtype == torch.float64, name
 

@@ -1,0 +1,181 @@
+"""GLM in transformers' own form (glm, glm4, glm4_moe): tiny checkpoints with awkward sizes against transformers in float64, and llama.cpp on
+our file beside llama.cpp on the file that its own converter writes. (ChatGLM's generations and GLM of 2021 are no part of transformers: their
+published logits are in tests/data/glm, and make check compares with them.)
+
+For each checkpoint: logits of the source side and of the GGUF side, in float32 (no worse than 4 times transformers' own float32) and float64; both
+sides agree by lathe-verify's own tolerance; llama.cpp computes the same from our file; context, epsilon, base and rotated part are the config's.
+The last part takes our file apart: every way in which GLM has been converted wrongly makes lathe-verify exit 1.
+"""
+import json
+import os
+import subprocess
+
+import numpy as np
+import torch
+import transformers as T
+from checks import *
+
+
+import models_table
+import reference
+
+quiet_llama_cpp()
+table = models_table.Table("glm")
+F64_LIMIT = 1e-6
+RUNTIME_LIMIT = 2e-3  # SiLU goes through no table, but products are summed in another order
+
+BASE = dict(vocab_size=331, hidden_size=60, num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=1, head_dim=12,
+            intermediate_size=91, max_position_embeddings=80, pad_token_id=0, eos_token_id=[300, 301])
+MOE = dict(vocab_size=331, hidden_size=60, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2, head_dim=12,
+           intermediate_size=91, max_position_embeddings=80, pad_token_id=0, eos_token_id=[300, 301], n_routed_experts=7,
+           num_experts_per_tok=3, n_shared_experts=1, moe_intermediate_size=38, first_k_dense_replace=1, n_group=1, topk_group=1,
+           routed_scaling_factor=2.5, norm_topk_prob=True)
+
+
+def rope(part=0.5, theta=10000.0, **more):
+    return {"rope_type": "default", "rope_theta": theta, "partial_rotary_factor": part} | more
+
+
+VARIANTS = {
+    "glm": (T.GlmConfig, T.GlmForCausalLM, BASE | dict(rms_norm_eps=1.5625e-07, attention_bias=True,
+                                                      rope_parameters=rope(theta=5e6))),
+    "glm-no-bias": (T.GlmConfig, T.GlmForCausalLM, BASE | dict(attention_bias=False, num_key_value_heads=5,
+                                                              rope_parameters=rope(1.0))),
+    "glm-tied": (T.GlmConfig, T.GlmForCausalLM, BASE | dict(attention_bias=True, tie_word_embeddings=True, rms_norm_eps=1e-5,
+                                                           rope_parameters=rope(rope_type="linear", factor=4.0))),
+    "glm-wide-heads": (T.GlmConfig, T.GlmForCausalLM, BASE | dict(attention_bias=True, head_dim=16, rope_parameters=rope())),
+    "glm4": (T.Glm4Config, T.Glm4ForCausalLM, BASE | dict(attention_bias=False, rms_norm_eps=1e-5, rope_parameters=rope())),
+    "glm4-bias": (T.Glm4Config, T.Glm4ForCausalLM, BASE | dict(attention_bias=True, head_dim=16, num_attention_heads=4,
+                                                              num_key_value_heads=2, rope_parameters=rope(0.25, 777.0))),
+    "glm4-tied": (T.Glm4Config, T.Glm4ForCausalLM, BASE | dict(attention_bias=False, tie_word_embeddings=True,
+                                                              rope_parameters=rope())),
+    "glm4_moe": (T.Glm4MoeConfig, T.Glm4MoeForCausalLM, MOE | dict(attention_bias=True, use_qk_norm=True,
+                                                                  rope_parameters=rope(theta=1e6))),
+    "glm4_moe-air": (T.Glm4MoeConfig, T.Glm4MoeForCausalLM, MOE | dict(
+        attention_bias=True, use_qk_norm=False, first_k_dense_replace=2, n_shared_experts=2, routed_scaling_factor=1.0,
+        num_experts_per_tok=2, rope_parameters=rope())),
+    "glm4_moe-plain": (T.Glm4MoeConfig, T.Glm4MoeForCausalLM, MOE | dict(
+        attention_bias=False, use_qk_norm=False, norm_topk_prob=False, num_experts_per_tok=7, rope_parameters=rope())),
+}
+# architectures whose matrices llama.cpp expects to be as wide as the model
+NOT_IN_LLAMA_CPP = {"glm-wide-heads"}
+
+
+def randomize(model, seed):
+    g = torch.Generator().manual_seed(seed)
+    for name, p in [*model.named_parameters(), *((n, b) for n, b in model.named_buffers() if "correction_bias" in n)]:
+        normal = torch.randn(p.shape, generator=g)
+        if "correction_bias" in name:
+            value = normal  # so large that the choice hangs on it
+        elif p.dim() == 1:
+            value = 1 + 0.2 * normal if name.endswith("weight") else 0.3 * normal
+        elif "embed_tokens" in name:
+            value = normal * (2.0 / p.shape[1]**0.5 if model.config.tie_word_embeddings else 1.0)
+        else:
+            value = normal * ((1.6 if "q_proj" in name or "k_proj" in name else 1.2) / p.shape[-1]**0.5)
+        p.data.copy_(value)
+
+
+def make(name):
+    config_class, model_class, values = VARIANTS[name]
+    folder = work("checkpoints", name)
+    model = model_class(config_class(**values))
+    randomize(model, sum(map(ord, name)))
+    model.save_pretrained(folder)
+    tokenizer(folder)
+    ids = np.random.default_rng(7).integers(0, 290, 45).tolist()
+    return folder, ids
+
+
+def tokenizer(folder):
+    """Byte-level BPE with GLM-4's split and special tokens."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    tok = Tokenizer(models.BPE(ignore_merges=True))
+    split = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+             r"\s+(?!\S)|\s+")
+    tok.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(split), behavior="isolated"),
+                                                 pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tok.decoder = decoders.ByteLevel()
+    tok.train_from_iterator(["the quick brown fox jumps over the lazy dog " * 9], trainers.BpeTrainer(
+        vocab_size=290, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    tok.add_special_tokens(["<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>",
+                            "<|assistant|>", "<|observation|>"])
+    T.PreTrainedTokenizerFast(tokenizer_object=tok, eos_token="<|endoftext|>", pad_token="<|endoftext|>").save_pretrained(folder)
+
+
+def llama_cpp(path, ids, ref64):
+    try:
+        return deviation(reference.llama_cpp_logits(path, ids), ref64)[1]
+    except Exception as e:
+        return f"refused ({type(e).__name__})"
+
+
+def metadata(path):
+    return {m["key"]: m["value"] for m in run_json("inspect", path, "--metadata")["metadata"]}
+
+
+def check_metadata(name, folder, path):
+    with open(os.path.join(folder, "config.json")) as f:
+        c = json.load(f)
+    found = metadata(path)
+    arch = found["general.architecture"]
+    r = c["rope_parameters"]
+    expected = {"context_length": c["max_position_embeddings"],
+                "attention.layer_norm_rms_epsilon": float(np.float32(c["rms_norm_eps"])),
+                "rope.freq_base": float(np.float32(r["rope_theta"])),
+                "rope.dimension_count": int(c["head_dim"] * r["partial_rotary_factor"]),
+                "attention.head_count_kv": c["num_key_value_heads"], "block_count": c["num_hidden_layers"]}
+    wrong = {k: (v, found.get(f"{arch}.{k}")) for k, v in expected.items()
+             if found.get(f"{arch}.{k}") is None or abs(float(found[f"{arch}.{k}"]) - v) > 1e-12 * abs(v)}
+    check(f"{name}: context, epsilon, base, rotated part are the config's", not wrong, str(wrong) if wrong else "")
+
+
+def peer_files(names):
+    jobs = [[work("checkpoints", n), work(f"{n}-peer.gguf")] for n in names]
+    done = subprocess.run([CONVERTER, os.path.join(HERE, "peer_convert_many.py"), "glm4"], input=json.dumps(jobs),
+                          capture_output=True, text=True)
+    if done.returncode:
+        return {n: {"error": done.stderr.strip().splitlines()[-1][:100]} for n in names}
+    return dict(zip(names, json.loads(done.stdout.splitlines()[-1])))
+
+
+def check_model(name, folder, ids, peer):
+    n = len(ids)
+    ids_file = write_ids("ids.txt", ids)
+    # one expert after the other: the grouped product knows no float64
+    plain = {"experts_implementation": "eager"} if "moe" in name else {}
+    ref64 = reference.logits_f64(folder, ids, **plain)
+    own = deviation(reference.logits_f32(folder, ids, **plain), ref64)
+    figures = {"reference": own[1]}
+
+    def side(label, path):
+        f32, f64 = logits(path, ids_file, n), logits(path, ids_file, n, "f64")
+        check_f32(f"{name}: {label}, float32", f32, ref64, own)
+        check_f64(f"{name}: {label}, float64", f64, ref64, F64_LIMIT)
+        figures[label] = deviation(f32, ref64)[1], deviation(f64, ref64)[1]
+
+    side("source", folder)
+    path = convert(folder, f"{name}.gguf")
+    side("GGUF", path)
+    both = run_json("verify", folder, path, "--tokens", ids_file, "--context", n)
+    check(f"{name}: both sides agree", both["agree"] and both["positions"] == n, f"max |d| {both['max_abs_diff']:.2e}")
+    check_metadata(name, folder, path)
+    ours = llama_cpp(path, ids, ref64)
+    if name in NOT_IN_LLAMA_CPP:
+        check(f"{name}: llama.cpp refuses heads that are wider than the model", isinstance(ours, str))
+        codes = {w["code"] for w in run_json("convert", folder, "--dry-run")["warnings"]}
+        check(f"{name}: convert says so", "runtime-refuses-shape" in codes, ", ".join(sorted(codes)))
+    else:
+        check(f"{name}: llama.cpp computes the same", not isinstance(ours, str) and ours <= RUNTIME_LIMIT, ours)
+    figures["ours"] = ours
+    figures["peer"] = models_table.number(llama_cpp(peer["path"], ids, ref64)) if "path" in peer else f"fails: {peer['error']}"
+    table.row(name, figures)
+
+
+names = [n for n in VARIANTS if not ONLY or any(o in n for o in ONLY)]
+made = {n: make(n) for n in names}
+peers = peer_files(names)
+for name in names:
+    guarded(name, check_model, name, *made[name], peers[name])
+table.finish()
+finish()
