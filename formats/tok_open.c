@@ -15,16 +15,18 @@ static enum status from_folder(struct text_coder *c, const char *dir, struct err
 {
     TRY(tokenizer_load(&c->tokenizer, dir, 0, &c->warnings, err));
     if (c->tokenizer->kind != TOKENIZER_NONE) return STATUS_OK;
-    struct checkpoint *ckpt; /* a folder may hold a GGUF */
+    struct checkpoint *ckpt; /* a folder may hold a GGUF, or be Meta's with the tokenizer in the one above */
     struct error none;
     if (ckpt_open(&ckpt, dir, &none) != STATUS_OK) return STATUS_OK;
     struct container *g = ckpt_gguf(ckpt);
-    char *path = g ? strdup(g->file.path) : NULL;
+    bool is_gguf = g != NULL, above = strcmp(ckpt->tokenizer_dir, ckpt->dir) != 0;
+    char *path = is_gguf ? strdup(g->file.path) : above ? strdup(ckpt->tokenizer_dir) : NULL;
     ckpt_close(ckpt);
     if (!path) return STATUS_OK;
     tokenizer_free(c->tokenizer);
     c->tokenizer = NULL;
-    enum status st = from_gguf(c, path, err);
+    warnings_clear(&c->warnings);
+    enum status st = is_gguf ? from_gguf(c, path, err) : tokenizer_load(&c->tokenizer, path, 0, &c->warnings, err);
     free(path);
     return st;
 }

@@ -92,7 +92,8 @@ static bool view_tokenizer(const struct subject *s, struct tokenizer_view *v)
 static bool has_file(const struct subject *s, const char *name)
 {
     struct arena a = {0};
-    const char *path = path_join(&a, s->ckpt->dir, name);
+    bool model = strcmp(name, "tokenizer.model") == 0;
+    const char *path = path_join(&a, model ? s->ckpt->tokenizer_dir : s->ckpt->dir, name);
     bool there = path && file_exists(path);
     arena_clear(&a);
     return there;

@@ -27,6 +27,20 @@ for cut in llama2/two llama3; do
     equal "$cut: buffers are dropped" "rope.freqs buffer" "$(jq -r '.plan.dropped[] | .name + " " + .reason' "$DIR/out")"
 done
 
+# The tokenizer of all sizes lies in the folder above.
+mkdir "$DIR/up"
+cp -r "$meta/llama2/two" "$DIR/up/7B"
+cp tests/vectors/tokenizers/spm/tokenizer.model "$DIR/up"
+status "a tokenizer one folder up" 0 "$BIN/lathe-inspect" "$DIR/up/7B"
+contains "is told" "$DIR/out" "tokenizer   tokenizer.model"
+status "and cuts text" 0 "$BIN/lathe-inspect" "$DIR/up/7B" --tokenize "hello" --json
+cp "$DIR/out" "$DIR/below"
+status "as it does by itself" 0 "$BIN/lathe-inspect" tests/vectors/tokenizers/spm --tokenize "hello" --json
+check "with the same ids" cmp "$DIR/out" "$DIR/below"
+status "and is converted" 0 "$BIN/lathe-convert" "$DIR/up/7B" -o "$DIR/up.gguf" --dry-run --json
+equal "as sentencepiece's model" llama "$(jq -r '.plan.metadata[] | select(.key == "tokenizer.ggml.model") | .value' "$DIR/out")"
+check "with its file in the receipt" jq -e '[.plan.metadata[].key] | index("lathe.receipt.file.tokenizer.model")' "$DIR/out"
+
 # Damage that must show: two shards in each other's place, and one that comes from another cut.
 cp -r "$meta/llama2/two" "$DIR/swapped"
 mv "$DIR/swapped/consolidated.00.pth" "$DIR/swapped/x"

@@ -198,6 +198,38 @@ static void test_copies(void **state)
     ckpt_close(c);
 }
 
+/* LLaMA 3.2's small models are tied, and their files hold both: bytes decide, since params.json does not say. */
+static void test_tied(void **state)
+{
+    (void)state;
+    struct torch_writer w = {0};
+    struct model *m;
+    float values[24] = {1, 2, 3, 4, 5}, norm[4] = {1, 1, 1, 1};
+    for (int equal = 0; equal < 2; equal++) {
+        begin_folder(params);
+        torch_writer_tensor(&w, "tok_embeddings.weight", 2, (int64_t[]){6, 4}, values);
+        values[23] += equal ? 0 : 1;
+        torch_writer_tensor(&w, "output.weight", 2, (int64_t[]){6, 4}, values);
+        static const char *const names[] = {"attention.wq", "attention.wk", "attention.wv", "attention.wo",
+                                            "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"};
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "layers.0.%s.weight", names[i]);
+            torch_writer_tensor(&w, name, 2, (int64_t[]){4, 4}, values);
+        }
+        torch_writer_tensor(&w, "norm.weight", 1, (int64_t[]){4}, norm);
+        torch_writer_tensor(&w, "layers.0.attention_norm.weight", 1, (int64_t[]){4}, norm);
+        torch_writer_tensor(&w, "layers.0.ffn_norm.weight", 1, (int64_t[]){4}, norm);
+        torch_writer_write(&w, in_folder("consolidated.00.pth"));
+        warnings_clear(&warn);
+        if (model_open(&m, folder, NULL, &warn, &err) != STATUS_OK) fail_msg("%s", err.text);
+        assert_int_equal(m->hp.tied, equal);
+        assert_int_equal(warnings_has(&warn, "tied-head-dropped"), equal);
+        assert_false(warnings_has(&warn, "tied-head-differs"));
+        model_close(m);
+    }
+}
+
 /* ---- params.json ---- */
 
 static const struct {
@@ -322,7 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_joined), cmocka_unit_test(test_one_shard_named), cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_copies), cmocka_unit_test(test_params),          cmocka_unit_test(test_releases),
+        cmocka_unit_test(test_copies), cmocka_unit_test(test_tied),            cmocka_unit_test(test_params),          cmocka_unit_test(test_releases),
         cmocka_unit_test(test_config_option),
     };
     return cmocka_run_group_tests(tests, scratch_make, remove_all);
