@@ -220,7 +220,7 @@ struct arch {
     const char *line, *told_by;
     /* NULL, or: of two families that share detect_tensors this one's has more columns than rows there (more rows than columns) */
     const char *detect_wide, *detect_tall;
-    const char *const *detect_tensors; /* source names ({p}: prefix) that together tell the family when the config does not; NULL at the end */
+    const char *const *detect_tensors; /* source names ({p}: prefix; after '!': absent) that together tell the family when the config does not; NULL at the end */
     struct rope_spelling rope;
     struct dialect source, gguf;
     /* NULL, or: what the table of keys cannot say, before `derive`; config.json only */

@@ -50,7 +50,7 @@ const struct arch arch_qwen2 = {
     .tied_by_default = false,
     .uses_rope = true,
     .detect_tensors = (const char *const[]){"{p}embed_tokens.weight", "{p}layers.0.self_attn.q_proj.bias",
-                                            "{p}layers.0.mlp.gate_proj.weight", NULL},
+                                            "!{p}layers.0.self_attn.o_proj.bias", "{p}layers.0.mlp.gate_proj.weight", NULL},
     .source = {.conv1d = false, .rope_style = ROPE_HALVES},
     .gguf = {.conv1d = false, .rope_style = ROPE_HALVES},
     .read_config = llama_line_read_layers,

@@ -56,8 +56,9 @@ static bool has_all(const struct checkpoint *ckpt, const struct arch *arch, cons
 {
     for (const char *const *d = arch->detect_tensors; *d; d++) {
         char name[NAME_MAX_BYTES];
-        expand(*d, wrapper, prefix, 0, name);
-        if (!ckpt_find(ckpt, name)) return false;
+        bool wanted = **d != '!';
+        expand(wanted ? *d : *d + 1, wrapper, prefix, 0, name);
+        if ((ckpt_find(ckpt, name) != NULL) != wanted) return false;
     }
     return true;
 }

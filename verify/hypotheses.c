@@ -358,6 +358,7 @@ static enum status epsilon(struct suspect *s, bool *fits, char *why, struct erro
 static enum status rope_base(struct suspect *s, bool *fits, char *why, struct error *err)
 {
     struct model view = *s->trace->b;
+    if (view.hp.rope.theta == s->trace->a->hp.rope.theta) return STATUS_OK;
     view.hp.rope.theta = s->trace->a->hp.rope.theta;
     view.hp.rope.runtime = NULL;
     snprintf(why, 256, "with A's base %g instead of %g it fits", view.hp.rope.theta,

@@ -159,13 +159,13 @@ def config_json(config, variant):
     return c
 
 
-def make(name, out_dir):
+def make(name, out_dir, variants=VARIANTS, tokenizer=True):
     """The folder and its ids, as many as the longest length."""
-    variant = VARIANTS[name]
+    variant = variants[name]
     out = os.path.join(out_dir, name)
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
-    seed = 1000 + list(VARIANTS).index(name)
+    seed = 1000 + list(variants).index(name)
     config_class, model_class, defaults = FAMILIES[variant["family"]]
     config = config_class(**(defaults | variant["config"]))
     torch.manual_seed(seed)
@@ -182,7 +182,8 @@ def make(name, out_dir):
     with open(os.path.join(out, "config.json"), "w") as f:
         json.dump(config_json(config, variant), f, indent=2)
     save(state, out, variant["container"])
-    save_tokenizer(variant["tokenizer"], out)
+    if tokenizer:
+        save_tokenizer(variant["tokenizer"], out)
     ids = np.random.default_rng(seed).integers(0, config.vocab_size, max(variant["lengths"]))
     return out, [int(i) for i in ids]
 

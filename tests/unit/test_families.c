@@ -239,7 +239,8 @@ static void check_detection(const char *name)
     must(model_open(&m, folder(name), &(struct model_options){0}, &w, &err), name);
     must(ckpt_open(&c, folder(name), &err), name);
     must(model_detect(c, NULL, &arch, &why, &err), name);
-    if (!arch || strcmp(arch->family, m->arch->family) != 0)
+    /* Mistral's names are LLaMA's */
+    if (!arch || (strcmp(arch->family, m->arch->family) != 0 && strcmp(name, "mistral") != 0))
         fail_msg("%s: its tensors look like %s", name, arch ? arch->family : "nothing known");
     ckpt_close(c);
     model_close(m);
@@ -294,6 +295,26 @@ static const struct edit {
     {"gptneox-sequential", "\"rotary_pct\": 0.75", "\"rotary_pct\": 1.5", STATUS_RANGE, "at most 1"},
     {"gptneox-sequential", "\"rotary_pct\": 0.75", "\"rotary_pct\": 0", STATUS_RANGE, "above 0"},
     {"gptneox-sequential", "\"attention_bias\": false", "\"attention_bias\": true", STATUS_NOTFOUND, "not found"},
+    /* defaults of the classes, null and absence */
+    {"mistral", "\"num_key_value_heads\": 1,", "", STATUS_MISMATCH, "3 is no multiple of the number of key/value heads 8"},
+    {"mistral", "\"num_key_value_heads\": 1", "\"num_key_value_heads\": null", STATUS_MISMATCH, "expected 48 x 30"},
+    {"mistral", "\"head_dim\": 16", "\"head_dim\": null", STATUS_MISMATCH, "expected 30 x 30"},
+    {"mistral", "\"head_dim\": 16,", "", STATUS_MISMATCH, "expected 30 x 30"},
+    {"mistral", "\"sliding_window\": 4", "\"sliding_window\": null", STATUS_OK, NULL},
+    {"mistral", "\"sliding_window\": 4", "\"sliding_window\": 0", STATUS_RANGE, "'sliding_window': expected an integer from 1"},
+    {"mistral", "\"sliding_window\": 4", "\"sliding_window\": 4, \"attention_bias\": true", STATUS_UNSUPPORTED, "has no biases"},
+    {"mistral", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", STATUS_UNSUPPORTED, "expected silu"},
+    {"qwen2", "\"num_key_value_heads\": 1,", "", STATUS_MISMATCH, "key/value heads 32"},
+    {"qwen2", "\"sliding_window\": 4", "\"sliding_window\": null", STATUS_OK, NULL},
+    {"qwen2", "\"use_sliding_window\": true", "\"use_sliding_window\": 1", STATUS_FORMAT, "'use_sliding_window': expected true or false"},
+    {"qwen2", "\"max_window_layers\": 1", "\"max_window_layers\": -1", STATUS_RANGE, "'max_window_layers': expected an integer from 0"},
+    {"qwen3", "\"head_dim\": 16,", "", STATUS_MISMATCH, "expected 384 x 30"},
+    {"qwen3", "\"use_sliding_window\": true", "\"use_sliding_window\": false", STATUS_MISMATCH, "give no window"},
+    {"qwen3", "\"sliding_attention\",", "\"chunked_attention\",", STATUS_UNSUPPORTED, "layer 0: expected full_attention or sliding_attention"},
+    {"qwen3", "\"sliding_attention\",", "", STATUS_MISMATCH, "a word for each of 2 layers"},
+    {"qwen3-dynamic", "\"attention_bias\": true", "\"attention_bias\": false", STATUS_UNSUPPORTED, "expected no such tensor"},
+    {"llama-biases", "\"mlp_bias\": true", "\"mlp_bias\": false", STATUS_UNSUPPORTED, "expected no such tensor"},
+    {"llama-biases", "\"factor\": 4.0", "\"factor\": -4.0", STATUS_RANGE, "'rope_scaling.factor'"},
     {"bigcode", "\"multi_query\": true", "\"multi_query\": false", STATUS_MISMATCH, "expected 72 x 24"},
     {"bigcode", "\"model_type\": \"gpt_bigcode\"", "\"model_type\": \"gpt2\"", STATUS_MISMATCH, "different families"},
     {"bigcode-mha", "\"multi_query\": false", "\"multi_query\": true", STATUS_MISMATCH, "expected 40 x 24"},
@@ -423,6 +444,8 @@ enum damage_kind {
     SET_BOOL,  /* key, value */
     ORDER,     /* tensor, order, args */
     SCALE,     /* tensor: first args[0] rows times value */
+    INVERT,    /* tensor: one over each element */
+    ONES,      /* tensor: 1 in each element */
     TRANSPOSE, /* a square tensor */
     EXCHANGE,  /* tensor and other */
     COPY,      /* tensor becomes other */
@@ -485,6 +508,35 @@ static const struct damage damages[] = {
     {"gptj", "output rows off by one", ORDER, "output.weight", 0, order_shift, {0, 0}, .trace = "logits@-1 row_offset"},
     {"gpt2-cerebras", "another activation", SET_TEXT, "gpt2.hidden_activation", .other = "relu", .trace = "ffn_act@0 activation"},
     {"bigcode-mha", "heads of keys exchanged", ORDER, "blk.0.attn_qkv.weight", 0, order_swap, {24, 8}, .trace = "k@0 head_grouping"},
+    /* The LLaMA line: heads of 8, or 16 where the width is 30; 3 query heads to a key head. */
+    {"llama-biases", "keys in the source's order", ORDER, "blk.1.attn_k.weight", 0, order_pairs, {1, 8}, NULL, "k@1 row_order"},
+    {"llama-biases", "a bias of keys in the source's order", ORDER, "blk.0.attn_k.bias", 0, order_pairs, {1, 8}, NULL, "k@0 unknown"},
+    {"llama-biases", "keys ordered by query heads", ORDER, "blk.0.attn_q.weight", 0, order_pairs, {1, 24}, NULL, "q@0 unknown"},
+    {"llama-biases", "another base", SET_F32, "llama.rope.freq_base", 10100, NULL, {0, 0}, NULL, "q_rope@0 rope_base"},
+    {"llama-biases", "another factor", SET_F32, "llama.rope.scaling.factor", 1, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"},
+    {"llama-biases", "gate and up exchanged", EXCHANGE, "blk.1.ffn_gate.weight", .other = "blk.1.ffn_up.weight", .trace = "ffn_gate@1 halves_swapped"},
+    {"llama-biases", "a missing bias", SCALE, "blk.1.attn_output.bias", 0, NULL, {24, 0}, NULL, "attn_out@1 missing_bias"},
+    {"llama-biases", "+1 on a norm", ADD, "blk.1.ffn_norm.weight", 1, NULL, {0, 0}, NULL, "ffn_norm@1 norm_offset"},
+    {"llama-llama3", "frequencies for divisors", INVERT, "rope_freqs.weight", 0, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"},
+    {"llama-llama3", "no divisors", ONES, "rope_freqs.weight", 0, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"},
+    {"llama-yarn", "another original context", SET_U32, "llama.rope.scaling.original_context_length", 32, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"},
+    {"llama-yarn-odd", "no attention factor", SET_F32, "llama.rope.scaling.attn_factor", 1, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"},
+    {"llama-longrope", "lists exchanged", EXCHANGE, "rope_factors_long.weight", .other = "rope_factors_short.weight", .trace = "q_rope@0 rope_scaling"},
+    {"llama-longrope-within", "no long list", ONES, "rope_factors_long.weight", 0, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"}, /* the probe sees it */
+    {"llama-dynamic-within", "another base", SET_F32, "llama.rope.freq_base", 10100, NULL, {0, 0}, NULL, "q_rope@0 rope_base"},
+    {"mistral", "window larger by one", SET_U32, "llama.attention.sliding_window", 5, NULL, {0, 0}, NULL, "attn_mix@0 window"},
+    {"mistral", "window smaller by one", SET_U32, "llama.attention.sliding_window", 3, NULL, {0, 0}, NULL, "attn_mix@0 window"},
+    {"mistral", "epsilon", SET_F32, "llama.attention.layer_norm_rms_epsilon", 1e-3, NULL, {0, 0}, NULL, "attn_norm@0 epsilon"},
+    {"qwen2", "window larger by one", SET_U32, "qwen2.attention.sliding_window", 5, NULL, {0, 0}, NULL, "attn_mix@1 window"},
+    {"qwen2", "a local layer taken as global", BIT, "qwen2.attention.sliding_window_pattern", 0, NULL, {1, 0}, NULL, "attn_mix@1 window"},
+    {"qwen2", "a global layer taken as local", BIT, "qwen2.attention.sliding_window_pattern", 0, NULL, {0, 0}, NULL, "attn_mix@0 window"},
+    {"qwen2", "rows as pairs", ORDER, "blk.0.attn_q.weight", 0, order_pairs, {3, 8}, NULL, "q@0 row_order"},
+    {"qwen2", "a missing bias", SCALE, "blk.0.attn_v.bias", 0, NULL, {8, 0}, NULL, "v@0 missing_bias"},
+    {"qwen2-yarn", "no attention factor", SET_F32, "qwen2.rope.scaling.attn_factor", 1, NULL, {0, 0}, NULL, "q_rope@0 rope_scaling"},
+    {"qwen2-llama3", "another base", SET_F32, "qwen2.rope.freq_base", 10100, NULL, {0, 0}, NULL, "q_rope@0 rope_base"},
+    {"qwen3", "norms of queries and keys exchanged", EXCHANGE, "blk.0.attn_q_norm.weight", .other = "blk.0.attn_k_norm.weight", .trace = "q_norm@0 unknown"},
+    {"qwen3", "+1 on a norm of keys", ADD, "blk.1.attn_k_norm.weight", 1, NULL, {0, 0}, NULL, "k_norm@1 norm_offset"},
+    {"qwen3", "window smaller by one", SET_U32, "qwen3.attention.sliding_window", 4, NULL, {0, 0}, NULL, "attn_mix@0 window"},
 };
 
 static void transpose_square(float *data, int64_t n)
@@ -504,7 +556,11 @@ static void hurt_tensor(const struct file_image *f, const struct damage *d)
     if (d->kind == ORDER) reorder(data, rows, cols, d->order, d->args);
     if (d->kind == SCALE)
         for (int64_t i = 0; i < d->args[0] * cols; i++) data[i] = (float)((double)data[i] * d->value);
-    for (int64_t i = 0; d->kind == ADD && i < rows * cols; i++) data[i] = (float)((double)data[i] + d->value);
+    for (int64_t i = 0; i < rows * cols; i++) {
+        if (d->kind == ADD) data[i] = (float)((double)data[i] + d->value);
+        if (d->kind == INVERT) data[i] = 1 / data[i];
+        if (d->kind == ONES) data[i] = 1;
+    }
     if (d->kind == COPY) memcpy(data, tensor_data(f, d->other, &rows, &cols), (size_t)(rows * cols) * sizeof *data);
     if (d->kind == TRANSPOSE) {
         assert_int_equal(rows, cols);
@@ -633,6 +689,12 @@ static void test_plans(void **state)
         {"gptj", "the runtime insists on it: zeros"},
         {"gptneox", "\"transform\":\"qkv_groups\",\"heads\":3,\"groups\":3"},
         {"gptneox-sequential", "the embedding once more"},
+        {"llama-dynamic", "runtime-ignores-rope"},
+        {"llama-llama3", "factors of the rotary positions"},
+        {"mistral", "runtime-ignores-window"},
+        {"qwen2", "runtime-ignores-window"},
+        {"qwen2-llama3", "runtime-ignores-rope"},
+        {"qwen3-dynamic", "runtime-refuses-bias"},
         {"bigcode-mha", "\"transform\":\"qkv_groups\",\"heads\":3,\"groups\":3"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
