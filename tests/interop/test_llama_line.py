@@ -63,6 +63,7 @@ def reference_folder(name, folder):
     if VARIANTS[name]["rope"] is None or "su" not in json.dumps(VARIANTS[name]["rope"]):
         return folder
     copy = folder + "-longrope"
+    shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy)
     path = os.path.join(copy, "config.json")
     with open(path) as f:
@@ -120,6 +121,39 @@ def check_lost(name, folder, gguf_file):
     os.unlink(out)
 
 
+# Positions that are not counted from 0: --positions against transformers' position_ids.
+PLACED = {"dynamic": "30:90", "yarn-odd": "7:207:5", "llama-3.1": "0:200:3", "longrope": "0:600:10", "mistral": "11:60", "qwen2.5-yarn": "3:300:4"}
+
+
+def check_positions(name, folder, gguf_file, ids):
+    place = range(*map(int, PLACED[name].split(":")))
+    ids_file = write_ids("ids.txt", ids[:len(place)])
+    ref64 = reference.logits_f64(folder, ids[:len(place)], positions=place)
+    for label, path in (("source", folder), ("GGUF", gguf_file)):
+        out = work("logits.npy")
+        run("verify", path, "--tokens", ids_file, "--positions", PLACED[name], "--precision", "f64", "--save-logits", out, "--quiet")
+        check_f64(f"{name}: {label} side at positions {PLACED[name]}", np.load(out), ref64, F64_LIMIT)
+
+
+# --rope-context: llama.cpp computes what the model does for a text of that length.
+BAKED = {"dynamic": 200, "dynamic-5": 200, "qwen2-dynamic": 200, "qwen3-dynamic": 200, "longrope": 400, "longrope-outside": 200}
+
+
+def check_baked(name, folder, ids, own):
+    n = BAKED[name]
+    ids_file = write_ids("ids.txt", ids[:n])
+    out = convert(folder, f"{name}-baked.gguf", "--type", "f32", "--rope-context", n, "--strict")
+    ref64 = reference.logits_f64(folder, ids[:n])
+    check_f64(f"{name} baked for {n}: GGUF side, float64", logits(out, ids_file, n, "f64"), ref64, F64_LIMIT)
+    found = llama_cpp(out, ids[:n], ref64)
+    limit = max(RUNTIME_FACTOR * own, RUNTIME_FLOOR)
+    check(f"{name} baked for {n}: llama.cpp computes the same", not isinstance(found, str) and found <= limit, f"{found}, limit {limit:.1e}")
+    status, _ = run("verify", folder, out, expect=None)
+    check(f"{name} baked for {n}: both sides agree as for that length", status == 0, f"exit {status}")
+    table.row(f"{name}, --rope-context {n}", {"reference": own, "ours": found})
+    os.unlink(out)
+
+
 def check_model(name, folder, ids, peer):
     variant = VARIANTS[name]
     figures = {k: [] for k in ("own", "source32", "source64", "GGUF32", "GGUF64", "ours", "peer", "logit")}
@@ -155,8 +189,12 @@ def check_model(name, folder, ids, peer):
         check(f"{name}: so does its own converter's file", isinstance(theirs, str) or theirs > WRONG, theirs)
     check_keys(name, folder)
     check_lost(name, folder, gguf_file)
+    if name in PLACED:
+        check_positions(name, folder, gguf_file, ids)
     table.row(name, {"reference": max(figures["own"]), "source": (max(figures["source32"]), max(figures["source64"])),
                      "GGUF": (max(figures["GGUF32"]), max(figures["GGUF64"])), "ours": ours, "peer": theirs})
+    if name in BAKED:
+        check_baked(name, folder, ids, max(figures["own"]))
     os.unlink(gguf_file)
 
 
