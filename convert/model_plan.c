@@ -209,10 +209,10 @@ static enum status add_tensors(struct builder *b, struct error *err)
     return STATUS_OK;
 }
 
-/* A source pattern: {p} is the prefix, {i} a number. */
-static bool matches(const char *pattern, const char *prefix, const char *name)
+/* One alternative of a source pattern: {p} is the prefix, {i} a number. */
+static bool matches_one(const char *pattern, const char *prefix, const char *name)
 {
-    while (*pattern) {
+    while (*pattern && *pattern != '|') {
         if (strncmp(pattern, "{p}", 3) == 0) {
             size_t n = strlen(prefix);
             if (strncmp(name, prefix, n) != 0) return false;
@@ -228,6 +228,15 @@ static bool matches(const char *pattern, const char *prefix, const char *name)
         }
     }
     return *name == 0;
+}
+
+static bool matches(const char *pattern, const char *prefix, const char *name)
+{
+    for (; pattern; pattern = strchr(pattern, '|')) {
+        if (*pattern == '|') pattern++;
+        if (matches_one(pattern, prefix, name)) return true;
+    }
+    return false;
 }
 
 /* Why a source tensor has no place in the output: the rule that names it tells. */

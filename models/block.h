@@ -5,7 +5,7 @@
  *
  * What differs between two files of one model (fused or split q, k, v, their order, Conv1D, which elements a rotation pairs) is read from the
  * model's dialect, never from convert's transforms. What differs between models is read from hp (scale, window, activation, heads) or seen
- * from the tensors that are there (biases, q and k norms, a gate). A norm without a bias is an RMS norm unless the family says otherwise.
+ * from the tensors that are there (biases, q and k norms, a gate). A norm that has a bias is a layer norm, any other an RMS norm.
  * Every result is reported to the tap under the names that models/forward.h lists.
  */
 #ifndef LATHE_BLOCK_H

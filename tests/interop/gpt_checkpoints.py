@@ -101,6 +101,7 @@ VARIANTS = {
                                "partial_rotary_factor": 0.45}, **rope(0.45, 777.0)),
     "gptneox-no-bias": v("gptneox", attention_bias=False, hidden_act="gelu_new"),
     "gptneox-tied": v("gptneox", dtype="bf16", tie_word_embeddings=True, hidden_act="gelu_new"),
+    "gptneox-tied-copy": v("gptneox", quirks=["head_copy"], tie_word_embeddings=True, hidden_act="gelu_new"),
     "gptneox-linear": v("gptneox", hidden_act="gelu_new", **rope(0.5, rope_type="linear", factor=4.0)),
     "gptneox-old-linear": v("gptneox", drop=OLD_NEOX, hidden_act="gelu_new", **rope(0.5, rope_type="linear", factor=4.0),
                             raw={"rotary_pct": 0.5, "rope_scaling": {"type": "linear", "factor": 4.0}}),
@@ -181,12 +182,17 @@ def quirk_inv_freq(state, config, family):
         state[f"gpt_neox.layers.{i}.attention.rotary_emb.inv_freq"] = torch.tensor([1.0, 0.2, 0.05]).half()  # never to be used
 
 
+def quirk_head_copy(state, config, family):
+    state["embed_out.weight"] = state["gpt_neox.embed_in.weight"].clone()
+
+
 def quirk_lm_head(state, config, family):
     assert "embed_out.weight" in state
     state["lm_head.weight"] = state.pop("embed_out.weight")
 
 
-QUIRKS = {"bare": quirk_bare, "masks": quirk_masks, "inv_freq": quirk_inv_freq, "lm_head": quirk_lm_head}
+QUIRKS = {"bare": quirk_bare, "masks": quirk_masks, "inv_freq": quirk_inv_freq, "lm_head": quirk_lm_head,
+          "head_copy": quirk_head_copy}
 
 
 def saved_state(model, config):
