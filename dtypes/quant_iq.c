@@ -54,14 +54,43 @@ static float split(struct group *g, const float *x, bool even)
     return max;
 }
 
-int codebook_nearest(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale)
+int codebook_least(const struct codebook *c, const uint16_t *list, const float cost[8][4])
+{
+    int n = list[0], best = list[1];
+    float least = FLT_MAX, first_two[16];
+    for (int u = 0; u < 16; u++) first_two[u] = cost[0][u & 3] + cost[1][u >> 2];
+    for (int j = 1; j <= n; j++) {
+        unsigned p = c->points[list[j]];
+        float sum = first_two[p & 15];
+        for (int i = 2; i < 8; i++) sum += cost[i][p >> 2 * i & 3]; /* in order: it is part of the bytes */
+        if (sum < least) {
+            least = sum;
+            best = list[j];
+        }
+    }
+    return best;
+}
+
+/* The neighbour of least weighted squared error for x ~ scale * (2 * digit + 1). Three values of a coordinate: errors are tabled. */
+static int nearest_2bit(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale)
+{
+    float cost[8][4] = {0};
+    for (int i = 0; i < 8; i++)
+        for (int digit = 0; digit < 3; digit++) {
+            float e = scale * (float)(2 * digit + 1) - x[i];
+            cost[i][digit] = w[i] * e * e;
+        }
+    return codebook_least(c, list, cost);
+}
+
+static int nearest_3bit(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale)
 {
     int n = list[0], best = list[1];
     float least = FLT_MAX;
     for (int j = 1; j <= n; j++) {
         const float *q = c->values[list[j]];
         float sum = 0;
-        for (int i = 0; i < c->n_coords; i++) {
+        for (int i = 0; i < 4; i++) {
             float e = scale * q[i] - x[i];
             sum += w[i] * e * e;
         }
@@ -81,11 +110,12 @@ static bool choose_point(const struct group *g, int k, float id, float scale, ui
     unsigned u = 0;
     for (int i = 0; i < c->n_coords; i++) u |= iq_digit(x[i], id, g->top) << c->bits * i;
     int32_t at = c->map[u];
-    if (at < 0)
-        *point = (uint16_t)codebook_nearest(c, c->neighbours + (-1 - at), x, g->root_w + c->n_coords * k, scale);
-    else
-        *point = (uint16_t)at;
-    return at >= 0;
+    *point = (uint16_t)at;
+    if (at >= 0) return true;
+    const uint16_t *list = c->neighbours + (-1 - at);
+    const float *w = g->root_w + c->n_coords * k;
+    *point = (uint16_t)(c->bits == 2 ? nearest_2bit(c, list, x, w, scale) : nearest_3bit(c, list, x, w, scale));
+    return false;
 }
 
 struct fit {

@@ -41,8 +41,8 @@ static inline unsigned iq_digit(float scale, float id, int max)
     return (unsigned)i32_clamp(i32_nearest(0.5f * (id * scale - 1)), 0, max);
 }
 
-/* Of a list of neighbours the one of least error for x ~ scale * values[point], values being that of the codebook or others. The first of equals,
- * and the first of all if no error is a number. */
-int codebook_nearest(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale);
+/* Of a list of neighbours (2-bit codebooks) the one of least cost, cost[i][digit] being what coordinate i of a point adds, not negative. The first of
+ * equals, and the first of all if no sum is a number. */
+int codebook_least(const struct codebook *c, const uint16_t *list, const float cost[8][4]);
 
 #endif

@@ -49,70 +49,80 @@ static void sort(const float *x, uint8_t *order, int n)
     memcpy(order, merged, (size_t)n);
 }
 
-static void try_split(struct split *best, int a, int b, int kind, float sx, float s2)
-{
-    if (!(s2 > 0 && sx * sx > best->score * s2)) return;
-    float scale = sx / s2;
-    *best = (struct split){a, b, kind, scale, scale * sx};
-}
-
 /* Sums up to each boundary of w * x and w. */
 struct prefix {
     float x[33], w[33];
 };
 
-static float run_sum(const float *s, int a, int b, int n, const float *level)
+/* Sums of the splits whose first boundary is a, by the second boundary and by kind. */
+struct split_sums {
+    float sx[4][33], s2[4][33];
+};
+
+static bool is_better(float sx, float s2, float score)
 {
-    return (s[a] - s[0]) * level[0] + (s[b] - s[a]) * level[1] + (s[n] - s[b]) * level[2];
+    return (s2 > 0) & (sx * sx > score * s2);
 }
 
-static float run_sum_squares(const float *s, int a, int b, int n, const float *level)
+/* Takes over what is better, in order of boundaries, then kinds. Most rows of splits have nothing better: that is seen at once for all. */
+static void try_splits(struct split *best, const struct split_sums *t, int a, int n, int n_kinds)
 {
-    return (s[a] - s[0]) * level[0] * level[0] + (s[b] - s[a]) * level[1] * level[1] +
-           (s[n] - s[b]) * level[2] * level[2];
+    int any = 0;
+    for (int k = 0; k < n_kinds; k++)
+        for (int b = a; b <= n; b++) any |= is_better(t->sx[k][b], t->s2[k][b], best->score);
+    if (!any) return;
+    for (int b = a; b <= n; b++)
+        for (int k = 0; k < n_kinds; k++) {
+            float sx = t->sx[k][b], s2 = t->s2[k][b];
+            if (!is_better(sx, s2, best->score)) continue;
+            float scale = sx / s2;
+            *best = (struct split){a, b, k, scale, scale * sx};
+        }
+}
+
+static void sum_runs(const struct prefix *s, int a, int n, const float *level, float *sx, float *s2)
+{
+    for (int b = a; b <= n; b++) {
+        sx[b] = (s->x[a] - s->x[0]) * level[0] + (s->x[b] - s->x[a]) * level[1] + (s->x[n] - s->x[b]) * level[2];
+        s2[b] = (s->w[a] - s->w[0]) * level[0] * level[0] + (s->w[b] - s->w[a]) * level[1] * level[1] +
+                (s->w[n] - s->w[b]) * level[2] * level[2];
+    }
 }
 
 /* One shift for all: kind 0 up, 1 down. */
 static struct split best_split_s(const struct group *g)
 {
     struct prefix s = {0};
+    struct split_sums t;
     struct split best = {.kind = -1, .score = -FLT_MAX};
     for (int j = 0; j < g->n; j++) {
         int i = g->order[j];
         s.x[j + 1] = s.x[j] + g->w[i] * g->x[i];
         s.w[j + 1] = s.w[j] + g->w[i];
     }
-    for (int a = 0; a <= g->n; a++)
-        for (int b = a; b <= g->n; b++) {
-            try_split(&best, a, b, 0, run_sum(s.x, a, b, g->n, level_up), run_sum_squares(s.w, a, b, g->n, level_up));
-            try_split(&best, a, b, 1, run_sum(s.x, a, b, g->n, level_down), run_sum_squares(s.w, a, b, g->n, level_down));
-        }
+    for (int a = 0; a <= g->n; a++) {
+        sum_runs(&s, a, g->n, level_up, t.sx[0], t.s2[0]);
+        sum_runs(&s, a, g->n, level_down, t.sx[1], t.s2[1]);
+        try_splits(&best, &t, a, g->n, 2);
+    }
     return best;
 }
 
-/* Sums for one half of a group, the levels shifted up and down. Levels are 1 apart, so three runs need two subtractions only. */
-struct half_sums {
-    float sx[2], s2[2];
-};
-
-static struct half_sums sum_half(const struct prefix *s, int a, int b, int n)
+/* Sums of one half of a group at one shift. Levels are 1 apart, so that three runs need two subtractions only. */
+static void sum_half(const struct prefix *s, int a, int n, const float *v, float *sx, float *s2)
 {
-    static const float *const levels[2] = {level_up, level_down};
-    struct half_sums h;
-    float below = s->x[a] + s->x[b];
-    for (int k = 0; k < 2; k++) {
-        const float *v = levels[k];
-        h.sx[k] = s->x[n] * v[2] - below;
-        h.s2[k] = s->w[n] * v[2] * v[2] + s->w[a] * (v[0] * v[0] - v[1] * v[1]) +
-                  s->w[b] * (v[1] * v[1] - v[2] * v[2]);
+    float first = v[0] * v[0] - v[1] * v[1], second = v[1] * v[1] - v[2] * v[2];
+    for (int b = a; b <= n; b++) {
+        sx[b] = s->x[n] * v[2] - (s->x[a] + s->x[b]);
+        s2[b] = s->w[n] * v[2] * v[2] + s->w[a] * first + s->w[b] * second;
     }
-    return h;
 }
 
 /* A shift for each half of the group: kind 2 * (first down) + (second down). */
 static struct split best_split_m(const struct group *g)
 {
     struct prefix s[2] = {0};
+    struct split_sums half, t; /* half: by half and shift */
     struct split best = {.kind = -1, .score = -FLT_MAX};
     for (int j = 0; j < g->n; j++) {
         int i = g->order[j], h = i / (g->n / 2);
@@ -121,12 +131,18 @@ static struct split best_split_m(const struct group *g)
         s[!h].x[j + 1] = s[!h].x[j];
         s[!h].w[j + 1] = s[!h].w[j];
     }
-    for (int a = 0; a <= g->n; a++)
-        for (int b = a; b <= g->n; b++) {
-            struct half_sums first = sum_half(&s[0], a, b, g->n), second = sum_half(&s[1], a, b, g->n);
-            for (int k = 0; k < 4; k++)
-                try_split(&best, a, b, k, first.sx[k >> 1] + second.sx[k & 1], first.s2[k >> 1] + second.s2[k & 1]);
+    for (int a = 0; a <= g->n; a++) {
+        for (int h = 0; h < 2; h++) {
+            sum_half(&s[h], a, g->n, level_up, half.sx[2 * h], half.s2[2 * h]);
+            sum_half(&s[h], a, g->n, level_down, half.sx[2 * h + 1], half.s2[2 * h + 1]);
         }
+        for (int k = 0; k < 4; k++)
+            for (int b = a; b <= g->n; b++) {
+                t.sx[k][b] = half.sx[k >> 1][b] + half.sx[2 + (k & 1)][b];
+                t.s2[k][b] = half.s2[k >> 1][b] + half.s2[2 + (k & 1)][b];
+            }
+        try_splits(&best, &t, a, g->n, 4);
+    }
     return best;
 }
 
@@ -144,25 +160,17 @@ static void apply_split(struct group *g, struct split *best, int n_kinds)
     }
 }
 
-/* The point of least error for 8 elements; the first neighbour if no error is a number. */
+/* The neighbour of least weighted squared error for 8 elements. */
 static int nearest_point(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale,
                          const float *level)
 {
-    int best = list[1];
-    float least = FLT_MAX;
-    for (int j = 1; j <= list[0]; j++) {
-        unsigned digits = c->points[list[j]];
-        float sum = 0;
-        for (int i = 0; i < 8; i++) {
-            float e = scale * level[digits >> 2 * i & 3] - x[i];
-            sum += w[i] * e * e;
+    float cost[8][4] = {0};
+    for (int i = 0; i < 8; i++)
+        for (int digit = 0; digit < 3; digit++) {
+            float e = scale * level[digit] - x[i];
+            cost[i][digit] = w[i] * e * e;
         }
-        if (sum < least) {
-            least = sum;
-            best = list[j];
-        }
-    }
-    return best;
+    return codebook_least(c, list, cost);
 }
 
 /* Sums that make a scale: x ~ scale * level. */
