@@ -45,6 +45,12 @@ static inline vf v_trunc(vf v)
 {
     return _mm256_round_ps(v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
 }
+static inline vf v_nearest(vf v)
+{
+    __m256i w = _mm256_castps_si256(_mm256_add_ps(v, _mm256_set1_ps(12582912.0f)));
+    w = _mm256_sub_epi32(_mm256_and_si256(w, _mm256_set1_epi32(0x7FFFFF)), _mm256_set1_epi32(0x400000));
+    return _mm256_cvtepi32_ps(w);
+}
 static inline vm v_less(vf a, vf b)
 {
     return _mm256_cmp_ps(a, b, _CMP_LT_OQ);

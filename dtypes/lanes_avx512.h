@@ -45,6 +45,12 @@ static inline vf v_trunc(vf v)
 {
     return _mm512_roundscale_ps(v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
 }
+static inline vf v_nearest(vf v)
+{
+    __m512i w = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
+    w = _mm512_sub_epi32(_mm512_and_si512(w, _mm512_set1_epi32(0x7FFFFF)), _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_ps(w);
+}
 static inline vm v_less(vf a, vf b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);

@@ -5,6 +5,7 @@
  *     v_min(a, b), v_max(a, b)               a if a < b (a > b), else b: of equals and with NaN the second
  *     v_round(v)                             nearest integer, ties to even; |v| < 2^22
  *     v_trunc(v)                             integer towards zero; |v| < 2^31
+ *     v_nearest(v)                           i32_nearest, for any v
  *     v_less(a, b), v_equal(a, b)            false with NaN
  *     v_select(m, yes, no), m_none(), m_and(a, b), m_or(a, b), m_and_not(a, b)
  *     m_bits(m)                              bit i: lane i
@@ -72,6 +73,11 @@ static inline vf v_sqrt(vf v)
 static inline vf v_round(vf v)
 {
     return v + 12582912.0f - 12582912.0f;
+}
+static inline vf v_nearest(vf v)
+{
+    vm w = (vm)(v + 12582912.0f);
+    return __builtin_convertvector((w & 0x7FFFFF) - 0x400000, vf);
 }
 static inline vm m_none(void)
 {

@@ -224,12 +224,12 @@ INLINE void encode_affine(struct sink s, const struct affine_search *search, con
     s.sigma2 = sum_of_squares(row, n) / (float)n;
     for (int64_t at = 0; at < n; at += RUNS_LEN) {
         runs_open(&r, row + at, weights + at, n - at);
-        for (int first = 0; first < r.n; first += FLIGHT * LANES) {
-            struct affine_lanes p[FLIGHT];
-            for (int h = 0; h < FLIGHT; h++)
+        for (int first = 0; first < r.n; first += AFFINE_FLIGHT * LANES) {
+            struct affine_lanes p[AFFINE_FLIGHT];
+            for (int h = 0; h < AFFINE_FLIGHT; h++)
                 load_weighed(&r, first + LANES * h, v_set(s.sigma2), p[h].x, p[h].w);
             affine_run(search, QK, p, false);
-            for (int h = 0; h < FLIGHT; h++) {
+            for (int h = 0; h < AFFINE_FLIGHT; h++) {
                 struct fields f;
                 for (int i = 0; i < QK; i++) {
                     vf l = v_max(v_round(p[h].kept_iscale * (p[h].x[i] - p[h].kept_min)), zero);

@@ -79,14 +79,25 @@ INLINE void weigh_lanes_plain(int len, bool mean, const vf *x, vf *w)
 
 /* --- types with a minimum --- */
 
+static void affine_found(const struct affine_lanes *p, int at, int per_block, struct found *f)
+{
+    vf zero = v_set(0);
+    v_store(f->scale + at, v_select(p->flat, zero, p->scale));
+    v_store(f->min + at, zero - p->min);
+    v_store(f->sum_w + at, p->sum_w);
+    v_store(f->kept_iscale + at, v_select(p->flat, zero, p->kept_iscale));
+    v_store(f->kept_min + at, p->kept_min);
+    mark_strange(f, m_bits(p->strange), at, per_block);
+}
+
 INLINE void search_affine_chunk(const struct k_affine *t, int len, bool weighted, bool absolute, const struct chunk *c,
                                 struct found *f)
 {
     const int per_block = QK_K / len;
     const struct affine_search *s = weighted ? &t->weighted : &t->plain;
-    for (int first = 0; first < c->blocks * per_block; first += FLIGHT * LANES) {
-        struct affine_lanes p[FLIGHT];
-        for (int h = 0; h < FLIGHT; h++) {
+    for (int first = 0; first < c->blocks * per_block; first += AFFINE_FLIGHT * LANES) {
+        struct affine_lanes p[AFFINE_FLIGHT];
+        for (int h = 0; h < AFFINE_FLIGHT; h++) {
             lanes_load(len, c->x + (first + LANES * h) * len, p[h].x);
             if (weighted)
                 weigh_lanes(len, c, first + LANES * h, p[h].x, p[h].w);
@@ -94,16 +105,7 @@ INLINE void search_affine_chunk(const struct k_affine *t, int len, bool weighted
                 weigh_lanes_plain(len, t->mean, p[h].x, p[h].w);
         }
         affine_run(s, len, p, absolute);
-        for (int h = 0; h < FLIGHT; h++) {
-            int at = first + LANES * h;
-            vf zero = v_set(0);
-            v_store(f->scale + at, v_select(p[h].flat, zero, p[h].scale));
-            v_store(f->min + at, zero - p[h].min);
-            v_store(f->sum_w + at, p[h].sum_w);
-            v_store(f->kept_iscale + at, v_select(p[h].flat, zero, p[h].kept_iscale));
-            v_store(f->kept_min + at, p[h].kept_min);
-            mark_strange(f, m_bits(p[h].strange), at, per_block);
-        }
+        for (int h = 0; h < AFFINE_FLIGHT; h++) affine_found(&p[h], first + LANES * h, per_block, f);
     }
 }
 
@@ -159,26 +161,55 @@ static void weighted_scales(const struct k_affine *t, struct found *f, struct k_
     }
 }
 
-/* Quants of a sub-block, biased to 0 .. hi - lo: what its scale as stored gives, or, where that is zero, what the search left. */
-INLINE void requantize(int n, float lo, float hi, const float *x, float step, float min, uint8_t *q)
-{
-    vm odd = m_none();
-    for (int i = 0; i < n; i += LANES) {
-        vf v = (v_load(x + i) + v_set(min)) / v_set(step);
-        odd = m_or(odd, m_not(v_less(v_abs(v), v_set(QUOTIENT_MOST))));
-        v_store_bytes(q + i, v_min(v_max(v_round(v), v_set(lo)), v_set(hi)) - v_set(lo));
-    }
-    if (m_bits(odd))
-        for (int i = 0; i < n; i++)
-            q[i] = (uint8_t)(i32_clamp(i32_nearest((x[i] + min) / step), (int32_t)lo, (int32_t)hi) - (int32_t)lo);
-}
+/* What requantizing a super-block takes: n elements of each sub-block, quants lo..hi. */
+struct requantize {
+    int n;
+    float lo, hi;
+    const float *x;
+    const float *step, *min;                 /* min NULL: none */
+    const float *kept_iscale, *kept_min;     /* of the search; kept_min NULL: none */
+};
 
 /* iscale 0: the search gave up, all quants are the lowest. */
-static void keep_quants(int n, float lo, float hi, const float *x, float iscale, float min, uint8_t *q)
+static void keep_quants(const struct requantize *r, int j, uint8_t *q)
 {
-    for (int i = 0; i < n; i++) {
-        int32_t v = i32_clamp(i32_nearest(iscale * (x[i] - min)), (int32_t)lo, (int32_t)hi);
-        q[i] = iscale == 0 ? 0 : (uint8_t)(v - (int32_t)lo);
+    float iscale = r->kept_iscale[j], min = r->kept_min ? r->kept_min[j] : 0;
+    for (int i = r->n * j; i < r->n * (j + 1); i++) {
+        int32_t v = i32_clamp(i32_nearest(iscale * (r->x[i] - min)), (int32_t)r->lo, (int32_t)r->hi);
+        q[i] = iscale == 0 ? 0 : (uint8_t)(v - (int32_t)r->lo);
+    }
+}
+
+static void divide_quants(const struct requantize *r, int j, uint8_t *q)
+{
+    float step = r->step[j], min = r->min ? r->min[j] : 0;
+    for (int i = r->n * j; i < r->n * (j + 1); i++)
+        q[i] = (uint8_t)(i32_clamp(i32_nearest((r->x[i] + min) / step), (int32_t)r->lo, (int32_t)r->hi) -
+                         (int32_t)r->lo);
+}
+
+/* Quants of a super-block, biased to 0 .. hi - lo: what the scales as stored give, or, where such a scale is zero, what the search left.
+ * Products with 1 / step instead of quotients: of a magnitude up to 64 they are at most 1.2e-5 off, which matters only near a tie of the
+ * rounding; beyond, both are cut to the same end. Where a tie is near, or rounding leaves its domain, the whole super-block is divided. */
+INLINE void requantize(const struct requantize *r, int n, float lo, float hi, bool has_min, uint8_t q[QK_K])
+{
+    float inverse[16];
+    vm good = m_not(m_none());
+    for (int j = 0; j < 16; j += LANES) v_store(inverse + j, v_set(1) / v_load(r->step + j));
+    for (int j = 0; j < QK_K / n; j++)
+        for (int i = n * j; i < n * (j + 1); i += LANES) {
+            vf x = v_load(r->x + i);
+            if (has_min) x = x + v_set(r->min[j]);
+            vf v = x * v_set(inverse[j]), k = v_round(v);
+            good = m_and(good, m_and(v_less(v_abs(v - k), v_set(0.49998f)), v_less(v_abs(v), v_set(4e6f))));
+            v_store_bytes(q + i, v_min(v_max(k, v_set(lo)), v_set(hi)) - v_set(lo));
+        }
+    bool divide = m_bits(m_not(good));
+    for (int j = 0; j < QK_K / n; j++) {
+        if (r->step[j] == 0)
+            keep_quants(r, j, q);
+        else if (divide)
+            divide_quants(r, j, q);
     }
 }
 
@@ -221,20 +252,15 @@ INLINE void encode_affine(const struct affine_kernel *a, int len, const float *r
         affine_chunk(a, &c, &f, k);
         for (int b = 0; b < c.blocks; b++, block += a->block_bytes) {
             const float *x = c.x + QK_K * b;
-            float step[16], min[16];
+            float step[16] = {0}, min[16];
             uint8_t q[QK_K];
             if (f.strange[b]) {
                 a->plain_code(x, c.importance ? c.importance + QK_K * b : NULL, block, QK_K);
                 continue;
             }
             a->store(block, &k[b], step, min);
-            for (int j = 0; j < QK_K / len; j++) {
-                int s = b * (QK_K / len) + j;
-                if (step[j] == 0)
-                    keep_quants(len, 0, hi, x + len * j, f.kept_iscale[s], f.kept_min[s], q + len * j);
-                else
-                    requantize(len, 0, hi, x + len * j, step[j], min[j], q + len * j);
-            }
+            struct requantize r = {len, 0, hi, x, step, min, f.kept_iscale + b * (QK_K / len), f.kept_min + b * (QK_K / len)};
+            requantize(&r, len, 0, hi, true, q);
             a->pack(block, q);
         }
     }
@@ -309,9 +335,9 @@ enum weighing { BY_SQUARE, BY_IMPORTANCE, BY_BOTH /* as search_affine is weighed
 
 INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct chunk *c, struct found *f)
 {
-    for (int first = 0; first < c->blocks * 16; first += FLIGHT * LANES) {
-        struct symmetric_lanes p[FLIGHT];
-        for (int h = 0; h < FLIGHT; h++) {
+    for (int first = 0; first < c->blocks * 16; first += FLIGHT_MOST * LANES) {
+        struct symmetric_lanes p[FLIGHT_MOST];
+        for (int h = 0; h < FLIGHT_MOST; h++) {
             int at = first + LANES * h;
             lanes_load(16, c->x + at * 16, p[h].x);
             if (by == BY_IMPORTANCE) lanes_load(16, c->importance + at * 16, p[h].w);
@@ -323,23 +349,13 @@ INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct ch
             }
             symmetric_begin(16, &p[h], by != BY_SQUARE);
         }
-        symmetric_run(16, nmax, p, FLIGHT);
-        for (int h = 0; h < FLIGHT; h++) {
+        symmetric_run(16, nmax, p, FLIGHT_MOST);
+        for (int h = 0; h < FLIGHT_MOST; h++) {
             int at = first + LANES * h;
             v_store(f->scale + at, p[h].scale);
             v_store(f->kept_iscale + at, p[h].kept_iscale);
             mark_strange(f, m_bits(p[h].strange), at, 16);
         }
-    }
-}
-
-INLINE void requantize_block(float nmax, const float *x, const float step[16], const float *kept_iscale, uint8_t q[QK_K])
-{
-    for (int j = 0; j < 16; j++) {
-        if (step[j] == 0)
-            keep_quants(16, -nmax, nmax - 1, x + 16 * j, kept_iscale[j], 0, q + 16 * j);
-        else
-            requantize(16, -nmax, nmax - 1, x + 16 * j, step[j], 0, q + 16 * j);
     }
 }
 
@@ -364,7 +380,8 @@ void KERNEL(encode_q6_k_weighted)(const float *row, const float *importance, voi
                 continue;
             }
             if (!k_scales_q6(f.scale + 16 * b, block, step)) continue;
-            requantize_block(32, x, step, f.kept_iscale + 16 * b, q);
+            struct requantize r = {16, -32, 31, x, step, NULL, f.kept_iscale + 16 * b, NULL};
+            requantize(&r, 16, -32, 31, false, q);
             k_pack_q6(q, block);
         }
     }
@@ -420,8 +437,10 @@ void KERNEL(encode_q3_k_weighted)(const float *row, const float *importance, voi
             search_symmetric_chunk(4, BY_BOTH, &c, &f);
             for (int s = c.blocks * 16; s < SUBS_MAX; s++) f.scale[s] = f.sum_w[s] = 0;
             for (int b = 0; b < CHUNK; b += LANES) weighted_scales_q3(&f, d + b, iscale + b, b);
-        } else
+        } else {
             search_descent_chunk(&c, &f);
+            memset(f.kept_iscale, 0, sizeof f.kept_iscale);
+        }
         for (int b = 0; b < c.blocks; b++, block++) {
             const float *x = c.x + QK_K * b;
             float step[16];
@@ -437,17 +456,14 @@ void KERNEL(encode_q3_k_weighted)(const float *row, const float *importance, voi
                 k_set_scales_q3(u, d[b], block, step);
             } else
                 k_scales_q3(f.scale + 16 * b, block, step);
-            for (int j = 0; j < 16; j++) {
-                if (step[j] != 0)
-                    requantize(16, -4, 3, x + 16 * j, step[j], 0, q + 16 * j);
-                else if (importance)
-                    keep_quants(16, -4, 3, x + 16 * j, f.kept_iscale[16 * b + j], 0, q + 16 * j);
-                else { /* rare: the passes again */
+            struct requantize r = {16, -4, 3, x, step, NULL, f.kept_iscale + 16 * b, NULL};
+            requantize(&r, 16, -4, 3, false, q);
+            for (int j = 0; !importance && j < 16; j++) /* rare: the passes again */
+                if (step[j] == 0) {
                     int8_t l[16];
                     search_descent(16, 4, x + 16 * j, l);
                     for (int i = 0; i < 16; i++) q[16 * j + i] = (uint8_t)(l[i] + 4);
                 }
-            }
             k_pack_q3(q, block);
         }
     }

@@ -136,10 +136,11 @@ bool k_scales_q6(const float scales[16], struct block_q6_k *b, float step[16])
     }
     float iscale = -128.0f / largest;
     b->d = half_store(1 / iscale);
+    float d = half_load(b->d);
     for (int j = 0; j < 16; j++) {
         int32_t v = i32_nearest(iscale * scales[j]);
         b->scales[j] = (int8_t)(v < 127 ? v : 127);
-        step[j] = half_load(b->d) * (float)b->scales[j];
+        step[j] = d * (float)b->scales[j];
     }
     return true;
 }

@@ -16,7 +16,18 @@
 #define NAME_1(NAME, SET) NAME_2(NAME, SET)
 #define KERNEL(NAME)      NAME_1(NAME, KERNEL_SET)
 
-enum { FLIGHT = 2 /* vectors side by side, whose latencies hide behind each other */ };
+/* Vectors side by side, so that the latencies of one hide behind the work of another: for search_affine two groups, of which one adds while the
+ * other divides; for search_symmetric, whose candidates do not depend on each other, FLIGHT up to FLIGHT_MOST. 8 and 16 lanes fill up with 1024
+ * elements: shorter rows waste some. */
+enum { GROUP = LANES == 16 ? 1 : 2, AFFINE_FLIGHT = 2 * GROUP, FLIGHT = 2, FLIGHT_MOST = 4 };
+
+/* Before a loop over elements that is to stay a loop: unrolled, compilers collect its long chains of additions at the end, where they fill the
+ * processor's window. */
+#if defined(__clang__)
+#define ROLLED _Pragma("nounroll")
+#else
+#define ROLLED _Pragma("GCC unroll 1")
+#endif
 
 INLINE vm m_not(vm m)
 {
@@ -54,28 +65,20 @@ struct affine_lanes {
 #define RANGE_MOST 1e38f
 #define RANGE_SHRINK 1e5f
 
-INLINE void affine_quants(int len, struct affine_lanes *p, vf iscale, vf nmax, bool cap)
+INLINE void affine_errors(int len, const struct affine_lanes p[GROUP], const vf scale[GROUP], const vf min[GROUP],
+                          bool absolute, vf sum[GROUP])
 {
-    for (int i = 0; i < len; i++) {
-        vf l = v_max(v_round(iscale * (p->x[i] - p->min)), v_set(0));
-        p->l[i] = cap ? v_min(l, nmax) : l;
-    }
-}
-
-INLINE vf affine_error(int len, const struct affine_lanes *p, vf scale, vf min, bool absolute)
-{
-    vf sum = v_set(0);
-    for (int i = 0; i < len; i++) {
-        vf e = scale * p->l[i] + min - p->x[i];
-        vf size = v_abs(e);
-        if (!absolute) size = e * e;
-        sum = sum + p->w[i] * size;
-    }
-    return sum;
+    for (int h = 0; h < GROUP; h++) sum[h] = v_set(0);
+    ROLLED for (int i = 0; i < len; i++)
+        for (int h = 0; h < GROUP; h++) {
+            vf e = scale[h] * p[h].l[i] + min[h] - p[h].x[i], size = v_abs(e);
+            if (!absolute) size = e * e;
+            sum[h] = sum[h] + p[h].w[i] * size;
+        }
 }
 
 /* x and w are there. */
-INLINE void affine_begin(const struct affine_search *s, int len, struct affine_lanes *p, bool absolute)
+INLINE void affine_begin(const struct affine_search *s, int len, struct affine_lanes *p)
 {
     vf min = p->x[0], max = p->x[0];
     p->sum_w = p->w[0];
@@ -95,42 +98,49 @@ INLINE void affine_begin(const struct affine_search *s, int len, struct affine_l
     p->kept_iscale = v_set((float)s->nmax) / p->range;
     p->kept_min = p->min;
     p->scale = v_set(1) / p->kept_iscale;
-    affine_quants(len, p, p->kept_iscale, v_set((float)s->nmax), true);
-    p->best = affine_error(len, p, p->scale, p->min, absolute);
+    for (int i = 0; i < len; i++) {
+        vf l = v_max(v_round(p->kept_iscale * (p->x[i] - p->min)), v_set(0));
+        p->l[i] = v_min(l, v_set((float)s->nmax));
+    }
 }
 
 struct line_lanes {
     vf l, l2, xl;
 };
 
-INLINE struct line_lanes affine_sums(int len, struct affine_lanes *p, vf iscale, vf nmax, bool cap)
+INLINE void affine_sums(int len, struct affine_lanes p[GROUP], const vf iscale[GROUP], struct line_lanes sums[GROUP],
+                        vf nmax, bool cap)
 {
-    struct line_lanes s = {v_set(0), v_set(0), v_set(0)};
-    for (int i = 0; i < len; i++) {
-        vf l = v_max(v_round(iscale * (p->x[i] - p->min)), v_set(0));
-        if (cap) l = v_min(l, nmax);
-        p->l[i] = l;
-        vf wl = p->w[i] * l;
-        s.l = s.l + wl;
-        s.l2 = s.l2 + wl * l;
-        s.xl = s.xl + wl * p->x[i];
-    }
-    return s;
+    for (int h = 0; h < GROUP; h++) sums[h] = (struct line_lanes){v_set(0), v_set(0), v_set(0)};
+    ROLLED for (int i = 0; i < len; i++)
+        for (int h = 0; h < GROUP; h++) {
+            vf l = v_max(v_round(iscale[h] * (p[h].x[i] - p[h].min)), v_set(0));
+            if (cap) l = v_min(l, nmax);
+            p[h].l[i] = l;
+            vf wl = p[h].w[i] * l;
+            sums[h].l = sums[h].l + wl;
+            sums[h].l2 = sums[h].l2 + wl * l;
+            sums[h].xl = sums[h].xl + wl * p[h].x[i];
+        }
 }
 
-INLINE void affine_try(int len, struct affine_lanes *p, vf iscale, const struct line_lanes *s, bool absolute)
+/* Least-squares scale and minimum; the result marks the lanes where they are determined. */
+INLINE vm affine_solve(const struct affine_lanes *p, const struct line_lanes *s, vf *scale, vf *min)
 {
     vf zero = v_set(0);
     vf det = p->sum_w * s->l2 - s->l * s->l;
-    vf scale = (p->sum_w * s->xl - p->sum_x * s->l) / det;
-    vf min = (s->l2 * p->sum_x - s->l * s->xl) / det;
-    vm above = v_less(zero, min);
+    *scale = (p->sum_w * s->xl - p->sum_x * s->l) / det;
+    *min = (s->l2 * p->sum_x - s->l * s->xl) / det;
+    vm above = v_less(zero, *min);
     if (m_bits(above)) {
-        min = v_select(above, zero, min);
-        scale = v_select(above, s->xl / s->l2, scale);
+        *min = v_select(above, zero, *min);
+        *scale = v_select(above, s->xl / s->l2, *scale);
     }
-    vf error = affine_error(len, p, scale, min, absolute);
-    vm better = m_and(v_less(zero, det), v_less(error, p->best));
+    return v_less(zero, det);
+}
+
+INLINE void affine_take(struct affine_lanes *p, vm better, vf iscale, vf scale, vf min, vf error)
+{
     vm shrunk = m_not(v_less(p->range, (p->max - min) * v_set(RANGE_SHRINK)));
     p->strange = m_or(p->strange, m_and(better, shrunk));
     p->kept_iscale = v_select(better, iscale, p->kept_iscale);
@@ -140,20 +150,55 @@ INLINE void affine_try(int len, struct affine_lanes *p, vf iscale, const struct 
     p->min = v_select(better, min, p->min);
 }
 
-INLINE void affine_run(const struct affine_search *s, int len, struct affine_lanes p[FLIGHT], bool absolute)
+/* A group of vectors with its candidate. */
+struct affine_group {
+    struct affine_lanes *p; /* GROUP of them */
+    vf iscale[GROUP], scale[GROUP], min[GROUP];
+    vm solved[GROUP];
+};
+
+INLINE void group_begin(const struct affine_search *s, int len, struct affine_group *g, bool absolute)
 {
+    vf error[GROUP];
+    for (int h = 0; h < GROUP; h++) {
+        affine_begin(s, len, &g->p[h]);
+        g->scale[h] = g->p[h].scale;
+        g->min[h] = g->p[h].min;
+    }
+    affine_errors(len, g->p, g->scale, g->min, absolute, error);
+    for (int h = 0; h < GROUP; h++) g->p[h].best = error[h];
+}
+
+INLINE void group_sums(const struct affine_search *s, int len, struct affine_group *g, float c)
+{
+    struct line_lanes sums[GROUP];
     const vf nmax = v_set((float)s->nmax);
-    for (int h = 0; h < FLIGHT; h++) affine_begin(s, len, &p[h], absolute);
+    for (int h = 0; h < GROUP; h++) g->iscale[h] = v_set(c) / (g->p[h].max - g->p[h].min);
+    if (c < (float)s->nmax + 0.49f) /* then no quant exceeds nmax: x is at most max */
+        affine_sums(len, g->p, g->iscale, sums, nmax, false);
+    else
+        affine_sums(len, g->p, g->iscale, sums, nmax, true);
+    for (int h = 0; h < GROUP; h++) g->solved[h] = affine_solve(&g->p[h], &sums[h], &g->scale[h], &g->min[h]);
+}
+
+INLINE void group_errors(int len, struct affine_group *g, bool absolute)
+{
+    vf error[GROUP];
+    affine_errors(len, g->p, g->scale, g->min, absolute, error);
+    for (int h = 0; h < GROUP; h++) {
+        vm better = m_and(g->solved[h], v_less(error[h], g->p[h].best));
+        affine_take(&g->p[h], better, g->iscale[h], g->scale[h], g->min[h], error[h]);
+    }
+}
+
+INLINE void affine_run(const struct affine_search *s, int len, struct affine_lanes p[AFFINE_FLIGHT], bool absolute)
+{
+    struct affine_group g[2] = {{.p = p}, {.p = p + GROUP}};
+    for (int k = 0; k < 2; k++) group_begin(s, len, &g[k], absolute);
     for (int i = 0; i <= s->n_steps; i++) {
         float c = s->first + s->step * (float)i + (float)s->nmax;
-        vf iscale[FLIGHT];
-        struct line_lanes sums[FLIGHT];
-        for (int h = 0; h < FLIGHT; h++) iscale[h] = v_set(c) / (p[h].max - p[h].min);
-        if (c < (float)s->nmax + 0.49f) /* then no quant exceeds nmax: x is at most max */
-            for (int h = 0; h < FLIGHT; h++) sums[h] = affine_sums(len, &p[h], iscale[h], nmax, false);
-        else
-            for (int h = 0; h < FLIGHT; h++) sums[h] = affine_sums(len, &p[h], iscale[h], nmax, true);
-        for (int h = 0; h < FLIGHT; h++) affine_try(len, &p[h], iscale[h], &sums[h], absolute);
+        for (int k = 0; k < 2; k++) group_sums(s, len, &g[k], c);
+        for (int k = 0; k < 2; k++) group_errors(len, &g[k], absolute);
     }
 }
 
@@ -187,15 +232,32 @@ struct fit_lanes {
     vf sx, s2;
 };
 
-INLINE struct fit_lanes symmetric_sums(int len, const struct symmetric_lanes *p, vf iscale, float nmax)
+/* cap_lo, cap_hi: whether a quant can exceed the range. */
+INLINE void symmetric_sums_capped(int len, const struct symmetric_lanes *p, int flight, const vf *iscale, struct fit_lanes *f,
+                                  float nmax, bool cap_lo, bool cap_hi)
 {
-    struct fit_lanes f = {v_set(0), v_set(0)};
-    for (int i = 0; i < len; i++) {
-        vf l = v_min(v_max(v_round(iscale * p->x[i]), v_set(-nmax)), v_set(nmax - 1));
-        f.sx = f.sx + p->wx[i] * l;
-        f.s2 = f.s2 + p->w[i] * l * l;
-    }
-    return f;
+    for (int h = 0; h < flight; h++) f[h] = (struct fit_lanes){v_set(0), v_set(0)};
+    ROLLED for (int i = 0; i < len; i++)
+        for (int h = 0; h < flight; h++) {
+            vf l = v_round(iscale[h] * p[h].x[i]);
+            if (cap_lo) l = v_max(l, v_set(-nmax));
+            if (cap_hi) l = v_min(l, v_set(nmax - 1));
+            f[h].sx = f[h].sx + p[h].wx[i] * l;
+            f[h].s2 = f[h].s2 + p[h].w[i] * l * l;
+        }
+}
+
+/* Candidate is; the largest magnitude becomes nmax + is / 10, always on the negative side for the extreme. */
+INLINE void symmetric_sums(int len, const struct symmetric_lanes *p, int flight, int is, vf *iscale, struct fit_lanes *f,
+                           float nmax)
+{
+    for (int h = 0; h < flight; h++) iscale[h] = v_set(-(nmax + 0.1f * (float)is)) / p[h].extreme;
+    if (is < -5)
+        symmetric_sums_capped(len, p, flight, iscale, f, nmax, false, false);
+    else if (is < 5)
+        symmetric_sums_capped(len, p, flight, iscale, f, nmax, false, true);
+    else
+        symmetric_sums_capped(len, p, flight, iscale, f, nmax, true, true);
 }
 
 INLINE void symmetric_first(struct symmetric_lanes *p, vf iscale, struct fit_lanes f)
@@ -216,18 +278,13 @@ INLINE void symmetric_try(struct symmetric_lanes *p, vf iscale, struct fit_lanes
 
 INLINE void symmetric_run(int len, float nmax, struct symmetric_lanes *p, int flight)
 {
-    vf iscale[FLIGHT];
-    struct fit_lanes f[FLIGHT];
-    for (int h = 0; h < flight; h++) {
-        iscale[h] = v_set(-nmax) / p[h].extreme;
-        symmetric_first(&p[h], iscale[h], symmetric_sums(len, &p[h], iscale[h], nmax));
-    }
+    vf iscale[FLIGHT_MOST];
+    struct fit_lanes f[FLIGHT_MOST];
+    symmetric_sums(len, p, flight, 0, iscale, f, nmax);
+    for (int h = 0; h < flight; h++) symmetric_first(&p[h], iscale[h], f[h]);
     for (int is = -9; is <= 9; is++) {
         if (is == 0) continue;
-        for (int h = 0; h < flight; h++) {
-            iscale[h] = v_set(-(nmax + 0.1f * (float)is)) / p[h].extreme;
-            f[h] = symmetric_sums(len, &p[h], iscale[h], nmax);
-        }
+        symmetric_sums(len, p, flight, is, iscale, f, nmax);
         for (int h = 0; h < flight; h++) symmetric_try(&p[h], iscale[h], f[h]);
     }
     for (int h = 0; h < flight; h++) {
@@ -239,19 +296,19 @@ INLINE void symmetric_run(int len, float nmax, struct symmetric_lanes *p, int fl
 
 /* --- the passes over single quants --- */
 
-/* Beyond this the quotient of a pass may leave the domain of i32_nearest. */
-#define QUOTIENT_MOST 4e6f
-
-/* One step of refine_symmetric (lower = -nmax) or refine_positive (lower = 0). Returns the lanes that changed. */
-INLINE vm refine_step(vf x, vf w, vf lower, vf upper, bool positive, vf *l, struct fit_lanes *f, vm *strange)
+/* One step of refine_symmetric (quants from lower on) or refine_positive (`positive`: no lower end; a negative quant, which only values without
+ * meaning give, would wrap around and makes the lane strange); wx = w * x. Returns the lanes that changed. */
+INLINE vm refine_step(vf x, vf w, vf wx, vf lower, vf upper, bool positive, vf *l, struct fit_lanes *f, vm *strange)
 {
-    vf zero = v_set(0), wx = w * x;
+    vf zero = v_set(0);
     vf sx = f->sx - wx * *l, s2 = f->s2 - w * *l * *l;
     vm open = v_less(zero, sx);
     if (positive) open = m_and(open, v_less(zero, s2));
-    vf quotient = x * s2 / sx;
-    *strange = m_or(*strange, m_and_not(open, v_less(v_abs(quotient), v_set(QUOTIENT_MOST))));
-    vf k = v_min(v_max(v_round(quotient), lower), upper);
+    vf k = v_min(v_nearest(x * s2 / sx), upper);
+    if (positive)
+        *strange = m_or(*strange, m_and(open, v_less(k, zero)));
+    else
+        k = v_max(k, lower);
     sx = sx + wx * k;
     s2 = s2 + w * k * k;
     vm better = m_and(m_and_not(open, v_equal(k, *l)), v_less(f->sx * f->sx * s2, sx * sx * f->s2));
@@ -272,7 +329,7 @@ INLINE vf fit_scale(struct fit_lanes f)
 enum { DESCENTS = 4 /* vectors side by side: a step is one long chain */ };
 
 struct descent_lanes {
-    vf x[16], w[16], l[16];
+    vf x[16], w[16], wx[16], l[16];
     struct fit_lanes f;
     vf scale;
     vm active, strange;
@@ -287,6 +344,7 @@ INLINE void descent_begin(struct descent_lanes *p, float nmax)
         amax = v_max(a, amax);
         odd = odd + (p->x[i] - p->x[i]);
         p->w[i] = p->x[i] * p->x[i];
+        p->wx[i] = p->w[i] * p->x[i];
     }
     p->active = m_not(v_less(amax, v_set(1e-15f)));
     p->strange = m_not(v_equal(odd, v_set(0)));
@@ -295,7 +353,7 @@ INLINE void descent_begin(struct descent_lanes *p, float nmax)
     for (int i = 0; i < 16; i++) {
         vf l = v_min(v_max(v_round(iscale * p->x[i]), v_set(-nmax)), v_set(nmax - 1));
         p->l[i] = l;
-        p->f.sx = p->f.sx + p->w[i] * p->x[i] * l;
+        p->f.sx = p->f.sx + p->wx[i] * l;
         p->f.s2 = p->f.s2 + p->w[i] * l * l;
     }
 }
@@ -304,18 +362,20 @@ INLINE void descent_begin(struct descent_lanes *p, float nmax)
 INLINE void descent_run(float nmax, struct descent_lanes p[DESCENTS])
 {
     for (int h = 0; h < DESCENTS; h++) descent_begin(&p[h], nmax);
-    for (int pass = 0; pass < 5; pass++) {
-        vm changed = m_none();
+    unsigned live = (1u << DESCENTS) - 1; /* vectors in which the last pass changed something */
+    for (int pass = 0; pass < 5 && live; pass++) {
+        vm changed[DESCENTS];
+        for (int h = 0; h < DESCENTS; h++) changed[h] = m_none();
         for (int i = 0; i < 16; i++)
-            for (int h = 0; h < DESCENTS; h++) {
-                vm moved = refine_step(p[h].x[i], p[h].w[i], v_set(-nmax), v_set(nmax - 1), false, &p[h].l[i],
-                                       &p[h].f, &p[h].strange);
-                changed = m_or(changed, m_and(moved, p[h].active));
-            }
-        if (!m_bits(changed)) break;
+            for (int h = 0; h < DESCENTS; h++)
+                if (live >> h & 1)
+                    changed[h] = m_or(changed[h], refine_step(p[h].x[i], p[h].w[i], p[h].wx[i], v_set(-nmax), v_set(nmax - 1),
+                                                              false, &p[h].l[i], &p[h].f, &p[h].strange));
+        live = 0;
+        for (int h = 0; h < DESCENTS; h++)
+            if (m_bits(m_and(changed[h], p[h].active))) live |= 1u << h;
     }
     for (int h = 0; h < DESCENTS; h++) {
-        p[h].strange = m_and(p[h].active, p[h].strange);
         p[h].scale = v_select(p[h].active, fit_scale(p[h].f), v_set(0));
         p[h].strange = m_or(p[h].strange, m_not(v_finite(p[h].scale)));
     }
@@ -361,19 +421,19 @@ INLINE void positive_run(int n, int limit, struct positive_lanes *p)
         kept = v_select(better, iscale, kept);
     }
     struct fit_lanes f = {zero, zero};
+    vm strange = m_none();
     for (int i = 0; i < n; i++) {
         p->l[i] = v_min(v_round(kept * p->x[i]), nmax);
         f.sx = f.sx + p->w[i] * p->x[i] * p->l[i];
         f.s2 = f.s2 + p->w[i] * p->l[i] * p->l[i];
     }
-    p->strange = m_none();
     for (int pass = 0; pass < 5; pass++) {
         vm changed = m_none();
         for (int i = 0; i < n; i++)
-            changed = m_or(changed, refine_step(p->x[i], p->w[i], zero, nmax, true, &p->l[i], &f, &p->strange));
+            changed = m_or(changed, refine_step(p->x[i], p->w[i], p->w[i] * p->x[i], zero, nmax, true, &p->l[i], &f, &strange));
         if (!m_bits(changed)) break;
     }
     for (int i = 0; i < n; i++) p->l[i] = v_select(active, p->l[i], zero);
     p->scale = v_select(active, fit_scale(f), zero);
-    p->strange = m_or(m_and(p->strange, active), m_not(good));
+    p->strange = m_or(m_and(strange, active), m_not(good));
 }
