@@ -74,6 +74,7 @@ void jw_begin_array(struct jwriter *w, const char *key);
 void jw_end_array(struct jwriter *w);
 void jw_string(struct jwriter *w, const char *key,
                const char *value); /* invalid UTF-8 becomes U+FFFD; NULL becomes null */
+void jw_string_n(struct jwriter *w, const char *key, const char *value, size_t n); /* NUL among it: \u0000 */
 void jw_int(struct jwriter *w, const char *key, int64_t value);
 void jw_uint(struct jwriter *w, const char *key, uint64_t value);
 void jw_double(struct jwriter *w, const char *key, double value);

@@ -37,9 +37,9 @@ static void append_escape(struct buf *b, uint32_t c)
     }
 }
 
-void json_append_string(struct buf *b, const char *s)
+static void append_text(struct buf *b, const char *s, size_t n)
 {
-    size_t n = strlen(s), plain = 0; /* s[plain..i) is copied as it stands */
+    size_t plain = 0; /* s[plain..i) is copied as it stands */
     buf_append(b, "\"", 1);
     for (size_t i = 0; i < n;) {
         uint32_t code = 0;
@@ -60,6 +60,11 @@ void json_append_string(struct buf *b, const char *s)
     }
     buf_append(b, s + plain, n - plain);
     buf_append(b, "\"", 1);
+}
+
+void json_append_string(struct buf *b, const char *s)
+{
+    append_text(b, s, strlen(s));
 }
 
 static void new_line(struct jwriter *w)
@@ -119,6 +124,12 @@ void jw_string(struct jwriter *w, const char *key, const char *value)
     }
     begin_value(w, key);
     json_append_string(w->out, value);
+}
+
+void jw_string_n(struct jwriter *w, const char *key, const char *value, size_t n)
+{
+    begin_value(w, key);
+    append_text(w->out, value, n);
 }
 
 void jw_int(struct jwriter *w, const char *key, int64_t value)

@@ -251,12 +251,14 @@ static enum status merge_encode(struct word_model *base, const char *s, size_t n
 
 /* --- from a tokenizer --- */
 
+/* *s is NULL for a text that no merges lead to: one that is not in the alphabet, where words are bytes. */
 static enum status token_key(struct merge_model *m, size_t id, const char **s, size_t *n, struct error *err)
 {
     const struct kv_string *text = &m->t->tokens[id];
+    *s = NULL;
     if (!m->byte_level) return piece_text(&m->mem, m->t, id, s, n) ? STATUS_OK : error_nomem(err, text->len);
     m->scratch.len = 0;
-    if (!bytes_from_alphabet(text->s, text->len, &m->scratch)) buf_append(&m->scratch, text->s, text->len);
+    if (!bytes_from_alphabet(text->s, text->len, &m->scratch)) return STATUS_OK;
     TRY(buf_check(&m->scratch, err));
     *n = m->scratch.len;
     *s = arena_strndup(&m->mem, m->scratch.data ? m->scratch.data : "", *n);
@@ -272,7 +274,7 @@ static enum status read_vocab(struct merge_model *m, struct error *err)
         size_t n;
         if (t->types && t->types[id] == TOKEN_UNUSED) continue; /* padding of the embedding */
         TRY(token_key(m, id, &s, &n, err));
-        if (!text_map_add(&m->vocab, s, n, (int32_t)id)) return error_nomem(err, n);
+        if (s && !text_map_add(&m->vocab, s, n, (int32_t)id)) return error_nomem(err, n);
     }
     if (!m->byte_level) return STATUS_OK;
     for (int b = 0; b < 256; b++) m->byte_ids[b] = text_map_find(&m->vocab, &(char){(char)b}, 1);

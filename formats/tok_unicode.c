@@ -18,7 +18,7 @@ enum {
 static unsigned class_of_category(utf8proc_category_t c)
 {
     static const uint16_t classes[] = {
-        [UTF8PROC_CATEGORY_CN] = UCLASS_OTHER,
+        [UTF8PROC_CATEGORY_CN] = 0,
         [UTF8PROC_CATEGORY_LU] = UP,
         [UTF8PROC_CATEGORY_LL] = LO,
         [UTF8PROC_CATEGORY_LT] = UP,

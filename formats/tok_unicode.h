@@ -16,7 +16,7 @@ enum uclass {
     UCLASS_UPPER = 1 << 6,      /* Lu, Lt */
     UCLASS_LOWER = 1 << 7,      /* Ll */
     UCLASS_NONSPACING = 1 << 8, /* Mn */
-    UCLASS_OTHER = 1 << 9,      /* Cc, Cf, Co, Cn */
+    UCLASS_OTHER = 1 << 9,      /* Cc, Cf, Co; an unassigned character has no class */
     UCLASS_WORD = 1 << 10,      /* \w: letters, marks, decimal digits, connectors */
 };
 /* Bits of enum uclass */

@@ -90,8 +90,9 @@ static void offer(struct lattice *l, size_t start, size_t end, double score, int
 {
     struct end *e = &l->ends[end];
     double sum = l->ends[start].score + score;
+    if (l->single) sum = (double)(float)sum;
     if (e->start != SIZE_MAX && !(sum > e->score)) return;
-    *e = (struct end){l->single ? (double)(float)sum : sum, start, id};
+    *e = (struct end){sum, start, id};
 }
 
 static void from_position(struct lattice *l, const char *s, size_t n, size_t start)

@@ -4,6 +4,7 @@
 #include "inspect/listing.h"
 #include "inspect/picture.h"
 #include "inspect/summary.h"
+#include "inspect/tokenizer_check.h"
 #include "inspect/tokens.h"
 
 #include <string.h>
@@ -13,6 +14,7 @@ struct inspect_options {
     const char *heatmap, *output;
     int reduction;
     struct tokens_request tokens;
+    bool tokenizer_check;
 };
 
 static bool wants_tokens(const struct inspect_options *o)
@@ -130,6 +132,21 @@ static enum status inspect_all(const struct tool *t, const struct inspect_option
     return st == STATUS_OK ? buf_check(out, err) : st;
 }
 
+static enum status check_tokenizers(const struct tool *t, int *code, struct buf *out, struct error *err)
+{
+    struct jwriter w = {.out = out, .pretty = true};
+    if (t->n_args > 2)
+        return error_set(err, STATUS_USAGE, "--tokenizer-check takes a source and a GGUF, or a GGUF with a receipt; found %d", t->n_args);
+    enum status st = tokenizer_check_run(t->args, t->n_args, code, out, t->json ? &w : NULL, err);
+    if (t->json) buf_puts(out, "\n");
+    return st == STATUS_OK ? buf_check(out, err) : st;
+}
+
+static enum status inspect(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out, struct error *err)
+{
+    return o->tokenizer_check ? check_tokenizers(t, code, out, err) : inspect_all(t, o, out, err);
+}
+
 int inspect_main(int argc, char **argv)
 {
     struct inspect_options o = {0};
@@ -155,6 +172,8 @@ int inspect_main(int argc, char **argv)
          "with what the tokenizer puts around a text: BOS, EOS, ...", NULL},
         {"no-special", 0, NULL, OPTION_FLAG, &o.tokens.no_special,
          "special tokens in the text are text; with --detokenize: leave them out", NULL},
+        {"tokenizer-check", 0, NULL, OPTION_FLAG, &o.tokenizer_check,
+         "SOURCE OUT.gguf, or OUT.gguf with a full receipt: does the embedded tokenizer give the source's ids?", NULL},
         {"heatmap", 0, "TENSOR", OPTION_STRING, &o.heatmap, "draw a tensor's weights into the PNG file of -o",
          "Pictures"},
         {"output", 'o', "FILE", OPTION_STRING, &o.output, "the picture to write; replaced if it exists",
@@ -182,8 +201,8 @@ int inspect_main(int argc, char **argv)
     int code = 0;
     enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
     if (parsed == TOOL_RUN)
-        code = inspect_all(&tool, &o, &out, &err) == STATUS_OK ? tool_finish(&tool, &out, 0)
-                                                               : tool_fail(&tool, &err);
+        code = inspect(&tool, &o, &code, &out, &err) == STATUS_OK ? tool_finish(&tool, &out, code)
+                                                                  : tool_fail(&tool, &err);
     else if (parsed == TOOL_MISUSE)
         code = err.text[0] ? tool_fail(&tool, &err) : 2;
     buf_clear(&out);

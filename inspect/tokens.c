@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "formats/encoder.h"
+#include "formats/tok_unicode.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static void put_pieces_json(struct jwriter *w, const struct tokenizer *t, const 
     for (size_t i = 0; i < ids->n; i++) {
         bytes.len = 0;
         tokenizer_token_text(t, ids->ids[i], &bytes);
-        jw_string(w, NULL, bytes.data && bytes.len > 0 ? bytes.data : "");
+        jw_string_n(w, NULL, bytes.data ? bytes.data : "", bytes.len);
     }
     jw_end_array(w);
     buf_clear(&bytes);
@@ -134,7 +135,11 @@ static enum status detokenize(struct coding *c, struct error *err)
     unsigned flags = c->r->no_special ? DECODE_SKIP_SPECIAL : 0;
     if (st == STATUS_OK) st = encoder_decode(c->coder.encoder, ids.ids, ids.n, flags, &text, err);
     if (st == STATUS_OK && c->w) {
-        jw_string(c->w, "text", text.data && text.len > 0 ? text.data : "");
+        struct buf valid = {0};
+        unicode_repair(text.data ? text.data : "", text.len, false, &valid);
+        st = buf_check(&valid, err);
+        if (st == STATUS_OK) jw_string_n(c->w, "text", valid.data ? valid.data : "", valid.len);
+        buf_clear(&valid);
     } else if (st == STATUS_OK) {
         buf_append(c->out, text.data ? text.data : "", text.len);
         buf_append(c->out, "\n", 1);

@@ -86,7 +86,6 @@ for tool in convert inspect quantize verify; do
         if grep -qF -- "**$option**" "docs/lathe-$tool.md"; then ok "lathe-$tool page has $option"; else fail "lathe-$tool page has $option"; fi
     done
 done
-finish
 
 # --- text and ids: tokens.txt is what transformers made of a passage ---
 for model in "$llama" "$gpt2"; do
@@ -110,6 +109,28 @@ status "two at once" 2 "$BIN/lathe-inspect" "$llama" --tokenize a --detokenize 1
 status "ids that are none" 2 "$BIN/lathe-inspect" "$llama" --detokenize "1 x"
 status "an id outside the vocabulary" 2 "$BIN/lathe-inspect" "$llama" --detokenize 512
 contains "says the range" "$DIR/err" "from 0 to 511"
-mkdir -p "$DIR/empty"
-status "no tokenizer" 2 "$BIN/lathe-inspect" "$DIR/empty" --tokenize a
+mkdir -p "$DIR/bare-folder"
+status "no tokenizer" 2 "$BIN/lathe-inspect" "$DIR/bare-folder" --tokenize a
 contains "says so" "$DIR/err" "no tokenizer"
+
+# --- the embedded tokenizer against the source's ---
+status "convert for the check" 0 "$BIN/lathe-convert" "$llama" -o "$DIR/check.gguf" --quiet
+status "source and GGUF" 0 "$BIN/lathe-inspect" "$llama" "$DIR/check.gguf" --tokenizer-check --json
+check "all texts the same" jq -e '.same and .texts > 1500 and .embedded.mismatches == 0 and .runtime.mismatches == 0' "$DIR/out"
+status "the receipt holds the source" 0 "$BIN/lathe-inspect" "$DIR/check.gguf" --tokenizer-check
+contains "the answer" "$DIR/out" "same: "
+status "another model's GGUF" 1 "$BIN/lathe-inspect" "$gpt2" "$DIR/check.gguf" --tokenizer-check
+contains "the first mismatch" "$DIR/out" 'text   "The quick brown fox'
+status "convert without a receipt" 0 "$BIN/lathe-convert" "$llama" -o "$DIR/bare.gguf" --quiet --receipt none
+status "nothing to compare with" 2 "$BIN/lathe-inspect" "$DIR/bare.gguf" --tokenizer-check
+contains "says so" "$DIR/err" "no files of its source"
+status "no GGUF" 2 "$BIN/lathe-inspect" "$llama" --tokenizer-check
+# An unknown splitter is embedded whole: the embedded tokenizer agrees, a runtime's cannot.
+cp -r "$llama" "$DIR/odd"
+chmod -R u+w "$DIR/odd"
+sed 's/?\\\\p{L}+|/?\\\\p{L}{1,2}|/' "$llama/tokenizer.json" >"$DIR/odd/tokenizer.json"
+status "convert an unknown splitter" 0 "$BIN/lathe-convert" "$DIR/odd" -o "$DIR/odd.gguf"
+contains "the nearest is named" "$DIR/err" "Nearest is 'llama-bpe'"
+status "unknown splitter, embedded" 0 "$BIN/lathe-inspect" "$DIR/odd.gguf" --tokenizer-check --json
+check "the embedded one agrees, the runtime's differs" jq -e '.same and .runtime.mismatches > 0 and .runtime.first.position >= 0' "$DIR/out"
+finish

@@ -58,7 +58,7 @@ def _mix(r, blocks):
     return r.choice(["'", "''", "\"", "...", "——", "…", "‘s", "’s", "’ll", " ", "  ", "   ", "\t", "\r", "_", "▁", "Ġ", "</w>", "##", "##a", "<0x41>"])
 
 
-def lines(n=5400, specials=()):
+def lines(n=6000, specials=()):
     """n lines of valid text without line feeds. `specials` are strewn in where given."""
     r = random.Random(SEED)
     blocks = assigned()
