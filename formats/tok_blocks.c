@@ -62,6 +62,7 @@ static void put_model(const struct jvalue *model, struct buf *out)
 
 enum status tok_blocks_from_json(struct tok_build *b, const struct jvalue *root, struct error *err)
 {
+    b->has_json_blocks = true;
     for (int i = 0; i < BLOCK_COUNT; i++) {
         const struct jvalue *v = json_get(root, names[i]);
         struct buf text = {0};

@@ -58,7 +58,7 @@ struct tok_build {
     int64_t n_pieces;   /* where the vocabulary ends, once it is read */
     int64_t n_appended; /* ids behind it that tokens from the code take */
 
-    bool from_ranks;
+    bool from_ranks, has_json_blocks;
     const char *unk_text; /* the unknown token, unless a file says otherwise */
 
     /* from tokenizer.json */

@@ -220,6 +220,14 @@ static void find_infill(struct tok_build *b)
         if (b->t->special[infill[i].special] < 0) b->t->special[infill[i].special] = ids[i];
 }
 
+/* A tokenizer.json without a post-processor puts nothing around a text, unless a switch says so; runtimes may. */
+static void settle_surroundings(struct tok_build *b)
+{
+    bool from_json = b->has_json_blocks && !b->t->blocks[BLOCK_POST_PROCESSOR];
+    if (from_json && said_of(doc_get(b->config, "add_bos_token")) != SAID_YES)
+        b->t->blocks[BLOCK_POST_PROCESSOR] = "{\"type\":\"Sequence\",\"processors\":[]}";
+}
+
 void tok_read_special(struct tok_build *b)
 {
     const char *texts[SPECIAL_COUNT] = {NULL};
@@ -241,5 +249,6 @@ void tok_read_special(struct tok_build *b)
     for (int s = 0; s < SPECIAL_COUNT; s++) resolve_id(b, (enum special_token)s, texts[s]);
     if (b->t->kind == TOKENIZER_SPM) find_infill(b);
     read_switches(b);
+    settle_surroundings(b);
     tok_glm_around(b);
 }

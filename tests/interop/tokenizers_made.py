@@ -118,7 +118,7 @@ def finish(folder, t, special, ignore_merges=False, bos=None, edit=None):
 def real_bytes(folder, source, kind, ignore_merges=False, bos=None):
     """A byte-level tokenizer with a published vocabulary."""
     tokens, types, _, merges = read_vocabulary(source)
-    vocab = {s: i for i, s in enumerate(tokens) if types[i] == 1}
+    vocab = {s: i for i, s in enumerate(tokens) if types[i] in (1, 3)}
     normalizer, pre = BYTE_BLOCKS[kind]
     t = Tokenizer(models.BPE(vocab=vocab, merges=[tuple(m.split(" ", 1)) for m in merges]))
     if normalizer:
