@@ -40,7 +40,9 @@ B := build/$(MODE)$(if $(filter-out gcc cc,$(CC_NAME)),-$(CC_NAME))
 
 LIB_SRC  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
 TOOL_SRC := $(foreach t,$(TOOLS),$(wildcard $(t)/*.c)) $(wildcard lathe/*.c)
-LIB_OBJ  := $(LIB_SRC:%.c=$(B)/obj/%.o)
+# The reference encoders again, with fused multiplications and additions: see dtypes/kernels_fused.c
+FUSED    := quant_k quant_k_scales quant_search quant_simple quant_iq4
+LIB_OBJ  := $(LIB_SRC:%.c=$(B)/obj/%.o) $(FUSED:%=$(B)/obj/dtypes/fused_gcc/%.o) $(FUSED:%=$(B)/obj/dtypes/fused_clang/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(B)/obj/%.o)
 BINS     := $(B)/bin/lathe $(TOOLS:%=$(B)/bin/lathe-%)
 PAGES    := $(wildcard docs/lathe-*.md)
@@ -134,6 +136,15 @@ $(TOOLS:%=$(B)/bin/lathe-%): $(B)/bin/lathe
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(ISA) -c -o $@ $<
+
+FUSE = -O3 -fno-tree-vectorize -mavx2 -mfma -ffp-contract=fast -include dtypes/fused_names.h
+$(B)/obj/dtypes/fused_gcc/%.o: dtypes/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(FUSE) -DLATHE_FUSED=fused_gcc -c -o $@ $<
+
+$(B)/obj/dtypes/fused_clang/%.o: dtypes/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(FUSE) -fno-inline -DLATHE_FUSED=fused_clang -c -o $@ $<
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe.a
 	@mkdir -p $(@D)

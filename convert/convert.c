@@ -1,6 +1,6 @@
 #include "convert/convert.h"
 #include "base/options.h"
-#include "convert/model_plan.h"
+#include "core/model_plan.h"
 #include "core/emit.h"
 #include "core/explain.h"
 #include "core/plan_report.h"
@@ -18,7 +18,7 @@ struct convert_options {
     struct quantize_args types;
     int64_t rope_context;
     int receipt;
-    bool dry_run, strict, force, allow_overflow;
+    bool damage, dry_run, strict, force, allow_overflow;
     const struct plan_quantize_options *quantize; /* NULL: keep */
 };
 struct conversion {
@@ -163,6 +163,8 @@ static int tell(void *ctx)
         .checkpoint = c->ckpt,
         .warn = &c->warn,
         .dry_run = c->opt->dry_run,
+        .damage = c->opt->damage,
+        .threads = c->tool->threads,
         .start_ns = c->start_ns,
     };
     if (c->tool->json)
@@ -216,8 +218,9 @@ int convert_main(int argc, char **argv)
          "Source"},
         {"rope-context", 0, "N", OPTION_INT, &o.rope_context,
          "fix rotary positions that depend on the length as they are for a context of N", NULL},
+        {"damage", 0, NULL, OPTION_FLAG, &o.damage, "print what quantization did to each tensor", "Checks"},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
-         "Checks"},
+         NULL},
         {"strict", 0, NULL, OPTION_FLAG, &o.strict, "warnings become errors", NULL},
         {0},
     };

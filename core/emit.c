@@ -1,4 +1,6 @@
 #include "core/emit.h"
+#include "base/resources.h"
+#include "core/damage_report.h"
 #include "core/receipt.h"
 #include "core/plan_quantize.h"
 #include "core/plan_report.h"
@@ -91,10 +93,45 @@ static void print_word(struct buf *b, const char *word)
     buf_puts(b, "'");
 }
 
+/* What the run would need and what there is; 0: not known */
+struct needs {
+    uint64_t memory, memory_available, disk, disk_free;
+};
+
+static struct needs count_needs(const struct emit_summary *s)
+{
+    struct needs n = {.disk = s->plan->out.size_bytes};
+    int n_workers = s->threads > 0 ? (int)s->threads : workers_default_count();
+    n.memory = memory_peak_bytes() + writer_memory_bytes(s->plan, n_workers);
+    if (!memory_available_bytes(&n.memory_available)) n.memory_available = 0;
+    if (!disk_free_bytes(s->output ? s->output : "", &n.disk_free)) n.disk_free = 0;
+    return n;
+}
+
+static void print_needs(const struct emit_summary *s, struct buf *b)
+{
+    struct needs n = count_needs(s);
+    char a[32], c[32], d[32], e[32];
+    buf_printf(b, "needs %s of %s memory, %s of %s disk%s\n", format_bytes(a, n.memory), format_bytes(c, n.memory_available),
+               format_bytes(d, n.disk), format_bytes(e, n.disk_free), n.disk_free > 0 && n.disk > n.disk_free ? ": more than is free" : "");
+}
+
+static void json_needs(const struct emit_summary *s, struct jwriter *w)
+{
+    struct needs n = count_needs(s);
+    jw_begin_object(w, "needs");
+    jw_uint(w, "memory_bytes", n.memory);
+    jw_uint(w, "memory_available_bytes", n.memory_available);
+    jw_uint(w, "disk_bytes", n.disk);
+    jw_uint(w, "disk_free_bytes", n.disk_free);
+    jw_end_object(w);
+}
+
 void emit_text(const struct emit_summary *s, struct buf *b)
 {
     if (s->dry_run) {
         plan_print(s->plan, b);
+        print_needs(s, b);
         return;
     }
     char name[1024], size[32], from[32], peak[32];
@@ -105,6 +142,10 @@ void emit_text(const struct emit_summary *s, struct buf *b)
     report_types(s->plan, b);
     buf_printf(b, "), %.1f s, peak %s\n", seconds_since(s->start_ns),
                format_bytes(peak, memory_peak_bytes()));
+    if (s->damage)
+        damage_table(s->plan, b);
+    else
+        damage_worst(s->plan, b);
     buf_puts(b, "next: lathe-verify ");
     print_word(b, s->source);
     buf_puts(b, " ");
@@ -129,9 +170,11 @@ void emit_json(const struct emit_summary *s, struct buf *b)
         jw_string(&w, NULL, s->checkpoint->notes.items[i]);
     jw_end_array(&w);
     if (!s->dry_run) report_casts_json(s->plan, &w);
+    if (!s->dry_run) damage_json(s->plan, &w);
     jw_double(&w, "seconds", seconds_since(s->start_ns));
     jw_uint(&w, "peak_bytes", memory_peak_bytes());
     if (s->dry_run) plan_print_json(s->plan, &w);
+    if (s->dry_run) json_needs(s, &w);
     jw_end_object(&w);
     buf_puts(b, "\n");
     buf_clear(&types);

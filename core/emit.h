@@ -29,16 +29,19 @@ enum status emit_check_free(const char *path, bool force, struct error *err);
 /* What a run has to say at its end. */
 struct emit_summary {
     const char *source, *output;
-    const struct plan *plan;
+    struct plan *plan;
     const struct checkpoint *checkpoint;
     const struct warnings *warn;
     bool dry_run;
+    bool damage; /* the whole table in the text */
+    int64_t threads; /* as asked for; 0: all cores */
     int64_t start_ns;
     uint64_t input_bytes; /* of the source tensors; 0: not told in the text */
 };
-/* `output: tensors, size, types, seconds, peak` and the command that checks it; the plan for --dry-run. */
+/* `output: tensors, size, types, seconds, peak`, the worst of what quantization did, and the command that checks it; for --dry-run the plan, and
+ * memory and disk beside what there is. */
 void emit_text(const struct emit_summary *s, struct buf *b);
-/* One document: output, size_bytes, tensors, types, warnings, notes, casts, seconds, peak_bytes; `plan` for --dry-run. */
+/* One document: output, size_bytes, tensors, types, warnings, notes, casts, damage, seconds, peak_bytes; for --dry-run `plan` and `needs`. */
 void emit_json(const struct emit_summary *s, struct buf *b);
 
 #endif

@@ -236,6 +236,14 @@ static enum status run_rows(struct encode_job *job, struct encode_scratch *s, st
     return STATUS_OK;
 }
 
+uint64_t encode_scratch_bytes(enum dtype from, enum dtype to, int64_t n_per_row, bool scaled)
+{
+    bool rows = dtype_info(to)->block_len > 1;
+    uint64_t n = rows ? (uint64_t)(n_per_row > ROWS_STEP ? n_per_row : ROWS_STEP) : STEP;
+    if (from == to && !scaled) return 0;
+    return n * (3 * sizeof(float) + (scaled ? sizeof(double) : 0));
+}
+
 enum status encode_run(struct encode_job *job, struct encode_scratch *s, struct error *err)
 {
     if (job->from == job->to && job->scale_end == 0) return pass_on(job, err);

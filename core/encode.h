@@ -23,6 +23,8 @@ struct encode_scratch {
     size_t cap;            /* elements in each of them; a row may be longer than a step */
 };
 void encode_scratch_clear(struct encode_scratch *s);
+/* Bytes that a scratch grows to for such a tensor. */
+uint64_t encode_scratch_bytes(enum dtype from, enum dtype to, int64_t n_per_row, bool scaled);
 
 struct encode_job {
     enum dtype from, to;

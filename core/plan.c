@@ -122,6 +122,16 @@ enum status plan_drop(struct plan *p, const struct ckpt_tensor *source, const ch
     return STATUS_OK;
 }
 
+enum status plan_rebuild(struct plan *p, struct error *err)
+{
+    p->out.n_tensors = 0;
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        const struct plan_tensor *t = &p->tensors[i];
+        TRY(gguf_add_tensor(&p->out, t->name, t->to, t->spec.n_dims, t->spec.shape, err));
+    }
+    return STATUS_OK;
+}
+
 enum status plan_layout(struct plan *p, struct error *err)
 {
     if (p->n_tensors == 0) return error_set(err, STATUS_NOTFOUND, "there is no tensor to write");
@@ -155,6 +165,14 @@ uint64_t plan_string_offset(const struct plan *p, const char *key)
         off += gguf_kv_bytes(kv);
     }
     return 0;
+}
+
+int64_t plan_fallback_cost(const struct plan *p, size_t i)
+{
+    const struct plan_tensor *t = &p->tensors[i];
+    const struct dtype_info *wanted = dtype_info(t->wanted);
+    double ideal = (double)t->spec.n_elements / wanted->block_len * wanted->block_bytes;
+    return (int64_t)p->out.tensors[i].size_bytes - (int64_t)ideal;
 }
 
 enum dtype plan_main_type(const struct plan *p)

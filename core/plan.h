@@ -78,12 +78,16 @@ struct plan {
 enum status plan_add(struct plan *p, const struct plan_tensor *t, const struct ckpt_tensor *source,
                      struct error *err);
 enum status plan_drop(struct plan *p, const struct ckpt_tensor *source, const char *why, struct error *err);
+/* The list of tensors for the header anew, after types or order were changed. */
+enum status plan_rebuild(struct plan *p, struct error *err);
 /* gguf_layout, and everything a run relies on. STATUS_NOTFOUND for a plan without tensors. */
 enum status plan_layout(struct plan *p, struct error *err);
 void plan_clear(struct plan *p);
 
 /* File offset of the bytes of a string value in the header, for values that are patched in place; 0 if there is no such key. After plan_layout. */
 uint64_t plan_string_offset(const struct plan *p, const char *key);
+/* Bytes that tensor i has more (fewer: negative) than it would have in the wanted type, if its rows could be cut anywhere. */
+int64_t plan_fallback_cost(const struct plan *p, size_t i);
 /* Type that most elements of matrices have in the output. */
 enum dtype plan_main_type(const struct plan *p);
 

@@ -130,9 +130,11 @@ static void print_tensor(struct buf *b, const struct plan *p, size_t i)
         buf_printf(b, ", times scales of %" PRId64 " x %" PRId64, t->scales.block_rows, t->scales.block_cols);
     if (t->scaled_rows > 0) buf_printf(b, ", first %" PRId64 " rows x %.17g", t->scaled_rows, t->scale);
     buf_printf(b, " (%s", t->why);
-    if (t->wanted != t->to)
-        buf_printf(b, "; rows are no multiple of %u for %s", dtype_info(t->wanted)->block_len,
-                   dtype_info(t->wanted)->ggml_name);
+    if (t->wanted != t->to) {
+        int64_t cost = plan_fallback_cost(p, i);
+        buf_printf(b, "; rows are no multiple of %u for %s: %" PRId64 " bytes %s", dtype_info(t->wanted)->block_len, dtype_info(t->wanted)->ggml_name,
+                   cost < 0 ? -cost : cost, cost < 0 ? "less" : "more");
+    }
     buf_puts(b, ")\n");
 }
 
@@ -234,7 +236,11 @@ static void json_tensor(struct jwriter *w, const struct plan *p, size_t i)
     jw_uint(w, "offset", out->off_file);
     plan_put_transform(w, t);
     jw_string(w, "rule", t->why);
-    if (t->wanted != t->to) jw_string(w, "fallback_from", dtype_info(t->wanted)->ggml_name);
+    if (t->wanted != t->to) {
+        jw_string(w, "fallback_from", dtype_info(t->wanted)->ggml_name);
+        jw_int(w, "fallback_cost_bytes", plan_fallback_cost(p, i));
+    }
+    if (t->weights) jw_bool(w, "imatrix", true);
     jw_begin_array(w, "sources");
     for (size_t k = 0; k < t->n_sources; k++) json_source(w, t->sources[k].t->t);
     if (t->scales.t) json_source(w, t->scales.t->t);

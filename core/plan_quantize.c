@@ -114,17 +114,6 @@ static int compare_names(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* The writer's list of tensors anew: types and order have changed. */
-static enum status rebuild(struct plan *p, struct error *err)
-{
-    p->out.n_tensors = 0;
-    for (size_t i = 0; i < p->n_tensors; i++) {
-        const struct plan_tensor *t = &p->tensors[i];
-        TRY(gguf_add_tensor(&p->out, t->name, t->to, t->spec.n_dims, t->spec.shape, err));
-    }
-    return STATUS_OK;
-}
-
 /* As llama-quantize cuts its strings; not inside a character, and without a folder. */
 static void put_text(struct plan *p, const char *key, const char *text)
 {
@@ -242,7 +231,7 @@ enum status plan_quantize(struct plan *p, const struct plan_quantize_options *op
 
     struct recipe_state state = recipe_begin(opt->recipe, &opt->types, &facts);
     for (size_t i = 0; i < p->n_tensors; i++) TRY(choose(&r, &state, &p->tensors[i], err));
-    TRY(rebuild(p, err));
+    TRY(plan_rebuild(p, err));
     warn_all(&r);
     p->imatrix = opt->imatrix;
     return opt->in_place ? STATUS_OK : put_keys(p, opt, err);

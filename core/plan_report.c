@@ -9,40 +9,24 @@ enum { NAMED_MAX = 3 }; /* tensors told one by one; more become one warning with
 
 /* --- fallbacks --- */
 
-struct fallback {
-    size_t n;
-    uint64_t planned_bytes, actual_bytes;
-};
-
-/* Bytes if rows could be cut anywhere. */
-static uint64_t ideal_bytes(enum dtype t, int64_t n)
-{
-    const struct dtype_info *info = dtype_info(t);
-    return (uint64_t)((double)n / info->block_len * info->block_bytes);
-}
-
 void report_fallbacks(const struct plan *p, struct warnings *warn)
 {
-    static const struct fallback none;
     for (int wanted = 0; wanted < DTYPE_COUNT; wanted++)
         for (int to = 0; to < DTYPE_COUNT; to++) {
-            struct fallback f = none;
+            size_t n = 0;
+            int64_t cost = 0;
             for (size_t i = 0; i < p->n_tensors && wanted != to; i++) {
-                const struct plan_tensor *t = &p->tensors[i];
-                if ((int)t->wanted != wanted || (int)t->to != to) continue;
-                f.n++;
-                f.planned_bytes += ideal_bytes(t->wanted, t->spec.n_elements);
-                f.actual_bytes += p->out.tensors[i].size_bytes;
+                if ((int)p->tensors[i].wanted != wanted || (int)p->tensors[i].to != to) continue;
+                n++;
+                cost += plan_fallback_cost(p, i);
             }
-            if (f.n == 0) continue;
+            if (n == 0) continue;
             const struct dtype_info *a = dtype_info((enum dtype)wanted), *b = dtype_info((enum dtype)to);
-            bool more = f.actual_bytes >= f.planned_bytes;
             char size[32];
-            format_bytes(size, more ? f.actual_bytes - f.planned_bytes : f.planned_bytes - f.actual_bytes);
+            format_bytes(size, (uint64_t)(cost < 0 ? -cost : cost));
             warnings_add(warn, "type-fallback",
-                         "%zu of %zu tensors have rows that are no multiple of %u: %s instead of %s, %s %s",
-                         f.n, p->n_tensors, a->block_len, b->ggml_name, a->ggml_name, size,
-                         more ? "more" : "less");
+                         "%zu of %zu tensors have rows that are no multiple of %u: %s instead of %s, %s %s (--dry-run tells each)",
+                         n, p->n_tensors, a->block_len, b->ggml_name, a->ggml_name, size, cost < 0 ? "less" : "more");
         }
 }
 

@@ -42,8 +42,9 @@ struct scratch {
 };
 struct writer {
     struct plan *plan;
-    struct outfile *out;
+    const struct writer_sink *sink;
     const struct writer_options *opt;
+    int n_workers;
     struct task *tasks;
     size_t n_tasks, next_task;
     struct scratch *scratch;
@@ -63,8 +64,8 @@ static uint64_t clamp(uint64_t v, uint64_t min, uint64_t max)
 
 static uint64_t piece_bytes(const struct writer *w, const struct plan_tensor *t)
 {
-    uint64_t share = MEMORY_BYTES / (uint64_t)workers_count(w->opt->workers);
-    if (w->opt->piece_bytes > 0) return w->opt->piece_bytes;
+    uint64_t share = MEMORY_BYTES / (uint64_t)w->n_workers;
+    if (w->opt && w->opt->piece_bytes > 0) return w->opt->piece_bytes;
     if (t->transform == TRANSFORM_TRANSPOSE) return clamp(share / 2, TRANSPOSE_MIN, TRANSPOSE_MAX);
     return clamp(share / 4, PIECE_MIN, PIECE_MAX);
 }
@@ -96,6 +97,27 @@ static int64_t piece_elements(const struct writer *w, const struct plan_tensor *
     if (!is_quantized(t) || t->transform != TRANSFORM_NONE || row_bytes == 0) return transform_slab(&t->spec, want);
     uint64_t n_rows = clamp(want / row_bytes, 1, (uint64_t)t->spec.rows);
     return (int64_t)n_rows * t->spec.cols;
+}
+
+/* What a worker holds while it is at a tensor. */
+static uint64_t tensor_memory(const struct writer *w, const struct plan_tensor *t)
+{
+    uint64_t piece = transform_bytes(&t->spec, piece_elements(w, t));
+    uint64_t weights = t->weights ? (uint64_t)t->weights->n_values * sizeof(float) : 0;
+    return piece * (t->transform != TRANSFORM_NONE ? 2 : 1) + weights +
+           encode_scratch_bytes(t->from, t->to, t->spec.cols, t->scaled_rows > 0);
+}
+
+uint64_t writer_memory_bytes(struct plan *p, int n_workers)
+{
+    struct writer w = {.plan = p, .n_workers = n_workers};
+    uint64_t most = 0;
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        if (p->tensors[i].n_sources == 0) continue;
+        uint64_t n = tensor_memory(&w, &p->tensors[i]);
+        most = n > most ? n : most;
+    }
+    return most * (uint64_t)n_workers;
 }
 
 static void plan_tasks(struct writer *w)
@@ -244,11 +266,6 @@ static enum status hash_in_turn(struct writer *w, struct task *task, uint64_t nu
 
 /* --- one piece --- */
 
-static enum status write_encoded(void *ctx, uint64_t off, const void *src, size_t n, struct error *err)
-{
-    return outfile_write_at(ctx, off, src, n, err);
-}
-
 static void add_results(struct writer *w, struct plan_tensor *t, const struct encode_job *job)
 {
     const struct cast_audit *part = &job->audit;
@@ -325,8 +342,8 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
         .scale_end = t->scaled_rows * (t->spec.n_dims > 1 ? t->spec.cols : 1), /* a vector: of elements */
         .scale = t->scale,
         .off = out->off_file,
-        .write = write_encoded,
-        .ctx = w->out,
+        .write = w->sink->write,
+        .ctx = w->sink->ctx,
         .audit = CAST_AUDIT_INIT,
     };
     TRY(encode_run(&job, &s->encode, err));
@@ -421,12 +438,12 @@ static enum status write_rest(struct writer *w, struct error *err)
         struct plan_tensor *t = &w->plan->tensors[i];
         const struct gguf_out_tensor *out = &w->plan->out.tensors[i];
         if (t->n_sources == 0)
-            TRY(outfile_write_at(w->out, out->off_file, t->data, (size_t)out->size_bytes, err));
+            TRY(w->sink->write(w->sink->ctx, out->off_file, t->data, (size_t)out->size_bytes, err));
         if (t->n_sources > 0 && t->spec.n_elements == 0 && w->opt->hash) TRY(hash_empty(t, err));
         if (t->scales.t && w->opt->hash) TRY(hash_scales(&t->scales, err));
         for (uint64_t off = out->size_bytes; off < out->padded_bytes;) {
             uint64_t n = out->padded_bytes - off < sizeof zeros ? out->padded_bytes - off : sizeof zeros;
-            TRY(outfile_write_at(w->out, out->off_file + off, zeros, (size_t)n, err));
+            TRY(w->sink->write(w->sink->ctx, out->off_file + off, zeros, (size_t)n, err));
             off += n;
         }
     }
@@ -464,10 +481,10 @@ static enum status run_tasks(struct writer *w, struct error *err)
     return w->fault_tensor != SIZE_MAX ? fault_error(w, err) : STATUS_OK;
 }
 
-enum status writer_run(struct plan *p, struct outfile *o, const struct writer_options *opt, struct error *err)
+enum status writer_run_to(struct plan *p, const struct writer_sink *sink, const struct writer_options *opt, struct error *err)
 {
     size_t n_workers = (size_t)workers_count(opt->workers);
-    struct writer w = {.plan = p, .out = o, .opt = opt, .fault_tensor = SIZE_MAX};
+    struct writer w = {.plan = p, .sink = sink, .opt = opt, .n_workers = (int)n_workers, .fault_tensor = SIZE_MAX};
     w.tasks = calloc(2 * p->n_tensors + 1, sizeof *w.tasks);
     w.scratch = calloc(n_workers, sizeof *w.scratch);
     pthread_mutex_init(&w.lock, NULL);
@@ -490,6 +507,16 @@ enum status writer_run(struct plan *p, struct outfile *o, const struct writer_op
     pthread_cond_destroy(&w.turn);
     pthread_mutex_destroy(&w.lock);
     return st;
+}
+
+static enum status write_to_file(void *ctx, uint64_t off, const void *src, size_t n, struct error *err)
+{
+    return outfile_write_at(ctx, off, src, n, err);
+}
+
+enum status writer_run(struct plan *p, struct outfile *o, const struct writer_options *opt, struct error *err)
+{
+    return writer_run_to(p, &(struct writer_sink){write_to_file, o}, opt, err);
 }
 
 enum status writer_header(const struct plan *p, struct outfile *o, struct error *err)

@@ -27,10 +27,18 @@ struct writer_options {
         allow_overflow; /* finite values that the target cannot hold become infinite and are counted; else an error */
     uint64_t piece_bytes; /* source bytes of a piece; 0: chosen by the number of workers */
 };
+/* Where bytes go instead of a file: any order, any thread, each byte once. */
+struct writer_sink {
+    enum status (*write)(void *ctx, uint64_t off, const void *src, size_t n, struct error *err);
+    void *ctx;
+};
+enum status writer_run_to(struct plan *p, const struct writer_sink *sink, const struct writer_options *opt, struct error *err);
 /* Tensor data and padding. Fills audit of every tensor. Errors of the content (overflow, not finite) name tensor, row, column and value;
  * they are the first in the order of the plan, whatever the number of threads. */
 enum status writer_run(struct plan *p, struct outfile *o, const struct writer_options *opt,
                        struct error *err);
+/* Bytes that writer_run needs for n_workers beyond what the plan occupies: an upper bound. */
+uint64_t writer_memory_bytes(struct plan *p, int n_workers);
 /* The header as it stands in p->out.header. */
 enum status writer_header(const struct plan *p, struct outfile *o, struct error *err);
 

@@ -178,7 +178,7 @@ DECLARE_K(avx2);
 DECLARE_K(avx512);
 
 /* Kernel sets other than `ref`, and what asks the processor for them (kernels.c). */
-extern const struct kernels kernels_avx2, kernels_avx512;
+extern const struct kernels kernels_avx2, kernels_avx512, kernels_fused[FUSE_STYLES];
 bool kernels_avx2_supported(void);
 bool kernels_avx512_supported(void);
 

@@ -122,3 +122,20 @@ enum status kernels_select(const char *name, struct error *err)
     }
     return error_set(err, STATUS_USAGE, "kernels '%.40s': expected one of %s", name, list);
 }
+
+bool kernels_fuse(enum fuse_style style)
+{
+    static struct kernels before;
+    pthread_once(&once, init);
+    if (before.name) active = before;
+    before = active;
+    if (style == FUSE_NOT) return true;
+#if defined(__x86_64__)
+    if (!kernels_fused[style].supported()) return false;
+    active = kernels_fused[style];
+    fill(&active, &before);
+    return true;
+#else
+    return false;
+#endif
+}

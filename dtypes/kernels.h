@@ -22,6 +22,10 @@ struct kernels {
 const struct kernels *kernels_active(void);
 /* "auto", "ref", "portable", "avx2", "avx512"; STATUS_USAGE for an unknown or unsupported name, listing the supported ones. Call before threads start. */
 enum status kernels_select(const char *name, struct error *err);
+/* Encoders whose multiplications and additions are fused, instead of the set in use, and back: what builds of ggml write whose compiler was not told
+ * to keep them apart. For recognising their files only. false when this machine cannot. Call while no other thread uses kernels. */
+enum fuse_style { FUSE_NOT, FUSE_AS_GCC, FUSE_AS_CLANG, FUSE_STYLES };
+bool kernels_fuse(enum fuse_style style);
 /* Names of the supported sets, NULL at the end. */
 const char *const *kernels_names(void);
 

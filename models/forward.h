@@ -47,6 +47,8 @@ struct act {
  * all rotated pairs before the second ones, queries multiplied by the scale of their scores. With tap_changes the pass goes on with what the
  * tap leaves in `a`. */
 typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, struct act *a, struct error *err);
+/* Called before each product of activations with a matrix of a layer: what w is multiplied with. */
+typedef enum status linear_fn(void *ctx, const struct weight *w, const struct act *src, struct error *err);
 
 struct forward {
     const struct model *model;
@@ -69,6 +71,8 @@ struct forward {
     tap_fn *tap;  /* NULL: none */
     void *tap_ctx;
     bool tap_changes;
+    linear_fn *before_linear; /* NULL: none */
+    void *linear_ctx;
     /* keep attention probabilities of each layer for the tap "attn_probs": (n_head * n, n). Off: they are never materialised whole. */
     bool want_probs;
     struct forward_state *state; /* scratch, RoPE tables */

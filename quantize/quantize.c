@@ -1,4 +1,5 @@
 #include "quantize/quantize.h"
+#include "quantize/imatrix_main.h"
 #include "base/options.h"
 #include "core/emit.h"
 #include "core/explain.h"
@@ -12,8 +13,9 @@
 struct quantize_options {
     const char *input, *output;
     struct quantize_args types;
+    struct imatrix_options collect;
     int receipt;
-    bool dry_run, force, list_types, strict, allow_overflow;
+    bool damage, dry_run, force, list_types, strict, allow_overflow;
 };
 struct quantization {
     const struct tool *tool;
@@ -166,6 +168,8 @@ static int tell(void *ctx)
         .checkpoint = q->ckpt,
         .warn = &q->warn,
         .dry_run = q->opt->dry_run,
+        .damage = q->opt->damage,
+        .threads = q->tool->threads,
         .start_ns = q->start_ns,
         .input_bytes = q->plan.source_bytes,
     };
@@ -208,6 +212,10 @@ static enum status quantize(struct quantization *q, struct error *err)
 static int run(struct tool *tool, struct quantize_options *o)
 {
     struct error err = {0};
+    if (o->collect.model && !tool->explain && !o->list_types) {
+        o->collect.force = o->force;
+        return imatrix_main(tool, &o->collect);
+    }
     struct quantization q = {.tool = tool, .opt = o, .start_ns = clock_ns()};
     if (tool->explain) return explain_run(tool);
     if (o->list_types) return list_types(tool);
@@ -233,19 +241,28 @@ int quantize_main(int argc, char **argv)
          "store infinities where the type cannot hold a weight", NULL},
         {"receipt", 0, "none|keep", OPTION_CHOICE, &o.receipt,
          "keep (default): the input's receipt and what was done; none: no key of our own receipts", NULL},
+        {"collect-imatrix", 0, "MODEL", OPTION_STRING, &o.collect.model,
+         "make an importance matrix with this model (anything lathe-convert reads) instead of quantizing", "Importance matrix"},
+        {"tokens", 't', "FILE", OPTION_STRING, &o.collect.tokens, "token ids to run it on: numbers separated by white space, or a .npy array", NULL},
+        {"text", 0, "FILE", OPTION_STRING, &o.collect.text, "text to run it on, through the model's own tokenizer", NULL},
+        {"context", 'c', "N", OPTION_INT, &o.collect.n_context, "positions per window (default 512, or the model's if fewer)", NULL},
+        {"output", 'o', "FILE", OPTION_STRING, &o.collect.output, "the importance matrix to write", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", "Output"},
+        {"damage", 0, NULL, OPTION_FLAG, &o.damage, "print what quantization did to each tensor", "Checks"},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
-         "Checks"},
+         NULL},
         {"strict", 0, NULL, OPTION_FLAG, &o.strict, "warnings, fallback types included, become errors", NULL},
         {0},
     };
     struct tool tool = {
         .name = "lathe-quantize",
-        .usage = "IN.gguf OUT.gguf TYPE",
+        .usage = "IN.gguf OUT.gguf TYPE | --collect-imatrix MODEL --tokens FILE -o FILE",
         .summary =
             "Rewrites a GGUF file with another type for its matrices, as llama-quantize does, byte for byte.",
         .examples = "  lathe-quantize model.gguf model-q4_0.gguf Q4_0\n"
                     "  lathe-quantize model.gguf model-q6_k.gguf Q6_K --dry-run\n"
+                    "  lathe-quantize --collect-imatrix model.gguf --tokens ids.txt -o imatrix.gguf\n"
+                    "  lathe-quantize model.gguf model-iq2_m.gguf IQ2_M --imatrix imatrix.gguf\n"
                     "  lathe-quantize --list-types\n",
         .specs = specs,
         .n_min = 0,

@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "core/explain.h"
 #include "core/plan_report.h"
+#include "verify/requantize_main.h"
 #include "verify/verify_report.h"
 
 #include <math.h>
@@ -20,6 +21,8 @@ struct verify_options {
     const char *prompt, *text;
     int ppl_style;
     bool trace;
+    bool requantize;
+    const char *imatrix;
     /* known, and not done by this version */
     bool weights;
 };
@@ -41,6 +44,7 @@ static enum status check_options(const struct tool *t, const struct verify_optio
 {
     if ((o->tokens != NULL) + (o->prompt != NULL) + (o->text != NULL) > 1)
         return error_set(err, STATUS_USAGE, "--tokens, --prompt and --text: only one of them");
+    if (o->imatrix) return error_set(err, STATUS_USAGE, "--imatrix belongs to --requantize");
     if (o->weights) return error_set(err, STATUS_USAGE, "--weights is not in this version");
     if (o->trace && t->n_args < 2)
         return error_set(err, STATUS_USAGE, "--trace compares two sides, found one");
@@ -278,6 +282,8 @@ static int run(struct call *c)
     struct buf out = {0};
     int code = 0;
     if (c->tool->explain) return explain_run(c->tool);
+    if (c->o->requantize)
+        return requantize_main(&(struct requantize_call){.tool = c->tool, .imatrix = c->o->imatrix, .config = c->o->config});
     if (verify(c, &code, &out, &err) == STATUS_OK) {
         print_warnings(c);
         code = tool_finish(c->tool, &out, code);
@@ -325,6 +331,9 @@ int verify_main(int argc, char **argv)
          NULL},
         {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
          "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},
+        {"requantize", 0, NULL, OPTION_FLAG, &o.requantize,
+         "A is the source of the quantized GGUF B: derive B's tensors again and compare the bytes", "Quantized files"},
+        {"imatrix", 0, "FILE", OPTION_STRING, &o.imatrix, "importance matrix that B was made with", NULL},
         {"weights", 0, NULL, OPTION_FLAG, &o.weights, NULL, NULL},
         {"trace", 0, NULL, OPTION_FLAG, &o.trace,
          "compare after every operation; name the first that is off, and the likely cause", NULL},

@@ -5,8 +5,8 @@
 #include "base/progress.h"
 #include "core/metrics.h"
 #include "models/forward.h"
+#include "core/tokens.h"
 #include "verify/verify_positions.h"
-#include "verify/verify_tokens.h"
 
 struct verify_run {
     const struct model *a, *b; /* b NULL: one side */

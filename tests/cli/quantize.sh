@@ -106,4 +106,53 @@ fi
 "$quantize" "$in" "$out" Q8_0 >&- 2>"$DIR/err"
 equal "closed stdout: exit status" 2 $?
 equal "closed stdout: nothing left" "" "$(ls -A "$DIR/o")"
+
+# --- importance matrix ---
+seq 0 3 500 >"$DIR/ids"
+status "an importance matrix" 0 "$quantize" --collect-imatrix "$in" --tokens "$DIR/ids" --context 32 -o "$DIR/im.gguf" --json
+equal "its windows" "5 32 7 14" "$(jq -r '"\(.chunks) \(.chunk_size) \(.unused_ids) \(.entries)"' "$DIR/out")"
+equal "its size" "$(size_of "$DIR/im.gguf")" "$(jq .size_bytes "$DIR/out")"
+status "from the folder, one thread" 0 "$quantize" --collect-imatrix "$DATA/tiny-llama" --tokens "$DIR/ids" --context 32 -o "$DIR/im1.gguf" --threads 1
+status "from the folder, two threads" 0 "$quantize" --collect-imatrix "$DATA/tiny-llama" --tokens "$DIR/ids" --context 32 -o "$DIR/im2.gguf" --threads 2
+check "same bytes for 1 and 2 threads" cmp "$DIR/im1.gguf" "$DIR/im2.gguf"
+status "the model as output" 2 "$quantize" --collect-imatrix "$in" --tokens "$DIR/ids" --context 32 -o "$in" --force
+check "is not touched" cmp "$in" "$DIR/copy.gguf"
+status "an existing matrix" 2 "$quantize" --collect-imatrix "$in" --tokens "$DIR/ids" --context 32 -o "$DIR/im.gguf"
+status "from a text" 0 "$quantize" --collect-imatrix "$in" --text CONTRIBUTING.md --context 64 -o "$DIR/imt.gguf" --json
+status "no ids" 2 "$quantize" --collect-imatrix "$in" -o "$out"
+status "fewer ids than a window" 2 "$quantize" --collect-imatrix "$in" --tokens "$DIR/ids" --context 200 -o "$out"
+equal "fewer ids than a window: text" "lathe-quantize: 167 token ids, fewer than one window of 200" "$(head -n 1 "$DIR/err")"
+status "with a matrix" 0 "$quantize" "$in" "$DIR/w.gguf" Q4_K_M --imatrix "$DIR/im.gguf" --json
+equal "no remark" "" "$(jq -r '.warnings[].code' "$DIR/out")"
+equal "weights were used" "14 1" "$(jq -r '[.damage[] | select(.imatrix)] | length' "$DIR/out") $(jq -r '[.damage[] | select(.imatrix | not)] | length' "$DIR/out")"
+status "keys of the matrix" 0 "$quantize" "$in" "$DIR/w.gguf" Q4_K_M --imatrix "$DIR/im.gguf" --dry-run --json
+equal "keys of the matrix: values" "im.gguf ids 14 5 $(sha256sum <"$DIR/im.gguf" | cut -d' ' -f1)" \
+    "$(plan '.plan.metadata | map(select(.key | test("imatrix")) | .value) | join(" ")')"
+status "without the receipts" 0 "$quantize" "$in" "$DIR/w.gguf" Q4_K_M --imatrix "$DIR/im.gguf" --dry-run --json --receipt none
+equal "no key of our own but the model's" "0" "$(plan '[.plan.metadata[].key | select(startswith("lathe.quantize.") or startswith("lathe.receipt."))] | length')"
+refused "a type that needs weights" "lathe-quantize: $in: tensor 'blk.0.attn_k.weight': IQ2_XXS needs importance weights for this tensor, and there are none" \
+    "$in" "$out" IQ2_XXS --pure --token-embedding-type q8_0
+status "a matrix of another model" 0 "$BIN/lathe-convert" "$DATA/tiny-gpt2" -o "$DIR/g.gguf"
+seq 0 3 200 >"$DIR/ids2"
+status "a matrix of another model, made" 0 "$quantize" --collect-imatrix "$DIR/g.gguf" --tokens "$DIR/ids2" --context 16 -o "$DIR/img.gguf"
+status "a matrix of another model, used" 0 "$quantize" "$in" "$DIR/w2.gguf" Q4_0 --imatrix "$DIR/img.gguf"
+contains "is noticed by what it lacks" "$DIR/err" "8 tensors have no entry in the importance matrix and are quantized without: blk.0.attn_k.weight"
+status "and refused with --strict" 2 "$quantize" "$in" "$out" Q4_0 --imatrix "$DIR/img.gguf" --strict
+refused "a matrix that is none" "lathe-quantize: $in: a GGUF file without the keys of an importance matrix" "$in" "$out" Q4_0 --imatrix "$in"
+refused "splits" "lathe-quantize: --keep-split is not in this version: models in several GGUF files are not read yet" "$in" "$out" Q4_0 --keep-split
+
+# --- types by name ---
+status "types by name" 0 "$quantize" "$in" "$DIR/y.gguf" Q4_K_M --dry-run --json --tensor-type 'blk\.1\.attn_[qk]=Q8_0' --tensor-type ffn_up=q6_k --token-embedding-type f16
+equal "types by name: found" "Q8_0 Q8_0 Q6_K Q6_K F16" \
+    "$(plan '[.plan.tensors[] | select(.name | IN("blk.1.attn_q.weight", "blk.1.attn_k.weight", "blk.0.ffn_up.weight", "blk.1.ffn_up.weight", "token_embd.weight"))] | sort_by(.dtype != "Q8_0", .dtype != "Q6_K") | map(.dtype) | join(" ")')"
+equal "types by name: why" "--token-embedding-type" "$(plan '.plan.tensors[] | select(.name == "token_embd.weight") | .rule')"
+status "a pattern for nothing" 0 "$quantize" "$in" "$out" Q4_0 --dry-run --json --tensor-type nothing=q8_0
+equal "a pattern for nothing: told" tensor-type-unused "$(plan '.warnings[0].code')"
+refused "a pattern that is none" "lathe-quantize: --tensor-type: pattern 'a(': Unmatched ( or \\(" "$in" "$out" Q4_0 --tensor-type 'a(=q8_0'
+refused "a type that is none" "lathe-quantize: --output-tensor-type: 'q9' is no type of a matrix" "$in" "$out" Q4_0 --output-tensor-type q9
+status "COPY" 0 "$quantize" "$in" "$DIR/same2.gguf" COPY
+status "damage as a table" 0 "$quantize" "$in" "$DIR/d.gguf" Q4_0 --damage --threads 2
+contains "damage as a table: a line" "$DIR/out" "blk.0.ffn_up.weight                Q4_0"
+status "what memory and disk a plan needs" 0 "$quantize" "$in" "$out" Q4_0 --dry-run
+contains "what memory and disk a plan needs: told" "$DIR/out" "needs "
 finish

@@ -187,7 +187,7 @@ static void test_rewrite(void **state)
     /* 2 * 576 * 576 weights at 8.5 and 6.5625 bits: 705024 and 544320 bytes. The tied table is Q8_0 by its own rule. */
     assert_string_equal(
         w.items[0].text,
-        "2 of 5 tensors have rows that are no multiple of 256: Q8_0 instead of Q6_K, 157 KiB more");
+        "2 of 5 tensors have rows that are no multiple of 256: Q8_0 instead of Q6_K, 157 KiB more (--dry-run tells each)");
     warnings_clear(&w);
     plan_clear(&p);
 
@@ -228,6 +228,46 @@ static void test_requantize(void **state)
     ckpt_close(c);
 }
 
+/* A matrix with entries of the wrong size: an error, but for the token embedding, whose rows are looked up. */
+static void test_imatrix_sizes(void **state)
+{
+    (void)state;
+    static struct imatrix_entry entries[] = {{.name = "blk.0.attn_q.weight", .n_values = 32, .n_counts = 1},
+                                             {.name = "blk.0.ffn_up_exps.weight", .n_values = 64, .n_counts = 2},
+                                             {.name = "token_embd.weight", .n_values = 7, .n_counts = 1}};
+    struct imatrix im = {.path = "im.gguf", .entries = entries, .n_entries = 3};
+    for (size_t i = 0; i < 3; i++) assert_int_equal(strmap_add(&im.by_name, entries[i].name, i, NULL, &err), STATUS_OK);
+    struct temp_tensor tensors[] = {{"token_embd.weight", DTYPE_F32, 2, {4, 32}, NULL},
+                                    {"blk.0.attn_q.weight", DTYPE_F32, 2, {4, 32}, NULL},
+                                    {"blk.0.attn_k.weight", DTYPE_F32, 2, {4, 32}, NULL},
+                                    {"blk.0.ffn_up_exps.weight", DTYPE_F32, 3, {2, 4, 32}, NULL}};
+    struct checkpoint *c = temp_model("im.gguf", tensors, 4);
+    struct plan p = {0};
+    struct warnings w = {0};
+    struct plan_quantize_options q = {.recipe = recipe_by_name("Q4_0"), .types = RECIPE_OPTIONS_INIT, .imatrix = &im};
+    struct rewrite_options opt = {.quantize = &q};
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_OK);
+    assert_string_equal(p.tensors[0].name, "token_embd.weight");
+    assert_null(p.tensors[0].weights);
+    assert_null(p.tensors[1].weights);
+    assert_ptr_equal(p.tensors[2].weights, &entries[0]);
+    assert_ptr_equal(p.tensors[3].weights, &entries[1]);
+    assert_int_equal(plan_matrix_rows(&p.tensors[3]), 4);
+    assert_int_equal(w.count, 1);
+    assert_string_equal(w.items[0].text,
+                        "1 tensors have no entry in the importance matrix and are quantized without: blk.0.attn_k.weight");
+    plan_clear(&p);
+    warnings_clear(&w);
+    entries[0].n_values = 31;
+    assert_int_equal(plan_rewrite(&p, c, &opt, &w, &err), STATUS_MISMATCH);
+    assert_string_equal(err.tensor, "blk.0.attn_q.weight");
+    assert_string_equal(err.text, "expected 32 importance weights, found 31");
+    plan_clear(&p);
+    warnings_clear(&w);
+    strmap_clear(&im.by_name);
+    ckpt_close(c);
+}
+
 static void test_strict(void **state)
 {
     (void)state;
@@ -250,7 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),  cmocka_unit_test(test_refusals),   cmocka_unit_test(test_print),
-        cmocka_unit_test(test_rewrite), cmocka_unit_test(test_requantize), cmocka_unit_test(test_strict),
+        cmocka_unit_test(test_rewrite), cmocka_unit_test(test_requantize), cmocka_unit_test(test_imatrix_sizes), cmocka_unit_test(test_strict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "convert/model_plan.h"
+#include "core/model_plan.h"
 #include "formats/tokenizer.h"
 #include "models/rope_runtime.h"
 

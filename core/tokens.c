@@ -1,4 +1,4 @@
-#include "verify/verify_tokens.h"
+#include "core/tokens.h"
 
 #include "base/file.h"
 #include "formats/encoder.h"

@@ -1,6 +1,6 @@
-/* The ids that a comparison runs on. */
-#ifndef LATHE_VERIFY_TOKENS_H
-#define LATHE_VERIFY_TOKENS_H
+/* The ids that a model is run on. */
+#ifndef LATHE_TOKENS_H
+#define LATHE_TOKENS_H
 
 #include "base/memory.h"
 #include "base/status.h"

@@ -1,0 +1,57 @@
+/* Other names for all that the reference encoders define, so that they can be compiled again with fused multiplications and additions: the Makefile
+ * includes this before each of them, and defines LATHE_FUSED, what the names begin with. A name that is missing here is defined twice, and the
+ * linker says so. See kernels_fused.c. */
+#ifndef LATHE_FUSED_NAMES_H
+#define LATHE_FUSED_NAMES_H
+
+#define FUSED_PASTE(prefix, name) prefix##_##name
+#define FUSED_WITH(prefix, name)  FUSED_PASTE(prefix, name)
+#define FUSED(name)               FUSED_WITH(LATHE_FUSED, name)
+
+#define encode_iq4_nl FUSED(encode_iq4_nl)
+#define encode_iq4_nl_weighted FUSED(encode_iq4_nl_weighted)
+#define encode_iq4_xs FUSED(encode_iq4_xs)
+#define encode_iq4_xs_weighted FUSED(encode_iq4_xs_weighted)
+#define encode_q2_k FUSED(encode_q2_k)
+#define encode_q2_k_weighted FUSED(encode_q2_k_weighted)
+#define encode_q3_k FUSED(encode_q3_k)
+#define encode_q3_k_weighted FUSED(encode_q3_k_weighted)
+#define encode_q4_0 FUSED(encode_q4_0)
+#define encode_q4_0_weighted FUSED(encode_q4_0_weighted)
+#define encode_q4_1 FUSED(encode_q4_1)
+#define encode_q4_1_weighted FUSED(encode_q4_1_weighted)
+#define encode_q4_k FUSED(encode_q4_k)
+#define encode_q4_k_weighted FUSED(encode_q4_k_weighted)
+#define encode_q5_0 FUSED(encode_q5_0)
+#define encode_q5_0_weighted FUSED(encode_q5_0_weighted)
+#define encode_q5_1 FUSED(encode_q5_1)
+#define encode_q5_1_weighted FUSED(encode_q5_1_weighted)
+#define encode_q5_k FUSED(encode_q5_k)
+#define encode_q5_k_weighted FUSED(encode_q5_k_weighted)
+#define encode_q6_k FUSED(encode_q6_k)
+#define encode_q6_k_weighted FUSED(encode_q6_k_weighted)
+#define encode_q8_0 FUSED(encode_q8_0)
+#define extreme FUSED(extreme)
+#define importance FUSED(importance)
+#define iq4_store_levels FUSED(iq4_store_levels)
+#define iq4_xs_finish FUSED(iq4_xs_finish)
+#define k_affine_plain FUSED(k_affine_plain)
+#define k_affine_q2 FUSED(k_affine_q2)
+#define k_affine_q4 FUSED(k_affine_q4)
+#define k_affine_q5 FUSED(k_affine_q5)
+#define k_affine_weighted FUSED(k_affine_weighted)
+#define k_pack_scales_q2 FUSED(k_pack_scales_q2)
+#define k_pack_scales_q4 FUSED(k_pack_scales_q4)
+#define k_scales_q3 FUSED(k_scales_q3)
+#define k_scales_q3_weighted FUSED(k_scales_q3_weighted)
+#define k_scales_q6 FUSED(k_scales_q6)
+#define k_set_scales_q3 FUSED(k_set_scales_q3)
+#define magnitude FUSED(magnitude)
+#define nearest_iq4_level FUSED(nearest_iq4_level)
+#define search_affine FUSED(search_affine)
+#define search_descent FUSED(search_descent)
+#define search_positive FUSED(search_positive)
+#define search_symmetric FUSED(search_symmetric)
+#define sum_of_squares FUSED(sum_of_squares)
+
+#endif
