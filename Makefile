@@ -137,12 +137,17 @@ $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(ISA) -c -o $@ $<
 
-FUSE = -O3 -fno-tree-vectorize -mavx2 -mfma -ffp-contract=fast -include dtypes/fused_names.h
-$(B)/obj/dtypes/fused_gcc/%.o: dtypes/%.c
+# Other names for all that they define, so that both can be in one program.
+$(B)/fused_names.h: $(FUSED:%=$(B)/obj/dtypes/%.o)
+	@(echo '#define FUSED_PASTE(a, b) a##_##b'; echo '#define FUSED_WITH(a, b) FUSED_PASTE(a, b)'; \
+	nm -g --defined-only $^ | awk 'NF == 3 && $$3 ~ /^[a-z][a-z0-9_]*$$/ {print "#define " $$3 " FUSED_WITH(LATHE_FUSED, " $$3 ")"}' | sort -u) > $@
+
+FUSE = -O3 -fno-tree-vectorize -mavx2 -mfma -ffp-contract=fast -include $(B)/fused_names.h
+$(B)/obj/dtypes/fused_gcc/%.o: dtypes/%.c $(B)/fused_names.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(FUSE) -DLATHE_FUSED=fused_gcc -c -o $@ $<
 
-$(B)/obj/dtypes/fused_clang/%.o: dtypes/%.c
+$(B)/obj/dtypes/fused_clang/%.o: dtypes/%.c $(B)/fused_names.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(FUSE) -fno-inline -DLATHE_FUSED=fused_clang -c -o $@ $<
 

@@ -60,6 +60,9 @@ const char *path_base(const char *path); /* last component; points into path */
 enum outfile_flag {
     OUTFILE_NEW = 0,     /* STATUS_EXISTS if the name is taken */
     OUTFILE_REPLACE = 1, /* an existing regular file is replaced at commit */
+    /* The temporary name is `NAME.partial`; what an earlier run left there is opened, and it is left behind by everything but a commit. One
+     * process at a time: STATUS_EXISTS while another has it. */
+    OUTFILE_KEEP = 2,
 };
 struct outfile;
 /* size_bytes > 0: the final size; space is reserved, so that "no space" comes before the work. 0: not known.
@@ -71,6 +74,14 @@ enum status outfile_create(struct outfile **out, const char *path, unsigned flag
 enum status outfile_forbid_source(const struct outfile *o, const struct file *source, struct error *err);
 /* Writes all n bytes; starts their write-back early. Thread-safe for disjoint ranges. */
 enum status outfile_write_at(struct outfile *o, uint64_t off, const void *src, size_t n, struct error *err);
+/* For OUTFILE_KEEP: whether a partial file of the final size was there; a file of zeros instead; bytes that are there already count as written;
+ * what was written is on the device. */
+bool outfile_was_there(const struct outfile *o);
+enum status outfile_empty(struct outfile *o, struct error *err);
+void outfile_count(struct outfile *o, uint64_t off, uint64_t n);
+enum status outfile_sync(struct outfile *o, struct error *err);
+/* Bytes that were written before. */
+enum status outfile_read_at(const struct outfile *o, uint64_t off, void *dst, size_t n, struct error *err);
 /* Flush, rename, flush the folder. Frees o; on failure nothing is left behind. With size_bytes given, every
  * byte of it must have been written, padding too (STATUS_MISMATCH). */
 enum status outfile_commit(struct outfile *o, struct error *err);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ struct outfile {
     const char *name; /* last component; points into path */
     struct temp_name *temp;
     unsigned flags;
+    bool was_there; /* OUTFILE_KEEP */
     uint64_t size_bytes;
     _Atomic uint64_t end, written, not_synced;
 };
@@ -207,6 +209,23 @@ static enum status temp_create(struct outfile *o, struct error *err)
     return error_errno(err, o->path, "cannot create a file in its folder");
 }
 
+/* `NAME.partial`, with what stands in it. Nothing removes it: no entry for the signal handler. */
+static enum status open_kept(struct outfile *o, struct error *err)
+{
+    struct stat st;
+    o->temp = calloc(1, sizeof *o->temp);
+    if (!o->temp) return error_nomem(err, sizeof *o->temp);
+    int n = snprintf(o->temp->name, sizeof o->temp->name, "%s.partial", o->name);
+    if (n < 0 || (size_t)n >= sizeof o->temp->name) return error_at(err, STATUS_USAGE, o->path, NULL, "the name is too long for a partial file beside it");
+    o->fd = openat(o->dir_fd, o->temp->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (o->fd < 0) return error_errno(err, o->path, "cannot open its partial file");
+    if (fstat(o->fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return error_at(err, STATUS_EXISTS, o->path, NULL, "what stands in place of its partial file is no regular file");
+    if (flock(o->fd, LOCK_EX | LOCK_NB) != 0) return error_at(err, STATUS_EXISTS, o->path, NULL, "another process is writing its partial file");
+    o->was_there = o->size_bytes > 0 && (uint64_t)st.st_size == o->size_bytes;
+    return o->was_there || st.st_size == 0 || ftruncate(o->fd, 0) == 0 ? STATUS_OK : error_errno(err, o->path, "cannot empty its partial file");
+}
+
 /* The plain system call: posix_fallocate would write zeros where the file system cannot reserve. */
 static enum status reserve(struct outfile *o, struct error *err)
 {
@@ -244,7 +263,7 @@ enum status outfile_create(struct outfile **out, const char *path, unsigned flag
     enum status st;
     TRY_OUT(open_folder(o, path, err));
     TRY_OUT(check_target(o, err));
-    TRY_OUT(temp_create(o, err));
+    TRY_OUT(flags & OUTFILE_KEEP ? open_kept(o, err) : temp_create(o, err));
     TRY_OUT(reserve(o, err));
     *out = o;
     return STATUS_OK;
@@ -301,6 +320,43 @@ enum status outfile_write_at(struct outfile *o, uint64_t off, const void *src, s
     return STATUS_OK;
 }
 
+bool outfile_was_there(const struct outfile *o)
+{
+    return o->was_there;
+}
+
+enum status outfile_empty(struct outfile *o, struct error *err)
+{
+    o->was_there = false;
+    if (ftruncate(o->fd, 0) != 0) return error_errno(err, o->path, "cannot empty its partial file");
+    return reserve(o, err);
+}
+
+void outfile_count(struct outfile *o, uint64_t off, uint64_t n)
+{
+    raise_to(&o->end, off + n);
+    atomic_fetch_add(&o->written, n);
+}
+
+enum status outfile_sync(struct outfile *o, struct error *err)
+{
+    return fdatasync(o->fd) == 0 ? STATUS_OK : error_errno(err, o->path, "cannot flush to the device");
+}
+
+enum status outfile_read_at(const struct outfile *o, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    for (char *p = dst; n > 0;) {
+        ssize_t got = pread(o->fd, p, n, (off_t)off);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return error_errno(err, o->path, "cannot read at offset %llu", (unsigned long long)off);
+        if (got == 0) return error_at(err, STATUS_IO, o->path, NULL, "its partial file ends at offset %llu", (unsigned long long)off);
+        p += got;
+        off += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return STATUS_OK;
+}
+
 static enum status check_complete(struct outfile *o, struct error *err)
 {
     uint64_t end = atomic_load(&o->end), written = atomic_load(&o->written);
@@ -352,6 +408,7 @@ static enum status rename_to_target(struct outfile *o, struct error *err)
     }
     if (failed) return error_errno(err, o->path, "cannot rename the finished file");
     atomic_store(&o->temp->live, false);
+    if (o->flags & OUTFILE_KEEP) free(o->temp);
     o->temp = NULL;
     /* Some file systems cannot flush a folder; there is nothing else to try then. */
     if (fsync(o->dir_fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP) return STATUS_OK;
@@ -374,7 +431,9 @@ out:
 void outfile_discard(struct outfile *o)
 {
     if (!o) return;
-    if (o->temp) {
+    if (o->temp && (o->flags & OUTFILE_KEEP)) {
+        free(o->temp);
+    } else if (o->temp) {
         unlinkat(o->dir_fd, o->temp->name, 0);
         atomic_store(&o->temp->live, false);
     }

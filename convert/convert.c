@@ -18,7 +18,7 @@ struct convert_options {
     struct quantize_args types;
     int64_t rope_context;
     int receipt;
-    bool damage, dry_run, strict, force, allow_overflow;
+    bool damage, resume, dry_run, strict, force, allow_overflow;
     const struct plan_quantize_options *quantize; /* NULL: keep */
 };
 struct conversion {
@@ -188,6 +188,7 @@ static enum status convert(struct conversion *c, struct error *err)
         .source = c->ckpt,
         .warn = &c->warn,
         .force = o->force,
+        .resume = o->resume,
         .strict = o->strict,
         .hash = c->model && o->receipt != RECEIPT_NONE,
         .allow_overflow = o->allow_overflow,
@@ -218,6 +219,8 @@ int convert_main(int argc, char **argv)
          "Source"},
         {"rope-context", 0, "N", OPTION_INT, &o.rope_context,
          "fix rotary positions that depend on the length as they are for a context of N", NULL},
+        {"resume", 0, NULL, OPTION_FLAG, &o.resume,
+         "keep OUT.partial and its journal when interrupted, and go on with them", "Output"},
         {"damage", 0, NULL, OPTION_FLAG, &o.damage, "print what quantization did to each tensor", "Checks"},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
          NULL},

@@ -1,6 +1,7 @@
 #include "core/emit.h"
 #include "base/resources.h"
 #include "core/damage_report.h"
+#include "core/journal.h"
 #include "core/receipt.h"
 #include "core/plan_quantize.h"
 #include "core/plan_report.h"
@@ -27,8 +28,23 @@ static enum status check_sources(const struct checkpoint *c, struct error *err)
     return STATUS_OK;
 }
 
+/* What of the options decides on bytes, beyond the plan. */
+static const char *content_options(const struct emit_options *opt)
+{
+    static const char *const words[] = {"plain", "overflow", "finite", "finite overflow"};
+    return words[(opt->finite ? 2 : 0) + (opt->allow_overflow ? 1 : 0)];
+}
+
+static uint64_t bytes_done(const struct plan *p, const struct journal *j)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < p->n_tensors; i++)
+        if (j->done[i]) n += transform_bytes(&p->tensors[i].spec, p->tensors[i].spec.n_elements);
+    return n;
+}
+
 static enum status fill(struct plan *p, struct outfile *o, struct workers *workers,
-                        const struct emit_options *opt, struct error *err)
+                        const struct emit_options *opt, struct journal *journal, struct error *err)
 {
     struct progress progress = {0};
     struct writer_options run = {
@@ -39,7 +55,14 @@ static enum status fill(struct plan *p, struct outfile *o, struct workers *worke
         .allow_overflow = opt->allow_overflow,
     };
     TRY(forbid_sources(o, opt->source, err));
+    if (opt->resume) {
+        TRY(journal_begin(journal, opt->path, content_options(opt), p, opt->source, o, err));
+        run.skip = journal->done;
+        run.tensor_done = journal_tensor_done;
+        run.done_ctx = journal;
+    }
     progress_begin(&progress, opt->progress, opt->quiet, opt->label, p->source_bytes);
+    if (opt->resume) progress_add(&progress, bytes_done(p, journal));
     enum status st = writer_run(p, o, &run, err);
     progress_end(&progress);
     TRY(st);
@@ -56,15 +79,19 @@ enum status emit_file(struct plan *p, const struct emit_options *opt, struct err
 {
     struct workers *workers;
     struct outfile *o = NULL;
+    struct journal journal = {.fd = -1};
+    unsigned flags = (opt->force ? OUTFILE_REPLACE : OUTFILE_NEW) | (opt->resume ? OUTFILE_KEEP : 0);
     TRY(workers_new(&workers, (int)opt->threads, err));
-    enum status st =
-        outfile_create(&o, opt->path, opt->force ? OUTFILE_REPLACE : OUTFILE_NEW, p->out.size_bytes, err);
-    if (st == STATUS_OK) st = fill(p, o, workers, opt, err);
+    enum status st = outfile_create(&o, opt->path, flags, p->out.size_bytes, err);
+    if (st == STATUS_OK) st = fill(p, o, workers, opt, &journal, err);
     workers_free(workers);
     if (st == STATUS_OK && opt->tell && opt->tell(opt->tell_ctx) != 0)
         st = error_set(err, STATUS_IO, "%s", "");
-    if (st == STATUS_OK) return outfile_commit(o, err);
-    outfile_discard(o);
+    if (st == STATUS_OK)
+        st = outfile_commit(o, err);
+    else
+        outfile_discard(o);
+    journal_end(&journal, st == STATUS_OK);
     return st;
 }
 

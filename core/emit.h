@@ -10,6 +10,7 @@ struct emit_options {
     const struct checkpoint *source;   /* its files are never replaced, and must not change meanwhile */
     struct warnings *warn;             /* casts are reported here */
     bool force;                        /* replace an existing file */
+    bool resume;                       /* go on with what an interrupted run left in PATH.partial, and leave it behind when interrupted */
     bool strict;                       /* warnings are errors, those of casts too */
     bool hash, finite, allow_overflow; /* as in struct writer_options */
     int64_t threads;                   /* 0: all cores */

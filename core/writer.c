@@ -32,7 +32,7 @@ struct task {
     size_t source;         /* the source being hashed */
     uint64_t hashed_bytes; /* of that source */
     float *weights;        /* importance weights, while pieces are being made */
-    uint64_t n_written;
+    uint64_t n_ended;
 };
 struct scratch {
     void *piece, *aside, *whole; /* whole: a piece times its scales */
@@ -47,6 +47,8 @@ struct writer {
     int n_workers;
     struct task *tasks;
     size_t n_tasks, next_task;
+    uint64_t *pieces_left; /* by tensor */
+    pthread_mutex_t done_lock;
     struct scratch *scratch;
     pthread_mutex_t lock;
     pthread_cond_t turn;
@@ -80,6 +82,7 @@ static void add_task(struct writer *w, size_t tensor, enum purpose purpose, int6
 {
     int64_t n = w->plan->tensors[tensor].spec.n_elements;
     uint64_t n_pieces = n > 0 ? (uint64_t)((n - 1) / piece) + 1 : 0;
+    w->pieces_left[tensor] += n_pieces;
     if (n_pieces > 0)
         w->tasks[w->n_tasks++] =
             (struct task){.tensor = tensor, .purpose = purpose, .piece = piece, .n_pieces = n_pieces};
@@ -124,7 +127,7 @@ static void plan_tasks(struct writer *w)
 {
     for (size_t i = 0; i < w->plan->n_tensors; i++) {
         const struct plan_tensor *t = &w->plan->tensors[i];
-        if (t->n_sources == 0) continue;
+        if (t->n_sources == 0 || (w->opt->skip && w->opt->skip[i])) continue;
         int64_t piece = piece_elements(w, t);
         if (!w->opt->hash) {
             add_task(w, i, PURPOSE_WRITE, piece);
@@ -308,14 +311,21 @@ static enum status load_weights(struct writer *w, struct task *task, struct erro
     return st;
 }
 
-static void end_piece(struct writer *w, struct task *task)
+/* The last piece of a task gives back its weights; that of a tensor tells that it is complete. */
+static enum status end_piece(struct writer *w, struct task *task, struct error *err)
 {
     pthread_mutex_lock(&w->lock);
-    if (++task->n_written == task->n_pieces) {
+    if (++task->n_ended == task->n_pieces) {
         free(task->weights);
         task->weights = NULL;
     }
+    bool complete = --w->pieces_left[task->tensor] == 0 && w->fault_tensor == SIZE_MAX;
     pthread_mutex_unlock(&w->lock);
+    if (!complete || !w->opt->tensor_done) return STATUS_OK;
+    pthread_mutex_lock(&w->done_lock);
+    enum status st = w->opt->tensor_done(w->opt->done_ctx, task->tensor, err);
+    pthread_mutex_unlock(&w->done_lock);
+    return st;
 }
 
 static enum status write_piece(struct writer *w, struct task *task, int64_t first, int64_t n,
@@ -348,7 +358,6 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
     };
     TRY(encode_run(&job, &s->encode, err));
     add_results(w, t, &job);
-    end_piece(w, task);
     return STATUS_OK;
 }
 
@@ -374,7 +383,8 @@ static enum status do_piece(struct writer *w, struct task *task, uint64_t number
         TRY(write_piece(w, task, first, n, s, err));
         if (w->opt->progress) progress_add(w->opt->progress, n_bytes);
     }
-    return hashed ? STATUS_OK : hash_in_turn(w, task, number, raw, n_bytes, true, &hashed, err);
+    if (!hashed) TRY(hash_in_turn(w, task, number, raw, n_bytes, true, &hashed, err));
+    return end_piece(w, task, err);
 }
 
 static enum status run_unit(void *ctx, uint64_t unit, int worker, struct error *err)
@@ -487,9 +497,11 @@ enum status writer_run_to(struct plan *p, const struct writer_sink *sink, const 
     struct writer w = {.plan = p, .sink = sink, .opt = opt, .n_workers = (int)n_workers, .fault_tensor = SIZE_MAX};
     w.tasks = calloc(2 * p->n_tensors + 1, sizeof *w.tasks);
     w.scratch = calloc(n_workers, sizeof *w.scratch);
+    w.pieces_left = calloc(p->n_tensors + 1, sizeof *w.pieces_left);
+    pthread_mutex_init(&w.done_lock, NULL);
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.turn, NULL);
-    enum status st = w.tasks && w.scratch ? STATUS_OK : error_nomem(err, 2 * p->n_tensors * sizeof *w.tasks);
+    enum status st = w.tasks && w.scratch && w.pieces_left ? STATUS_OK : error_nomem(err, 2 * p->n_tensors * sizeof *w.tasks);
     if (st == STATUS_OK) st = write_rest(&w, err);
     if (st == STATUS_OK) st = run_tasks(&w, err);
     for (size_t i = 0; w.tasks && i < w.n_tasks; i++) {
@@ -504,6 +516,8 @@ enum status writer_run_to(struct plan *p, const struct writer_sink *sink, const 
     }
     free(w.tasks);
     free(w.scratch);
+    free(w.pieces_left);
+    pthread_mutex_destroy(&w.done_lock);
     pthread_cond_destroy(&w.turn);
     pthread_mutex_destroy(&w.lock);
     return st;

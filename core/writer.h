@@ -25,6 +25,10 @@ struct writer_options {
     bool finite; /* a NaN or an infinity in a source is an error; for block types it always is one */
     bool
         allow_overflow; /* finite values that the target cannot hold become infinite and are counted; else an error */
+    const bool *skip;     /* by tensor: complete already; NULL: none */
+    /* Called when all of a tensor is written and its digests are known, one call at a time; NULL: not at all */
+    enum status (*tensor_done)(void *ctx, size_t i, struct error *err);
+    void *done_ctx;
     uint64_t piece_bytes; /* source bytes of a piece; 0: chosen by the number of workers */
 };
 /* Where bytes go instead of a file: any order, any thread, each byte once. */

@@ -3,7 +3,7 @@
  *
  * GCC fuses wherever a product meets a sum, clang inside an expression only. Both are had from either compiler: without inlining, values that go through
  * functions stay apart, which is what matters in these loops. What a compiler does not settle (which of two products it fuses, say) may still differ
- * in a few blocks. */
+ * in a few blocks. The names are made by the Makefile. */
 #include "dtypes/codec.h"
 
 #define DECLARE(PREFIX) \

@@ -15,7 +15,7 @@ struct quantize_options {
     struct quantize_args types;
     struct imatrix_options collect;
     int receipt;
-    bool damage, dry_run, force, list_types, strict, allow_overflow;
+    bool damage, resume, dry_run, force, list_types, strict, allow_overflow;
 };
 struct quantization {
     const struct tool *tool;
@@ -196,6 +196,7 @@ static enum status quantize(struct quantization *q, struct error *err)
         .source = q->ckpt,
         .warn = &q->warn,
         .force = o->force,
+        .resume = o->resume,
         .strict = o->strict,
         .finite = true,
         .allow_overflow = o->allow_overflow,
@@ -248,6 +249,8 @@ int quantize_main(int argc, char **argv)
         {"context", 'c', "N", OPTION_INT, &o.collect.n_context, "positions per window (default 512, or the model's if fewer)", NULL},
         {"output", 'o', "FILE", OPTION_STRING, &o.collect.output, "the importance matrix to write", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", "Output"},
+        {"resume", 0, NULL, OPTION_FLAG, &o.resume,
+         "keep OUT.partial and its journal when interrupted, and go on with them", "Output"},
         {"damage", 0, NULL, OPTION_FLAG, &o.damage, "print what quantization did to each tensor", "Checks"},
         {"dry-run", 'n', NULL, OPTION_FLAG, &o.dry_run, "print the plan with the exact size; write nothing",
          NULL},
