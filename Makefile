@@ -166,7 +166,7 @@ $(B)/tests/test_fused: $(FUSED_OBJ)
 
 # Tests that reach into a tool
 $(B)/tests/test_verify: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
-$(B)/tests/test_glm_line: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c))
+$(B)/tests/test_glm_line $(B)/tests/test_glm_damage: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
 
 # Programs that measure against a peer's library; built when asked for.
 $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a

@@ -80,9 +80,21 @@ static const struct tensor_rule rules_glm4[] = {
     {0},
 };
 
+/* GLM-4.1V's text part rotates by three positions at once. */
+static enum status refuse_mrope(const struct config_reader *r, struct error *err)
+{
+    static const char *const blocks[] = {"rope_parameters", "rope_scaling"};
+    for (size_t i = 0; i < 2; i++)
+        if (json_get(json_get(json_root(r->doc), blocks[i]), "mrope_section"))
+            return config_error(r, err, STATUS_UNSUPPORTED, blocks[i],
+                                "mrope_section: positions of pictures are not supported");
+    return STATUS_OK;
+}
+
 static enum status read_config(struct config_reader *r, struct error *err)
 {
     struct hparams *hp = r->hp;
+    TRY(refuse_mrope(r, err));
     glm_check_config(r);
     glm_dim(r, "{p}embed_tokens.weight", 0, 1, &hp->n_vocab);
     glm_dim(r, "{p}embed_tokens.weight", 1, 1, &hp->n_embd);
