@@ -76,7 +76,7 @@ static const struct {
      "scaling.\n"},
     {"runtime-ignores-activation", "llama.cpp computes another activation function for this architecture "
                                    "than the model was trained with. The difference is small for\n"
-                                   "the two forms of GELU (at most 5e-4 per value). lathe-verify uses the "
+                                   "the two forms of GELU (at most 5e-4 per value), and whatever it is for others: a ReLU model does not run right. lathe-verify uses the "
                                    "right one, which the file keeps.\n"},
     {"runtime-ignores-rope",
      "The model scales its rotary positions in a way that llama.cpp cannot be told for this architecture. It will answer as the model does up to "
