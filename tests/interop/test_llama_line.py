@@ -5,6 +5,7 @@ For each checkpoint, at every length of its list (each a full pass of a fresh mo
   * logits of the source side and of the GGUF side, in float32 (no worse than 4 times transformers' own float32) and float64;
   * llama.cpp computes the same where it can, and what it cannot is named by convert and refused by --strict;
   * both sides agree by lathe-verify's own tolerance; a file whose scaling or window was lost does not, without any option;
+  * the file of llama.cpp's converter, whatever it lacks, gives here what it gives there;
   * a key that nobody knows is reported, and --strict refuses it.
 The figures go to docs/models.md (models_table.py).
 """
@@ -189,6 +190,10 @@ def check_model(name, folder, ids, peer):
         check(f"{name}: so does its own converter's file", isinstance(theirs, str) or theirs > WRONG, theirs)
     check_keys(name, folder)
     check_lost(name, folder, gguf_file)
+    if not isinstance(theirs, str):
+        n = max(variant["lengths"])
+        found = deviation(logits(peer["path"], write_ids("ids.txt", ids[:n]), n), reference.llama_cpp_logits(peer["path"], ids[:n]))[1]
+        check(f"{name}: the converter's file is read as llama.cpp reads it", found <= limit, f"{found:.1e}, limit {limit:.1e}")
     if name in PLACED:
         check_positions(name, folder, gguf_file, ids)
     table.row(name, {"reference": max(figures["own"]), "source": (max(figures["source32"]), max(figures["source64"])),

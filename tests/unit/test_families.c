@@ -365,6 +365,56 @@ static void test_lost_bias(void **state)
     warnings_clear(&w);
 }
 
+/* sliding_window: the class's default when absent, off when null, and for Qwen only behind its switch */
+static void test_windows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *key, *value; /* NULL: the key is taken away */
+        int64_t window[2];              /* of the two layers */
+    } rows[] = {
+        {"mistral", "sliding_window", "4", {4, 4}},
+        {"mistral", "sliding_window", NULL, {4096, 4096}},
+        {"mistral", "sliding_window", "null", {0, 0}},
+        {"qwen2", "sliding_window", "4", {0, 4}},
+        {"qwen2", "sliding_window", NULL, {0, 4096}},
+        {"qwen2", "sliding_window", "null", {0, 0}},
+        {"qwen2", "use_sliding_window", "false", {0, 0}},
+        {"qwen2", "use_sliding_window", NULL, {0, 0}},
+        {"qwen2", "max_window_layers", "0", {4, 4}},
+        {"qwen2", "max_window_layers", NULL, {0, 0}}, /* 28 */
+        {"qwen2", "layer_types", "[\"sliding_attention\", \"full_attention\"]", {4, 0}},
+        {"qwen3", "layer_types", NULL, {5, 5}},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct json *doc;
+        struct buf b = {0};
+        must(json_load(&doc, file_of(rows[i].name, "config.json"), 1 << 20, &err), rows[i].name);
+        const char *comma = "{";
+        for (const struct jvalue *v = json_first(json_root(doc)); v; v = json_next(v)) {
+            if (strcmp(json_key(v), rows[i].key) == 0) continue;
+            buf_printf(&b, "%s\"%s\": ", comma, json_key(v));
+            json_print(v, &b);
+            comma = ", ";
+        }
+        if (rows[i].value) buf_printf(&b, "%s\"%s\": %s", comma, rows[i].key, rows[i].value);
+        buf_puts(&b, "}");
+        const char *path = temp_path("config.json");
+        must(file_write_whole(path, OUTFILE_REPLACE, b.data, b.len, &err), path);
+        struct model *m;
+        struct warnings w = {0};
+        must(model_open(&m, folder(rows[i].name), &(struct model_options){.config_path = path}, &w, &err), rows[i].name);
+        for (int64_t l = 0; l < 2; l++)
+            if (hparams_window(&m->hp, l) != rows[i].window[l])
+                fail_msg("%s, %s = %s: layer %d has a window of %lld", rows[i].name, rows[i].key,
+                         rows[i].value ? rows[i].value : "(absent)", (int)l, (long long)hparams_window(&m->hp, l));
+        model_close(m);
+        warnings_clear(&w);
+        json_free(doc);
+        buf_clear(&b);
+    }
+}
+
 static void test_config_edits(void **state)
 {
     (void)state;
@@ -749,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_made_up_keys),
         cmocka_unit_test(test_detection),
         cmocka_unit_test(test_config_edits),
+        cmocka_unit_test(test_windows),
         cmocka_unit_test(test_lost_bias),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_plans),
