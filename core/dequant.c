@@ -18,7 +18,8 @@ static enum status read_grid(const struct plan_scales *s, int64_t first, int64_t
     TRY(mem_alloc(&raw, count, (size_t)elem, err));
     enum status st = mem_alloc(&values, count, sizeof(float), err);
     if (st == STATUS_OK) {
-        st = ckpt_read(s->t, (uint64_t)first * (uint64_t)s->grid_cols * elem, raw, (size_t)(count * elem), err);
+        st = ckpt_read(s->t, (uint64_t)first * (uint64_t)s->grid_cols * elem, raw, (size_t)(count * elem),
+                       err);
         if (st == STATUS_OK) st = dtype_cast(DTYPE_F32, values, t->dtype, raw, (int64_t)count, NULL, err);
         if (st == STATUS_OK)
             *grid = values;
@@ -39,7 +40,8 @@ enum status dequant_run(const struct plan_tensor *t, int64_t first, int64_t n, c
                         struct error *err)
 {
     const struct plan_scales *s = &t->scales;
-    int64_t cols = t->spec.cols, row0 = first / cols, row1 = (first + n - 1) / cols, low = INT64_MAX, high = 0;
+    int64_t cols = t->spec.cols, row0 = first / cols, row1 = (first + n - 1) / cols, low = INT64_MAX,
+            high = 0;
     float *grid;
     TRY(dtype_cast(DTYPE_F32, dst, t->from, src, n, NULL, err));
     for (int64_t row = row0; row <= row1; row++) {

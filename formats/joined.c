@@ -68,7 +68,8 @@ static enum status check_part(const struct joint *j, const struct joined_part *p
     for (int i = 0; same && i < a->n_dims; i++) same = a->shape[i] == b->shape[i];
     if (same) return STATUS_OK;
     return error_at(err, STATUS_MISMATCH, p->container->file.path, b->name,
-                    "its type or shape is another one than in %s", path_base(j->parts[0].container->file.path));
+                    "its type or shape is another one than in %s",
+                    path_base(j->parts[0].container->file.path));
 }
 
 enum status joined_add(struct container *c, const char *name, const struct joint *joint, struct error *err)
@@ -80,7 +81,8 @@ enum status joined_add(struct container *c, const char *name, const struct joint
     for (size_t i = 1; i < n; i++) TRY(check_part(joint, &joint->parts[i], err));
     if (joint->n_parts > 1 && joint->dim >= t.n_dims)
         return error_at(err, STATUS_MISMATCH, joint->parts[0].container->file.path, t.name,
-                        "expected at least %d dimensions to join parts along, found %d", joint->dim + 1, t.n_dims);
+                        "expected at least %d dimensions to join parts along, found %d", joint->dim + 1,
+                        t.n_dims);
     if (joint->n_parts > 1) {
         if (!size_mul((uint64_t)t.shape[joint->dim], joint->n_parts, &size) || size > INT64_MAX)
             return error_at(err, STATUS_RANGE, c->file.path, name, "its parts together are too large");
@@ -111,8 +113,8 @@ enum status joined_finish(struct container *c, struct error *err)
 /* ---- reading ---- */
 
 /* The other copies must hold the same bytes. */
-static enum status compare_copies(const struct joint *j, size_t part, uint64_t off, const char *have, size_t n,
-                                  struct error *err)
+static enum status compare_copies(const struct joint *j, size_t part, uint64_t off, const char *have,
+                                  size_t n, struct error *err)
 {
     const struct joined_part *copies = &j->parts[part * j->n_copies];
     void *other;
@@ -157,8 +159,8 @@ static enum status read_ranges(const struct joint *j, uint64_t off, char *dst, s
 }
 
 /* Rows [row, row + n_rows) of the parts beside each other into dst; aside holds those of one part. */
-static enum status read_rows(const struct joint *j, uint64_t row, uint64_t n_rows, uint64_t part_row, char *dst,
-                             char *aside, struct error *err)
+static enum status read_rows(const struct joint *j, uint64_t row, uint64_t n_rows, uint64_t part_row,
+                             char *dst, char *aside, struct error *err)
 {
     uint64_t whole_row = part_row * j->n_parts;
     for (size_t part = 0; part < j->n_parts; part++) {
@@ -204,7 +206,8 @@ static enum status read_joined(struct container *c, const struct tensor *t, uint
                                struct error *err)
 {
     const struct joint *j = joined_joint(c, (size_t)(t - c->tensors));
-    return j->n_parts > 1 && j->dim == 1 ? read_columns(j, off, dst, n, err) : read_ranges(j, off, dst, n, err);
+    return j->n_parts > 1 && j->dim == 1 ? read_columns(j, off, dst, n, err)
+                                         : read_ranges(j, off, dst, n, err);
 }
 
 static bool probe_nothing(const unsigned char *head, size_t head_size, uint64_t file_size)

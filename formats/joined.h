@@ -22,7 +22,8 @@ struct joined_part {
     struct container *container;
 };
 struct joint {
-    const struct joined_part *parts; /* n_parts * n_copies: copies of part 0, copies of part 1, ...; copied by joined_add */
+    const struct joined_part
+        *parts; /* n_parts * n_copies: copies of part 0, copies of part 1, ...; copied by joined_add */
     size_t n_parts, n_copies;
     int dim; /* parts follow each other along dimension 0 or 1 */
 };

@@ -38,9 +38,13 @@ struct joining {
 
 bool meta_is_shard(const char *name, unsigned *number)
 {
-    int end = 0;
-    if (strlen(name) > 64 || sscanf(name, "consolidated.%2u.pth%n", number, &end) != 1) return false;
-    return end > 0 && name[end] == '\0' && strlen(name) == strlen("consolidated.00.pth");
+    static const char before[] = "consolidated.", after[] = ".pth";
+    const char *digits = name + sizeof before - 1;
+    if (strlen(name) != sizeof before - 1 + 2 + sizeof after - 1) return false;
+    if (memcmp(name, before, sizeof before - 1) != 0 || strcmp(digits + 2, after) != 0) return false;
+    if (strspn(digits, "0123456789") != 2) return false;
+    *number = (unsigned)(digits[0] - '0') * 10 + (unsigned)(digits[1] - '0');
+    return true;
 }
 
 static bool ends_with(const char *name, const char *end)
@@ -104,10 +108,10 @@ static enum status embedding_dim(const struct joining *j, const struct joined_pa
     int64_t width = norm ? norm->n_elements : 0, n = (int64_t)j->c->n_files;
     *dim = t->n_dims == 2 && t->shape[1] == width ? 0 : 1;
     if (t->n_dims == 2 && (*dim == 0 || (width % n == 0 && t->shape[1] == width / n))) return STATUS_OK;
-    return error_at(err, STATUS_MISMATCH, part->container->file.path, t->name,
-                    "expected %lld columns, the width of '%s', or a part of them for each of %lld shards, found %lld",
-                    (long long)width, last_norm, (long long)n,
-                    (long long)(t->n_dims == 2 ? t->shape[1] : t->n_elements));
+    return error_at(
+        err, STATUS_MISMATCH, part->container->file.path, t->name,
+        "expected %lld columns, the width of '%s', or a part of them for each of %lld shards, found %lld",
+        (long long)width, last_norm, (long long)n, (long long)(t->n_dims == 2 ? t->shape[1] : t->n_elements));
 }
 
 /* More shards than heads: several in a row have the same one. */
@@ -165,8 +169,7 @@ static enum status check_others(const struct joining *j, struct error *err)
         for (size_t k = 0; k < f->n_tensors; k++)
             if (!container_find(j->c->files[0], f->tensors[k].name))
                 return error_at(err, STATUS_MISMATCH, f->file.path, f->tensors[k].name,
-                                "expected no such tensor: %s has none",
-                                path_base(j->c->files[0]->file.path));
+                                "expected no such tensor: %s has none", path_base(j->c->files[0]->file.path));
     }
     return STATUS_OK;
 }

@@ -93,8 +93,8 @@ static enum status read_protocol(const struct container *c, uint64_t *off, struc
     if (v->type != PICKLE_INT)
         st = bad_part(c, "protocol", "a number", v, err);
     else if (v->v.i != PROTOCOL)
-        st = error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL, "protocol: expected %d, found %lld", PROTOCOL,
-                      (long long)v->v.i);
+        st = error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL, "protocol: expected %d, found %lld",
+                      PROTOCOL, (long long)v->v.i);
     part_clear(&p);
     return st;
 }
@@ -112,16 +112,17 @@ static enum status read_system(const struct container *c, uint64_t *off, struct 
 /* ---- the list of keys, and the storages behind it ---- */
 
 /* The storage of the key; *st tells why there is none. */
-static enum status find_storage(const struct container *c, const struct pickle *saved, const struct strmap *by_key,
-                                const struct pickle_value *key, size_t *index, struct error *err)
+static enum status find_storage(const struct container *c, const struct pickle *saved,
+                                const struct strmap *by_key, const struct pickle_value *key, size_t *index,
+                                struct error *err)
 {
     char text[80];
     if (key->type != PICKLE_STRING) return bad_part(c, "list of storages", "a key, a string", key, err);
     if (strmap_find_n(by_key, key->v.s, key->n, index) && strlen(saved->storages[*index]->key) == key->n)
         return STATUS_OK;
     snprintf(text, sizeof text, "%.*s", key->n < 79 ? (int)key->n : 79, key->v.s);
-    return error_at(err, STATUS_FORMAT, c->file.path, NULL, "list of storages: nothing is saved in storage '%s'",
-                    text);
+    return error_at(err, STATUS_FORMAT, c->file.path, NULL,
+                    "list of storages: nothing is saved in storage '%s'", text);
 }
 
 /* Storage `index` begins at *off, which moves behind it. */
@@ -131,21 +132,23 @@ static enum status place_storage(const struct container *c, const struct pickle_
     uint64_t elem = s->dtype == DTYPE_COUNT ? 1 : dtype_info(s->dtype)->block_bytes, bytes;
     unsigned char count[COUNT_BYTES];
     if (place->off_file)
-        return error_at(err, STATUS_FORMAT, c->file.path, NULL, "list of storages: it has '%s' twice", s->key);
+        return error_at(err, STATUS_FORMAT, c->file.path, NULL, "list of storages: it has '%s' twice",
+                        s->key);
     if (c->file.size_bytes - *off < COUNT_BYTES)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL, "the file ends before storage '%s'", s->key);
     TRY(file_read_at(&c->file, *off, count, sizeof count, err));
     if (le_get64(count) != s->n_elements)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL,
-                        "storage '%s' at byte %llu: expected %llu elements as in the pickle, found %lld", s->key,
-                        (unsigned long long)*off, (unsigned long long)s->n_elements,
+                        "storage '%s' at byte %llu: expected %llu elements as in the pickle, found %lld",
+                        s->key, (unsigned long long)*off, (unsigned long long)s->n_elements,
                         (long long)le_get64(count));
     *off += COUNT_BYTES;
     if (!size_mul(s->n_elements, elem, &bytes) || bytes > c->file.size_bytes - *off)
-        return error_at(err, STATUS_FORMAT, c->file.path, NULL,
-                        "storage '%s': expected %llu elements of %llu bytes, found %llu bytes to the end of the file",
-                        s->key, (unsigned long long)s->n_elements, (unsigned long long)elem,
-                        (unsigned long long)(c->file.size_bytes - *off));
+        return error_at(
+            err, STATUS_FORMAT, c->file.path, NULL,
+            "storage '%s': expected %llu elements of %llu bytes, found %llu bytes to the end of the file",
+            s->key, (unsigned long long)s->n_elements, (unsigned long long)elem,
+            (unsigned long long)(c->file.size_bytes - *off));
     *place = (struct torch_place){.off_file = *off, .size_bytes = bytes};
     *off += bytes;
     return STATUS_OK;
@@ -159,8 +162,8 @@ static enum status place_storages(const struct container *c, const struct pickle
     enum status st = STATUS_OK;
     if (keys->type != PICKLE_LIST) return bad_part(c, "list of storages", "a list", keys, err);
     if (keys->v.list->n != saved->n_storages)
-        return error_at(err, STATUS_FORMAT, c->file.path, NULL, "list of storages: expected %zu keys, found %u",
-                        saved->n_storages, keys->v.list->n);
+        return error_at(err, STATUS_FORMAT, c->file.path, NULL,
+                        "list of storages: expected %zu keys, found %u", saved->n_storages, keys->v.list->n);
     for (size_t i = 0; i < saved->n_storages && st == STATUS_OK; i++)
         st = strmap_add(&by_key, saved->storages[i]->key, i, NULL, err);
     for (uint32_t i = 0; i < keys->v.list->n && st == STATUS_OK; i++) {
@@ -187,7 +190,8 @@ static enum status read_keys(const struct container *c, const struct pickle *sav
 
 /* ---- opening ---- */
 
-static enum status list_tensors(struct container *c, const struct part *saved, uint64_t off, struct error *err)
+static enum status list_tensors(struct container *c, const struct part *saved, uint64_t off,
+                                struct error *err)
 {
     const struct pickle *p = &saved->pickle;
     struct torch_named *named;

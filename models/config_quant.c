@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum status check_fn(struct quant *q, const struct json *doc, const struct jvalue *v, struct error *err);
+typedef enum status check_fn(struct quant *q, const struct json *doc, const struct jvalue *v,
+                             struct error *err);
 
-static enum status refuse(const struct json *doc, const char *key, const struct jvalue *found, const char *expected,
-                          struct error *err)
+static enum status refuse(const struct json *doc, const char *key, const struct jvalue *found,
+                          const char *expected, struct error *err)
 {
     struct buf b = {0};
     if (found) json_print(found, &b);
@@ -30,8 +31,8 @@ static bool is_word(const struct jvalue *v, const char *word)
 }
 
 /* [128, 128] */
-static enum status read_block(struct quant *q, const struct json *doc, const char *key, const struct jvalue *v,
-                              struct error *err)
+static enum status read_block(struct quant *q, const struct json *doc, const char *key,
+                              const struct jvalue *v, struct error *err)
 {
     int64_t sides[2] = {0, 0};
     struct error ignored;
@@ -39,8 +40,8 @@ static enum status read_block(struct quant *q, const struct json *doc, const cha
     if (!v) return STATUS_OK;
     for (int i = 0; i < 2 && item; i++, item = json_next(item))
         if (json_int(doc, item, &sides[i], &ignored) != STATUS_OK) sides[i] = 0;
-    if (!json_is(v, JTYPE_ARRAY) || json_count(v) != 2 || sides[0] < 1 || sides[1] < 1 || sides[0] > INT32_MAX ||
-        sides[1] > INT32_MAX)
+    if (!json_is(v, JTYPE_ARRAY) || json_count(v) != 2 || sides[0] < 1 || sides[1] < 1 ||
+        sides[0] > INT32_MAX || sides[1] > INT32_MAX)
         return refuse(doc, key, v, "two positive integers", err);
     if (q->block_rows && (q->block_rows != sides[0] || q->block_cols != sides[1]))
         return refuse(doc, key, v, "one size of blocks for all weights", err);
@@ -50,7 +51,8 @@ static enum status read_block(struct quant *q, const struct json *doc, const cha
 }
 
 /* transformers' FineGrainedFP8, DeepSeek, and AutoFP8 */
-static enum status check_fp8(struct quant *q, const struct json *doc, const struct jvalue *v, struct error *err)
+static enum status check_fp8(struct quant *q, const struct json *doc, const struct jvalue *v,
+                             struct error *err)
 {
     const struct jvalue *format = member(v, "fmt");
     if (format && !is_word(format, "e4m3") && !is_word(format, "float8_e4m3fn"))
@@ -93,7 +95,8 @@ static enum status check_group(struct quant *q, const struct json *doc, const st
     while (*s && strategy && !is_word(strategy, *s)) s++;
     if (strategy && !*s)
         return refuse(doc, "config_groups.weights.strategy", strategy, "tensor, channel or block", err);
-    return read_block(q, doc, "config_groups.weights.block_structure", member(weights, "block_structure"), err);
+    return read_block(q, doc, "config_groups.weights.block_structure", member(weights, "block_structure"),
+                      err);
 }
 
 static enum status check_compressed(struct quant *q, const struct json *doc, const struct jvalue *v,
@@ -103,7 +106,8 @@ static enum status check_compressed(struct quant *q, const struct json *doc, con
     const struct jvalue *sparse = member(sparsity, "format");
     if (!is_word(format, "float-quantized") && !is_word(format, "naive-quantized"))
         return refuse(doc, "format", format, "float-quantized", err);
-    if (sparse && !is_word(sparse, "dense")) return refuse(doc, "sparsity_config.format", sparse, "dense", err);
+    if (sparse && !is_word(sparse, "dense"))
+        return refuse(doc, "sparsity_config.format", sparse, "dense", err);
     if (json_count(member(v, "transform_config")) > 0)
         return refuse(doc, "transform_config", member(v, "transform_config"), "none", err);
     for (const struct jvalue *g = json_first(member(v, "config_groups")); g; g = json_next(g))
@@ -129,7 +133,8 @@ enum status quant_read(struct quant *q, const struct json *doc, struct error *er
     if (old) v = member(json_root(doc), "compression_config");
     if (!v) return STATUS_OK;
     if (!json_is(v, JTYPE_OBJECT))
-        return error_at(err, STATUS_FORMAT, json_path(doc), NULL, "'quantization_config': expected an object");
+        return error_at(err, STATUS_FORMAT, json_path(doc), NULL,
+                        "'quantization_config': expected an object");
     method = member(v, "quant_method");
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         bool unnamed = old && !method && strcmp(methods[i].method, "compressed-tensors") == 0;

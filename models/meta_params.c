@@ -16,9 +16,9 @@ struct meta {
 
 /* Keys with a meaning here, and those that say nothing about the arithmetic. */
 static const char *const known[] = {
-    "dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size", "multiple_of", "ffn_dim_multiplier",
-    "norm_eps", "rope_theta", "use_scaled_rope", "rope_scaling_factor", "max_position_embeddings",
-    "sliding_window",
+    "dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size", "multiple_of",
+    "ffn_dim_multiplier", "norm_eps", "rope_theta", "use_scaled_rope", "rope_scaling_factor",
+    "max_position_embeddings", "sliding_window",
     /* of Meta's own runtime */
     "max_seq_len", "max_batch_size", "model_parallel_size", "flash", "rope_high_freq_factor", NULL};
 static const struct {
@@ -76,7 +76,8 @@ static enum status check_refused(const struct meta *m)
     for (const struct jvalue *v = json_first(json_root(m->params)); v; v = json_next(v))
         for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
             const char *key = json_key(v);
-            if (strncmp(key, refused[i].prefix, strlen(refused[i].prefix)) != 0 || json_is(v, JTYPE_NULL)) continue;
+            if (strncmp(key, refused[i].prefix, strlen(refused[i].prefix)) != 0 || json_is(v, JTYPE_NULL))
+                continue;
             char what[128];
             snprintf(what, sizeof what, "%s: not supported", refused[i].what);
             return bad(m, STATUS_UNSUPPORTED, key, what);
@@ -137,7 +138,8 @@ static enum status read_vocab(struct meta *m)
     if (v) TRY(json_int(m->params, v, &given, m->err));
     m->n_vocab = given != -1 ? given : rows_of(m->ckpt, "tok_embeddings.weight");
     if (m->n_vocab >= 1 && m->n_vocab <= INT32_MAX) return STATUS_OK;
-    return bad(m, STATUS_RANGE, "vocab_size", "expected a positive integer, or -1 and an embedding to take it from");
+    return bad(m, STATUS_RANGE, "vocab_size",
+               "expected a positive integer, or -1 and an embedding to take it from");
 }
 
 /* ---- what is known of the releases ---- */
@@ -198,7 +200,9 @@ static enum status put_rope(const struct meta *m, struct jwriter *w)
         (is_known ? warnings_note : warnings_add)(
             m->warn, "meta-rope-factor-guessed",
             "params.json does not tell the factor of its RoPE scaling: %g, as in %s", factor,
-            factor == 32 ? "LLaMA 3.2" : is_known ? "LLaMA 3.1" : "LLaMA 3.1 (no release has this size)");
+            factor == 32 ? "LLaMA 3.2"
+            : is_known   ? "LLaMA 3.1"
+                         : "LLaMA 3.1 (no release has this size)");
     }
     double high;
     TRY(get_real(m, "rope_high_freq_factor", 4, &high));
@@ -239,8 +243,9 @@ static enum status read_all(struct meta *m)
         return bad(m, STATUS_MISMATCH, "dim", "expected a multiple of n_heads");
     if (!m->head_dim) m->head_dim = m->dim / m->n_heads;
     /* Mistral gives the widths that Meta has a formula for */
-    m->mistral = json_get(json_root(m->params), "sliding_window") ||
-                 (json_get(json_root(m->params), "hidden_dim") && !json_get(json_root(m->params), "multiple_of"));
+    m->mistral =
+        json_get(json_root(m->params), "sliding_window") ||
+        (json_get(json_root(m->params), "hidden_dim") && !json_get(json_root(m->params), "multiple_of"));
     TRY(read_vocab(m));
     return read_ffn(m);
 }

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import subprocess
+import zlib
 from collections import OrderedDict
 
 import gguf
@@ -302,6 +303,42 @@ def mistral():
 
 
 guarded("mistral's own", mistral)
+
+
+def receipt(path):
+    """{name of a source tensor: (its entry, its digest)} of a file's receipt, as docs/format.md describes it."""
+    fields = gguf.GGUFReader(path).fields
+    listed = json.loads(zlib.decompress(base64.b64decode(fields["lathe.receipt.tensors"].contents())))
+    text, at, found = fields["lathe.receipt.sha256"].contents(), 0, {}
+    for t in listed["tensors"]:
+        for source in t["sources"] + ([t["scales"]] if "scales" in t else []):
+            found[source["name"]] = source, text[at:at + 64]
+            at += 64
+    return listed, found if at == len(text) else {}
+
+
+def receipts():
+    folder = work("receipt", "x")[:-2]
+    names = meta_split.meta_names(half_state, model.config)
+    meta_split.split(folder, names, 4, 2, 1, meta_split.params_of(model.config, 24, vocab_size=-1), lambda x: {"model": x})
+    listed, found = receipt(convert(folder, "receipt.gguf"))
+    names.pop("rope.freqs")
+    check("receipt of meta: digests of the joined tensors", {k: d for k, (_, d) in found.items()} == {k: digest(v) for k, v in names.items()})
+    place = lambda k: tuple(found[k][0].get(m) for m in ("file", "parts", "dim"))
+    check("receipt of meta: where they are", listed["format"] == "meta" and len(listed["files"]) == 4 and
+          place("layers.0.attention.wo.weight") == (0, 4, 1) and place("layers.0.attention.wk.weight") == (0, 2, 0) and
+          place("norm.weight") == (0, None, None), str([place(k) for k in ("layers.0.attention.wo.weight", "norm.weight")]))
+    fp8.write(base, folder, "block")
+    for j in range(4):
+        os.unlink(os.path.join(folder, f"consolidated.{j:02d}.pth"))
+    listed, found = receipt(convert(folder, "receipt.gguf"))
+    tensors = load_file(os.path.join(folder, "model.safetensors"))
+    check("receipt of fp8: digests of elements and scales", {k: d for k, (_, d) in found.items()} == {k: digest(v) for k, v in tensors.items()})
+    q = next(t for t in listed["tensors"] if t["name"] == "blk.0.attn_q.weight")
+    check("receipt of fp8: the block", q["block"] == [16, 24], str(q.get("block")))
+
+
+guarded("receipt", receipts)
 
 
 # --- tokenizers of Meta's folders ---

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "formats/joined.h"
+#include "formats/meta_folder.h"
 #include "models/model.h"
 #include "tests/unit/torch_writer.h"
 
@@ -57,7 +58,8 @@ static void test_joined(void **state)
         assert_int_equal(c->n_files, k == 0 ? 2 : 4);
         assert_int_equal(c->n_tensors, 22);
         for (size_t i = 0; i < sizeof same_rows / sizeof same_rows[0]; i++) {
-            const struct ckpt_tensor *a = ckpt_find(hf, same_rows[i].hf), *b = ckpt_find(c, same_rows[i].meta);
+            const struct ckpt_tensor *a = ckpt_find(hf, same_rows[i].hf),
+                                     *b = ckpt_find(c, same_rows[i].meta);
             if (!a || !b) fail_msg("%s: no %s", folders[k], same_rows[i].meta);
             assert_int_equal(a->t->n_dims, b->t->n_dims);
             for (int d = 0; d < a->t->n_dims; d++) assert_int_equal(a->t->shape[d], b->t->shape[d]);
@@ -73,6 +75,25 @@ static void test_joined(void **state)
         ckpt_close(c);
     }
     ckpt_close(hf);
+}
+
+static void test_names(void **state)
+{
+    static const char *const no[] = {"",
+                                     "consolidated",
+                                     "consolidated.0.pth",
+                                     "consolidated.000.pth",
+                                     "consolidated. 1.pth",
+                                     "consolidated.+1.pth",
+                                     "consolidated.1x.pth",
+                                     "consolidated.00.pt",
+                                     "consolidated.00.pth~",
+                                     "Consolidated.00.pth"};
+    unsigned n;
+    (void)state;
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) assert_false(meta_is_shard(no[i], &n));
+    assert_true(meta_is_shard("consolidated.00.pth", &n) && n == 0);
+    assert_true(meta_is_shard("consolidated.97.pth", &n) && n == 97);
 }
 
 /* A shard by its name is the whole set. */
@@ -107,7 +128,8 @@ static void begin_folder(const char *params)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) unlink(in_folder(names[i]));
     if (params)
         assert_int_equal(
-            file_write_whole(in_folder("params.json"), OUTFILE_REPLACE, params, strlen(params), &err), STATUS_OK);
+            file_write_whole(in_folder("params.json"), OUTFILE_REPLACE, params, strlen(params), &err),
+            STATUS_OK);
 }
 
 /* Shard j of n of a model of width 4 with two heads and three columns in its feed-forward layer. `skip`, `extra`: names. */
@@ -121,15 +143,16 @@ static void write_shard(int j, int n, const char *skip, const char *extra, float
         const char *name;
         int64_t rows, cols;
     } tensors[] = {
-        {"tok_embeddings.weight", 6 / n, 4},          {"output.weight", 6 / n, 4},
-        {"layers.0.attention.wq.weight", 4 / n, 4},   {"layers.0.attention.wk.weight", 4 / n, 4},
-        {"layers.0.attention.wv.weight", 4 / n, 4},   {"layers.0.attention.wo.weight", 4, 4 / n},
+        {"tok_embeddings.weight", 6 / n, 4},           {"output.weight", 6 / n, 4},
+        {"layers.0.attention.wq.weight", 4 / n, 4},    {"layers.0.attention.wk.weight", 4 / n, 4},
+        {"layers.0.attention.wv.weight", 4 / n, 4},    {"layers.0.attention.wo.weight", 4, 4 / n},
         {"layers.0.feed_forward.w1.weight", 6 / n, 4}, {"layers.0.feed_forward.w2.weight", 4, 6 / n},
         {"layers.0.feed_forward.w3.weight", 6 / n, 4},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         if (!skip || strcmp(skip, tensors[i].name) != 0)
-            torch_writer_tensor(&w, tensors[i].name, 2, (int64_t[]){tensors[i].rows, tensors[i].cols}, values + i);
+            torch_writer_tensor(&w, tensors[i].name, 2, (int64_t[]){tensors[i].rows, tensors[i].cols},
+                                values + i);
     float norms[4] = {norm, 1, 1, 1};
     torch_writer_tensor(&w, "norm.weight", 1, (int64_t[]){4}, norms);
     torch_writer_tensor(&w, "layers.0.attention_norm.weight", 1, (int64_t[]){4}, norms);
@@ -139,7 +162,8 @@ static void write_shard(int j, int n, const char *skip, const char *extra, float
     torch_writer_write(&w, in_folder(name));
 }
 
-static const char params[] = "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vocab_size\": -1, \"norm_eps\": 1e-06}";
+static const char params[] =
+    "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vocab_size\": -1, \"norm_eps\": 1e-06}";
 
 static void refused(const char *what, enum status status, const char *text)
 {
@@ -210,8 +234,9 @@ static void test_tied(void **state)
         torch_writer_tensor(&w, "tok_embeddings.weight", 2, (int64_t[]){6, 4}, values);
         values[23] += equal ? 0 : 1;
         torch_writer_tensor(&w, "output.weight", 2, (int64_t[]){6, 4}, values);
-        static const char *const names[] = {"attention.wq", "attention.wk", "attention.wv", "attention.wo",
-                                            "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"};
+        static const char *const names[] = {"attention.wq",   "attention.wk",    "attention.wv",
+                                            "attention.wo",   "feed_forward.w1", "feed_forward.w2",
+                                            "feed_forward.w3"};
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
             char name[64];
             snprintf(name, sizeof name, "layers.0.%s.weight", names[i]);
@@ -237,24 +262,29 @@ static const struct {
     enum status status;
     const char *want; /* in the error, or the translated config */
 } cases[] = {
-    {"dim missing", "{\"n_layers\": 1, \"n_heads\": 2}", STATUS_NOTFOUND, "'dim': expected in params.json, not found"},
+    {"dim missing", "{\"n_layers\": 1, \"n_heads\": 2}", STATUS_NOTFOUND,
+     "'dim': expected in params.json, not found"},
     {"heads missing", "{\"dim\": 4, \"n_layers\": 1}", STATUS_NOTFOUND, "'n_heads': expected in params.json"},
     {"heads 0", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 0}", STATUS_RANGE, "'n_heads'"},
     {"heads as text", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": \"2\"}", STATUS_FORMAT, "n_heads"},
-    {"heads that do not divide", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 3}", STATUS_MISMATCH, "multiple of n_heads"},
-    {"vocabulary -2", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vocab_size\": -2}", STATUS_RANGE, "'vocab_size'"},
-    {"vocabulary of another size", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vocab_size\": 7}", STATUS_MISMATCH,
-     "'tok_embeddings.weight': expected 7 x 4 from config, found 6 x 4"},
-    {"epsilon 0", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"norm_eps\": 0}", STATUS_RANGE, "'norm_eps'"},
-    {"factor of the width", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"multiple_of\": 8, \"ffn_dim_multiplier\": 1e300}",
+    {"heads that do not divide", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 3}", STATUS_MISMATCH,
+     "multiple of n_heads"},
+    {"vocabulary -2", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vocab_size\": -2}", STATUS_RANGE,
+     "'vocab_size'"},
+    {"vocabulary of another size", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vocab_size\": 7}",
+     STATUS_MISMATCH, "'tok_embeddings.weight': expected 7 x 4 from config, found 6 x 4"},
+    {"epsilon 0", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"norm_eps\": 0}", STATUS_RANGE,
+     "'norm_eps'"},
+    {"factor of the width",
+     "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"multiple_of\": 8, \"ffn_dim_multiplier\": 1e300}",
      STATUS_RANGE, "'ffn_dim_multiplier'"},
-    {"scaled rope as number", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"use_scaled_rope\": 1}", STATUS_FORMAT,
-     "'use_scaled_rope': expected true or false"},
-    {"vision", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vision_chunk_size\": 448}", STATUS_UNSUPPORTED,
-     "'vision_chunk_size': a vision model"},
+    {"scaled rope as number", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"use_scaled_rope\": 1}",
+     STATUS_FORMAT, "'use_scaled_rope': expected true or false"},
+    {"vision", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"vision_chunk_size\": 448}",
+     STATUS_UNSUPPORTED, "'vision_chunk_size': a vision model"},
     {"lora", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"lora_args\": {}}", STATUS_UNSUPPORTED, "LoRA"},
-    {"quantized", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"quantization_args\": {}}", STATUS_UNSUPPORTED,
-     "quantized release"},
+    {"quantized", "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"quantization_args\": {}}",
+     STATUS_UNSUPPORTED, "quantized release"},
     {"more layers", "{\"dim\": 4, \"n_layers\": 2, \"n_heads\": 2}", STATUS_NOTFOUND, "'layers.1."},
 };
 
@@ -276,18 +306,44 @@ static void test_releases(void **state)
         int64_t n_ctx, n_ff;
         const char *rope; /* in the config, or NULL for none */
     } known[] = {
-        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"vocab_size\": 32000, \"multiple_of\": 256, \"norm_eps\": 1e-06", 2048, 11008, NULL},
-        {"\"dim\": 8192, \"n_layers\": 80, \"n_heads\": 64, \"vocab_size\": 32000, \"multiple_of\": 256, \"norm_eps\": 1e-05", 2048, 22016, NULL},
-        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"vocab_size\": 32000, \"multiple_of\": 256, \"norm_eps\": 1e-05", 4096, 11008, NULL},
-        {"\"dim\": 8192, \"n_layers\": 80, \"n_heads\": 64, \"n_kv_heads\": 8, \"vocab_size\": 32000, \"multiple_of\": 4096, \"ffn_dim_multiplier\": 1.3, \"norm_eps\": 1e-05", 4096, 28672, NULL},
-        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"vocab_size\": 32016, \"multiple_of\": 256, \"norm_eps\": 1e-05, \"rope_theta\": 1000000.0", 16384, 11008, NULL},
-        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"n_kv_heads\": 8, \"vocab_size\": 128256, \"multiple_of\": 1024, \"ffn_dim_multiplier\": 1.3, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0", 8192, 14336, NULL},
-        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"n_kv_heads\": 8, \"vocab_size\": 128256, \"multiple_of\": 1024, \"ffn_dim_multiplier\": 1.3, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"use_scaled_rope\": true", 131072, 14336, "\"factor\":8"},
-        {"\"dim\": 2048, \"n_layers\": 16, \"n_heads\": 32, \"n_kv_heads\": 8, \"vocab_size\": 128256, \"multiple_of\": 256, \"ffn_dim_multiplier\": 1.5, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"use_scaled_rope\": true", 131072, 8192, "\"factor\":32"},
-        {"\"dim\": 3072, \"n_layers\": 28, \"n_heads\": 24, \"n_kv_heads\": 8, \"vocab_size\": 128256, \"multiple_of\": 256, \"ffn_dim_multiplier\": 1.0, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"use_scaled_rope\": true", 131072, 8192, "\"factor\":32"},
-        {"\"dim\": 16384, \"n_layers\": 126, \"n_heads\": 128, \"n_kv_heads\": 8, \"vocab_size\": 128256, \"multiple_of\": 4096, \"ffn_dim_multiplier\": 1.2, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"use_scaled_rope\": true", 131072, 53248, "\"factor\":8"},
+        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"vocab_size\": 32000, \"multiple_of\": 256, "
+         "\"norm_eps\": 1e-06",
+         2048, 11008, NULL},
+        {"\"dim\": 8192, \"n_layers\": 80, \"n_heads\": 64, \"vocab_size\": 32000, \"multiple_of\": 256, "
+         "\"norm_eps\": 1e-05",
+         2048, 22016, NULL},
+        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"vocab_size\": 32000, \"multiple_of\": 256, "
+         "\"norm_eps\": 1e-05",
+         4096, 11008, NULL},
+        {"\"dim\": 8192, \"n_layers\": 80, \"n_heads\": 64, \"n_kv_heads\": 8, \"vocab_size\": 32000, "
+         "\"multiple_of\": 4096, \"ffn_dim_multiplier\": 1.3, \"norm_eps\": 1e-05",
+         4096, 28672, NULL},
+        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"vocab_size\": 32016, \"multiple_of\": 256, "
+         "\"norm_eps\": 1e-05, \"rope_theta\": 1000000.0",
+         16384, 11008, NULL},
+        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"n_kv_heads\": 8, \"vocab_size\": 128256, "
+         "\"multiple_of\": 1024, \"ffn_dim_multiplier\": 1.3, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0",
+         8192, 14336, NULL},
+        {"\"dim\": 4096, \"n_layers\": 32, \"n_heads\": 32, \"n_kv_heads\": 8, \"vocab_size\": 128256, "
+         "\"multiple_of\": 1024, \"ffn_dim_multiplier\": 1.3, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, "
+         "\"use_scaled_rope\": true",
+         131072, 14336, "\"factor\":8"},
+        {"\"dim\": 2048, \"n_layers\": 16, \"n_heads\": 32, \"n_kv_heads\": 8, \"vocab_size\": 128256, "
+         "\"multiple_of\": 256, \"ffn_dim_multiplier\": 1.5, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, "
+         "\"use_scaled_rope\": true",
+         131072, 8192, "\"factor\":32"},
+        {"\"dim\": 3072, \"n_layers\": 28, \"n_heads\": 24, \"n_kv_heads\": 8, \"vocab_size\": 128256, "
+         "\"multiple_of\": 256, \"ffn_dim_multiplier\": 1.0, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, "
+         "\"use_scaled_rope\": true",
+         131072, 8192, "\"factor\":32"},
+        {"\"dim\": 16384, \"n_layers\": 126, \"n_heads\": 128, \"n_kv_heads\": 8, \"vocab_size\": 128256, "
+         "\"multiple_of\": 4096, \"ffn_dim_multiplier\": 1.2, \"norm_eps\": 1e-05, \"rope_theta\": 500000.0, "
+         "\"use_scaled_rope\": true",
+         131072, 53248, "\"factor\":8"},
         /* said by the file */
-        {"\"dim\": 2048, \"n_layers\": 16, \"n_heads\": 32, \"vocab_size\": 128256, \"multiple_of\": 256, \"use_scaled_rope\": true, \"rope_scaling_factor\": 16, \"max_position_embeddings\": 65536", 65536, 5632, "\"factor\":16"},
+        {"\"dim\": 2048, \"n_layers\": 16, \"n_heads\": 32, \"vocab_size\": 128256, \"multiple_of\": 256, "
+         "\"use_scaled_rope\": true, \"rope_scaling_factor\": 16, \"max_position_embeddings\": 65536",
+         65536, 5632, "\"factor\":16"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -328,10 +384,12 @@ static void test_config_option(void **state)
 {
     (void)state;
     struct model *m;
-    static const char other[] = "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"max_position_embeddings\": 99, \"made_up\": [1]}";
+    static const char other[] =
+        "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"max_position_embeddings\": 99, \"made_up\": [1]}";
     begin_folder(params);
     write_shard(0, 1, NULL, NULL, 1);
-    assert_int_equal(file_write_whole(in_folder("other.json"), OUTFILE_REPLACE, other, sizeof other - 1, &err), STATUS_OK);
+    assert_int_equal(
+        file_write_whole(in_folder("other.json"), OUTFILE_REPLACE, other, sizeof other - 1, &err), STATUS_OK);
     warnings_clear(&warn);
     const struct model_options opt = {.config_path = in_folder("other.json")};
     if (model_open(&m, folder, &opt, &warn, &err) != STATUS_OK) fail_msg("%s", err.text);
@@ -353,9 +411,10 @@ static int remove_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_joined), cmocka_unit_test(test_one_shard_named), cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_copies), cmocka_unit_test(test_tied),            cmocka_unit_test(test_params),          cmocka_unit_test(test_releases),
-        cmocka_unit_test(test_config_option),
+        cmocka_unit_test(test_joined), cmocka_unit_test(test_names),   cmocka_unit_test(test_one_shard_named),
+        cmocka_unit_test(test_sets),     cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_tied),     cmocka_unit_test(test_params),
+        cmocka_unit_test(test_releases), cmocka_unit_test(test_config_option),
     };
     return cmocka_run_group_tests(tests, scratch_make, remove_all);
 }

@@ -127,7 +127,8 @@ static void test_not_beside(void **state)
     fixture_remove(&f, "optimizer.exp_avg");
     fixture_add(&f, "vision.proj", 1, (int64_t[]){2});
     expect_refused(write_torch(&f, "", false, NULL), NULL, STATUS_UNSUPPORTED, "tensor 'vision.proj'");
-    expect_refused(write_torch(&f, "model", false, NULL), NULL, STATUS_UNSUPPORTED, "tensor 'model.vision.proj'");
+    expect_refused(write_torch(&f, "model", false, NULL), NULL, STATUS_UNSUPPORTED,
+                   "tensor 'model.vision.proj'");
     fixture_clear(&f);
 }
 
@@ -139,10 +140,14 @@ static void test_shared(void **state)
         bool equal, shared, tied;
         const char *warning;
     } cases[] = {
-        {"true", true, true, true, "tied-head-dropped"},   {"true", true, false, true, "tied-head-dropped"},
-        {"true", false, false, false, "tied-head-differs"}, {"false", true, true, true, "tied-head-dropped"},
-        {"false", true, false, false, NULL},               {"false", false, false, false, NULL},
-        {NULL, true, true, true, "tied-head-dropped"},     {NULL, true, false, true, "tied-head-dropped"},
+        {"true", true, true, true, "tied-head-dropped"},
+        {"true", true, false, true, "tied-head-dropped"},
+        {"true", false, false, false, "tied-head-differs"},
+        {"false", true, true, true, "tied-head-dropped"},
+        {"false", true, false, false, NULL},
+        {"false", false, false, false, NULL},
+        {NULL, true, true, true, "tied-head-dropped"},
+        {NULL, true, false, true, "tied-head-dropped"},
         {NULL, false, false, false, NULL},
     };
     (void)state;
@@ -202,15 +207,16 @@ static void test_thin_config(void **state)
     assert_string_equal(m->arch->family, "llama");
     model_close(m);
     fixture_reprefix(&f, "model.layers.", "model.blocks.");
-    expect_refused(fixture_write(&f), NULL, STATUS_UNSUPPORTED, "the names of the tensors are those of no known family");
+    expect_refused(fixture_write(&f), NULL, STATUS_UNSUPPORTED,
+                   "the names of the tensors are those of no known family");
     fixture_clear(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrapped),          cmocka_unit_test(test_not_beside),
-        cmocka_unit_test(test_shared),           cmocka_unit_test(test_config_elsewhere),
+        cmocka_unit_test(test_wrapped),     cmocka_unit_test(test_not_beside),
+        cmocka_unit_test(test_shared),      cmocka_unit_test(test_config_elsewhere),
         cmocka_unit_test(test_thin_config),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,14 +11,18 @@
 static struct error err;
 
 #define BYTES(s) (s), sizeof(s) - 1
-#define P "\x80\x02"
-#define FLOATS "ctorch\nFloatStorage\n"
-#define REBUILD "ctorch._utils\n_rebuild_tensor\n"
+#define P        "\x80\x02"
+#define FLOATS   "ctorch\nFloatStorage\n"
+#define REBUILD  "ctorch._utils\n_rebuild_tensor\n"
 /* (storage, offset 0, shape 2 x 3, strides 3, 1) */
 #define SHAPE "K\x00K\x02K\x03\x86K\x03K\x01\x86t"
-#define STORAGE_N(key, n, view) "((U\x07storage" FLOATS "U\x01" key "U\x03" "cpu" n view "tQ"
+#define STORAGE_N(key, n, view)                                                                              \
+    "((U\x07storage" FLOATS "U\x01" key "U\x03"                                                              \
+    "cpu" n view "tQ"
 #define STORAGE(key, view) STORAGE_N(key, "K\x06", view)
-#define SAVED(storage) P "}(U\x01" "w" REBUILD storage SHAPE "Ru."
+#define SAVED(storage)                                                                                       \
+    P "}(U\x01"                                                                                              \
+      "w" REBUILD storage SHAPE "Ru."
 
 /* The parts of a file, in order. */
 enum { MAGIC, PROTOCOL, SYSTEM, SAVED_VALUE, KEYS, COUNT, ELEMENTS, N_PARTS };
@@ -31,7 +35,8 @@ static const struct bytes good[N_PARTS] = {
     [PROTOCOL] = {BYTES(P "M\xe9\x03.")},
     [SYSTEM] = {BYTES(P "}(U\x0dlittle_endian\x88U\x10protocol_versionM\xe9\x03u.")},
     [SAVED_VALUE] = {BYTES(SAVED(STORAGE("0", "N")))},
-    [KEYS] = {BYTES(P "]U\x01" "0a.")},
+    [KEYS] = {BYTES(P "]U\x01"
+                      "0a.")},
     [COUNT] = {BYTES("\6\0\0\0\0\0\0\0")},
     [ELEMENTS] = {BYTES("\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40\0\0\xa0\x40\0\0\xc0\x40")},
 };
@@ -58,62 +63,94 @@ static const struct {
 } cases[] = {
     {"another number first", MAGIC, BYTES(P "\x8a\x0am\xfc\x9c\x46\xf9 j\xa8P\x19."), STATUS_FORMAT,
      "bare pickle"},
-    {"protocol 1000", PROTOCOL, BYTES(P "M\xe8\x03."), STATUS_UNSUPPORTED, "protocol: expected 1001, found 1000"},
-    {"protocol as text", PROTOCOL, BYTES(P "U\x04" "1001."), STATUS_FORMAT, "protocol: expected a number"},
+    {"protocol 1000", PROTOCOL, BYTES(P "M\xe8\x03."), STATUS_UNSUPPORTED,
+     "protocol: expected 1001, found 1000"},
+    {"protocol as text", PROTOCOL,
+     BYTES(P "U\x04"
+             "1001."),
+     STATUS_FORMAT, "protocol: expected a number"},
     {"protocol of 9 bytes", PROTOCOL, BYTES(P "\x8a\x09\0\0\0\0\0\0\0\0\0."), STATUS_RANGE, "protocol: "},
     {"protocol calls", PROTOCOL, BYTES(P "cos\nsystem\nU\x01x\x85R."), STATUS_UNSUPPORTED, "os.system"},
     {"system as list", SYSTEM, BYTES(P "]."), STATUS_FORMAT, "system information: expected a dict"},
     {"system calls", SYSTEM, BYTES(P "cposix\nsystem\nU\x01x\x85R."), STATUS_UNSUPPORTED, "posix.system"},
-    {"value calls", SAVED_VALUE, BYTES(P "cbuiltins\neval\nU\x01x\x85R."), STATUS_UNSUPPORTED, "builtins.eval"},
+    {"value calls", SAVED_VALUE, BYTES(P "cbuiltins\neval\nU\x01x\x85R."), STATUS_UNSUPPORTED,
+     "builtins.eval"},
     {"list calls", KEYS, BYTES(P "cbuiltins\nexec\nU\x01x\x85R."), STATUS_UNSUPPORTED, "builtins.exec"},
     {"a module", SAVED_VALUE, BYTES(P "(U\x06modulectorch.nn.modules.linear\nLinear\nU\x01xU\x01xtQ."),
      STATUS_UNSUPPORTED, "torch.nn.modules.linear.Linear"},
     {"five items", SAVED_VALUE, BYTES(SAVED(STORAGE("0", ""))), STATUS_FORMAT, "six items"},
-    {"no tensors", SAVED_VALUE, BYTES(P "K\x05."), STATUS_FORMAT, "list of storages: expected 0 keys, found 1"},
+    {"no tensors", SAVED_VALUE, BYTES(P "K\x05."), STATUS_FORMAT,
+     "list of storages: expected 0 keys, found 1"},
     {"a negative size", SAVED_VALUE, BYTES(SAVED(STORAGE_N("0", "J\xff\xff\xff\xff", "N"))), STATUS_FORMAT,
      "number of elements"},
     {"a view as list", SAVED_VALUE, BYTES(SAVED(STORAGE("0", "]"))), STATUS_FORMAT, "three items"},
     {"a view of two items", SAVED_VALUE, BYTES(SAVED(STORAGE("0", "U\x01vK\0\x86"))), STATUS_FORMAT,
      "three items"},
-    {"a view from -1", SAVED_VALUE, BYTES(SAVED(STORAGE("0", "U\x01vJ\xff\xff\xff\xffK\x06\x87"))), STATUS_FORMAT,
-     "offset and size"},
+    {"a view from -1", SAVED_VALUE, BYTES(SAVED(STORAGE("0", "U\x01vJ\xff\xff\xff\xffK\x06\x87"))),
+     STATUS_FORMAT, "offset and size"},
     {"a view too long", SAVED_VALUE, BYTES(SAVED(STORAGE("0", "U\x01vK\x01K\x06\x87"))), STATUS_FORMAT,
      "view 'v' reaches beyond its storage of 6"},
     {"a view that wraps", SAVED_VALUE,
-     BYTES(SAVED(STORAGE("0", "U\x01v\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x87"))),
+     BYTES(SAVED(STORAGE(
+         "0", "U\x01v\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x87"))),
      STATUS_FORMAT, "reaches beyond"},
     {"a tensor beyond its view", SAVED_VALUE, BYTES(SAVED(STORAGE("0", "U\x01vK\0K\x05\x87"))), STATUS_FORMAT,
      "tensor 'w': its view reaches beyond its storage of 5"},
     {"a view of two meanings", SAVED_VALUE,
-     BYTES(P "}(U\x01" "w" REBUILD STORAGE("0", "U\x01vK\0K\x06\x87") SHAPE "RU\x01x" REBUILD STORAGE(
-         "0", "U\x01vK\x01K\x05\x87") SHAPE "Ru."),
+     BYTES(P "}(U\x01"
+             "w" REBUILD STORAGE("0", "U\x01vK\0K\x06\x87") SHAPE
+           "RU\x01x" REBUILD STORAGE("0", "U\x01vK\x01K\x05\x87") SHAPE "Ru."),
      STATUS_FORMAT, "two meanings"},
     {"a storage of two sizes", SAVED_VALUE,
-     BYTES(P "}(U\x01" "w" REBUILD STORAGE("0", "N") SHAPE "RU\x01x" REBUILD STORAGE_N("0", "K\x07", "N") SHAPE
-             "Ru."),
+     BYTES(P "}(U\x01"
+             "w" REBUILD STORAGE("0", "N") SHAPE "RU\x01x" REBUILD STORAGE_N("0", "K\x07", "N") SHAPE "Ru."),
      STATUS_FORMAT, "two types or two sizes"},
     {"a meta storage", SAVED_VALUE,
-     BYTES(P "}(U\x01" "w" REBUILD "((U\x07storage" FLOATS "U\x01" "0U\x04metaK\x06NtQ" SHAPE "Ru."),
+     BYTES(P "}(U\x01"
+             "w" REBUILD "((U\x07storage" FLOATS "U\x01"
+             "0U\x04metaK\x06NtQ" SHAPE "Ru."),
      STATUS_UNSUPPORTED, "meta tensor"},
     {"a bare storage", SAVED_VALUE,
-     BYTES(P "}(U\x01" "w(U\x07storage" FLOATS "U\x01" "0U\x03" "cpuK\x06NtQu."), STATUS_UNSUPPORTED,
-     "bare storage"},
-    {"keys as tuple", KEYS, BYTES(P "U\x01" "0\x85."), STATUS_FORMAT, "list of storages: expected a list"},
+     BYTES(P "}(U\x01"
+             "w(U\x07storage" FLOATS "U\x01"
+             "0U\x03"
+             "cpuK\x06NtQu."),
+     STATUS_UNSUPPORTED, "bare storage"},
+    {"keys as tuple", KEYS,
+     BYTES(P "U\x01"
+             "0\x85."),
+     STATUS_FORMAT, "list of storages: expected a list"},
     {"keys as number", KEYS, BYTES(P "K\x01."), STATUS_FORMAT, "list of storages: expected a list"},
     {"a key as number", KEYS, BYTES(P "]K\0a."), STATUS_FORMAT, "expected a key, a string"},
     {"no key", KEYS, BYTES(P "]."), STATUS_FORMAT, "expected 1 keys, found 0"},
-    {"a key twice", KEYS, BYTES(P "](U\x01" "0U\x01" "0e."), STATUS_FORMAT, "expected 1 keys, found 2"},
-    {"an unknown key", KEYS, BYTES(P "]U\x01" "1a."), STATUS_FORMAT, "nothing is saved in storage '1'"},
-    {"a key with NUL", KEYS, BYTES(P "]U\x02" "0\0a."), STATUS_FORMAT, "nothing is saved in storage"},
-    {"protocol 4", KEYS, BYTES("\x80\x04]U\x01" "0a."), STATUS_UNSUPPORTED, "list of storages: pickle opcode PROTO"},
-    {"count + 1", COUNT, BYTES("\7\0\0\0\0\0\0\0"), STATUS_FORMAT, "expected 6 elements as in the pickle, found 7"},
+    {"a key twice", KEYS,
+     BYTES(P "](U\x01"
+             "0U\x01"
+             "0e."),
+     STATUS_FORMAT, "expected 1 keys, found 2"},
+    {"an unknown key", KEYS,
+     BYTES(P "]U\x01"
+             "1a."),
+     STATUS_FORMAT, "nothing is saved in storage '1'"},
+    {"a key with NUL", KEYS,
+     BYTES(P "]U\x02"
+             "0\0a."),
+     STATUS_FORMAT, "nothing is saved in storage"},
+    {"protocol 4", KEYS,
+     BYTES("\x80\x04]U\x01"
+           "0a."),
+     STATUS_UNSUPPORTED, "list of storages: pickle opcode PROTO"},
+    {"count + 1", COUNT, BYTES("\7\0\0\0\0\0\0\0"), STATUS_FORMAT,
+     "expected 6 elements as in the pickle, found 7"},
     {"count - 1", COUNT, BYTES("\5\0\0\0\0\0\0\0"), STATUS_FORMAT, "found 5"},
     {"count negative", COUNT, BYTES("\x73\xb3\x47\x6e\x4f\xf3\xb2\x95"), STATUS_FORMAT, "found -7659"},
-    {"count huge", COUNT, BYTES("\xff\xff\xff\xff\xff\xff\xff\x7f"), STATUS_FORMAT, "found 9223372036854775807"},
+    {"count huge", COUNT, BYTES("\xff\xff\xff\xff\xff\xff\xff\x7f"), STATUS_FORMAT,
+     "found 9223372036854775807"},
     {"elements short", ELEMENTS, BYTES("\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40\0\0\xa0\x40\0\0\xc0"),
      STATUS_FORMAT, "6 elements of 4 bytes, found 23 bytes"},
-    {"a byte more", ELEMENTS, BYTES("\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40\0\0\xa0\x40\0\0\xc0\x40\0"),
-     STATUS_FORMAT, "1 bytes follow the last storage"},
+    {"a byte more", ELEMENTS,
+     BYTES("\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40\0\0\xa0\x40\0\0\xc0\x40\0"), STATUS_FORMAT,
+     "1 bytes follow the last storage"},
 };
 
 static void test_good(void **state)
@@ -152,9 +189,12 @@ static void test_key_twice(void **state)
     (void)state;
     memcpy(elements + 24, two, 8);
     memcpy(parts, good, sizeof parts);
-    parts[SAVED_VALUE] = (struct bytes){
-        BYTES(P "}(U\x01" "w" REBUILD STORAGE("0", "N") SHAPE "RU\x01x" REBUILD STORAGE("1", "N") SHAPE "Ru.")};
-    parts[KEYS] = (struct bytes){BYTES(P "](U\x01" "0U\x01" "0e.")};
+    parts[SAVED_VALUE] = (struct bytes){BYTES(P "}(U\x01"
+                                                "w" REBUILD STORAGE("0", "N") SHAPE
+                                              "RU\x01x" REBUILD STORAGE("1", "N") SHAPE "Ru.")};
+    parts[KEYS] = (struct bytes){BYTES(P "](U\x01"
+                                         "0U\x01"
+                                         "0e.")};
     parts[ELEMENTS] = (struct bytes){elements, sizeof elements};
     expect_refused("a key twice of two", file, build(parts, file), STATUS_FORMAT, "it has '0' twice");
 }
@@ -198,7 +238,8 @@ static void test_long_pickle(void **state)
     (void)state;
     assert_true(text && file);
     /* {"w": tensor, "x": text} */
-    static const char begin[] = P "}(U\x01xX", end[] = "U\x01" "w" REBUILD STORAGE("0", "N") SHAPE "Ru.";
+    static const char begin[] = P "}(U\x01xX", end[] = "U\x01"
+                                                       "w" REBUILD STORAGE("0", "N") SHAPE "Ru.";
     size_t n_text = LONG - sizeof begin - 4 - sizeof end, n = 0;
     memcpy(text, begin, sizeof begin - 1), n += sizeof begin - 1;
     le_put32(text + n, (uint32_t)n_text), n += 4;
@@ -231,8 +272,8 @@ static void test_tar(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),      cmocka_unit_test(test_refused), cmocka_unit_test(test_key_twice),
-        cmocka_unit_test(test_prefixes),  cmocka_unit_test(test_flips),   cmocka_unit_test(test_long_pickle),
+        cmocka_unit_test(test_good),     cmocka_unit_test(test_refused), cmocka_unit_test(test_key_twice),
+        cmocka_unit_test(test_prefixes), cmocka_unit_test(test_flips),   cmocka_unit_test(test_long_pickle),
         cmocka_unit_test(test_tar),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -63,7 +63,8 @@ void torch_writer_alias(struct torch_writer *w, const char *key, int n_dims, con
     for (int i = 0; i < n_dims; i++) put(b, "J", (uint32_t)shape[i]);
     buf_puts(b, "t(");
     for (int i = 0; i < n_dims; i++) put(b, "J", (uint32_t)strides[i]);
-    buf_puts(b, "t\x89" "ccollections\nOrderedDict\n)RtR");
+    buf_puts(b, "t\x89"
+                "ccollections\nOrderedDict\n)RtR");
 }
 
 size_t torch_writer_tensor(struct torch_writer *w, const char *key, int n_dims, const int64_t *shape,
