@@ -12,4 +12,7 @@ extern const struct affine_search search_q4_1, search_q5_1;
 /* quant_iq4.c: an IQ4_XS block's header from the scales that were found for its sub-blocks, and by what to multiply each one's elements. */
 void iq4_xs_set_scales(struct block_iq4_xs *b, const float scales[8], float iscales[8]);
 
+/* quant_fp4.c: the exponent that puts the largest magnitude of a block into [4, 8) units, modulo 256, as x86 makes a byte of a negative number. */
+uint8_t mxfp4_exponent(float amax);
+
 #endif

@@ -392,3 +392,49 @@ void KERNEL(encode_iq4_xs)(const float *src, void *dst, int64_t n)
 {
     KERNEL(encode_iq4_xs_weighted)(src, NULL, dst, n);
 }
+
+/* --- 4-bit floats: comparisons only as well --- */
+
+/* nearest_e2m1 of quant_fp4.c */
+INLINE vf nearest_code(vf x, vf d)
+{
+    static const float doubled[8] = {0, 1, 2, 3, 4, 6, 8, 12};
+    const vf zero = v_set(0);
+    vf a = v_abs(x), least = a, best = zero;
+    for (int k = 1; k < 8; k++) {
+        vf e = v_abs(v_set(doubled[k]) * d - a);
+        vm nearer = v_less(e, least);
+        best = v_select(nearer, v_set((float)k), best);
+        least = v_select(nearer, e, least);
+    }
+    vm negative = m_and(v_less(x, zero), v_less(zero, best));
+    return v_select(negative, best + v_set(8), best);
+}
+
+void KERNEL(encode_mxfp4)(const float *src, void *dst, int64_t n)
+{
+    struct block_mxfp4 *b = dst;
+    struct runs r;
+    for (int64_t at = 0; at < n; at += RUNS_LEN) {
+        runs_open(&r, src + at, NULL, n - at);
+        for (int first = 0; first < r.n; first += LANES) {
+            vf x[QK], amax = v_set(0);
+            float magnitudes[LANES], d[LANES];
+            unsigned char exponents[LANES];
+            struct fields f;
+            lanes_load(QK, r.x + first * QK, x);
+            for (int i = 0; i < QK; i++) amax = v_max(v_abs(x[i]), amax);
+            v_store(magnitudes, amax);
+            for (int j = 0; j < LANES; j++) {
+                exponents[j] = mxfp4_exponent(magnitudes[j]);
+                d[j] = e8m0_half(exponents[j]);
+            }
+            for (int i = 0; i < QK; i++) x[i] = nearest_code(x[i], v_load(d));
+            pack_quants(x, false, &f);
+            for (int j = 0; j < LANES && first + j < r.n; j++, b++) {
+                b->e = exponents[j];
+                for (int i = 0; i < 16; i++) b->qs[i] = f.low[i][j];
+            }
+        }
+    }
+}

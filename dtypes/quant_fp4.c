@@ -1,5 +1,5 @@
 /* Encoders of the 4-bit floats (E2M1) under a shared power of two (MXFP4) or an E4M3 scale for each 16 (NVFP4). */
-#include "dtypes/codec.h"
+#include "dtypes/quant_32.h"
 
 /* Code of the E2M1 value nearest to x / d, d >= 0; the first of equally near ones, and never -0. The reference compares with all 16 values in the
  * order of their codes; a value of the other sign is never nearer, and equally near ones come later. */
@@ -32,8 +32,7 @@ static int floor_log2f(float a)
     return below / M_LN2 < half ? r : r - 1;
 }
 
-/* The exponent that puts the largest magnitude into [4, 8) units: modulo 256, as x86 makes a byte of a negative number. */
-static uint8_t shared_exponent(float amax)
+uint8_t mxfp4_exponent(float amax)
 {
     if (!(amax > 0)) return 0;
     if (isinf(amax)) return 0; /* the logarithm is no int32: 0x80000000, whose low byte is 0 */
@@ -44,7 +43,7 @@ void encode_mxfp4(const float *src, void *dst, int64_t n)
 {
     struct block_mxfp4 *b = dst;
     for (; n > 0; n -= QK, b++, src += QK) {
-        b->e = shared_exponent(fabsf(extreme(src, QK)));
+        b->e = mxfp4_exponent(fabsf(extreme(src, QK)));
         float d = e8m0_half(b->e);
         for (int j = 0; j < 16; j++)
             b->qs[j] = (uint8_t)(nearest_e2m1(src[j], d) | nearest_e2m1(src[j + 16], d) << 4);
