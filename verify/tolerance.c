@@ -42,7 +42,7 @@ static const struct {
 };
 
 /* Two block types may both come from a common original. */
-static double pair_error(enum dtype x, enum dtype y)
+double tolerance_cast_error(enum dtype x, enum dtype y)
 {
     if (x == y || y == DTYPE_F64) return 0;
     for (size_t i = 0; i < sizeof inclusions / sizeof *inclusions; i++)
@@ -86,7 +86,7 @@ static bool rescaled(const struct pair *p, const struct weight *a)
 static double weight_error(const struct pair *p, const struct weight *a, const struct weight *b)
 {
     enum dtype x = value_type(p->a, a), y = value_type(p->b, b);
-    return rescaled(p, a) ? fmax(pair_error(x, y), tolerance_type_error(y)) : pair_error(x, y);
+    return rescaled(p, a) ? fmax(tolerance_cast_error(x, y), tolerance_type_error(y)) : tolerance_cast_error(x, y);
 }
 
 double tolerance_weight_error(const struct model *ma, const struct weight *a, const struct model *mb,

@@ -14,6 +14,8 @@ void tolerance_default(struct tolerance *t, const struct model *a, const struct 
                        enum precision precision);
 /* Error of a weight stored as t, root mean square, relative to the root mean square of normally distributed weights. */
 double tolerance_type_error(enum dtype t);
+/* The same of numbers of type x that are stored as type y: 0 where y holds every value of x. */
+double tolerance_cast_error(enum dtype x, enum dtype y);
 /* The same of a weight that is `a` in one model and `b` in another: 0 where b's type holds every value of a's. */
 double tolerance_weight_error(const struct model *ma, const struct weight *a, const struct model *mb,
                               const struct weight *b);

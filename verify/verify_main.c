@@ -6,6 +6,7 @@
 #include "core/plan_report.h"
 #include "verify/requantize_main.h"
 #include "verify/verify_report.h"
+#include "verify/weights.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,11 +21,9 @@ struct verify_options {
     double tolerance;
     const char *prompt, *text;
     int ppl_style;
-    bool trace;
+    bool trace, weights;
     bool requantize;
     const char *imatrix;
-    /* known, and not done by this version */
-    bool weights;
 };
 
 /* Everything that one call of the tool holds */
@@ -45,9 +44,10 @@ static enum status check_options(const struct tool *t, const struct verify_optio
     if ((o->tokens != NULL) + (o->prompt != NULL) + (o->text != NULL) > 1)
         return error_set(err, STATUS_USAGE, "--tokens, --prompt and --text: only one of them");
     if (o->imatrix) return error_set(err, STATUS_USAGE, "--imatrix belongs to --requantize");
-    if (o->weights) return error_set(err, STATUS_USAGE, "--weights is not in this version");
-    if (o->trace && t->n_args < 2)
-        return error_set(err, STATUS_USAGE, "--trace compares two sides, found one");
+    if ((o->trace || o->weights) && t->n_args < 2)
+        return error_set(err, STATUS_USAGE, "--%s compares two sides, found one", o->trace ? "trace" : "weights");
+    if (o->weights && (o->trace || o->tokens || o->prompt || o->text || o->save_logits))
+        return error_set(err, STATUS_USAGE, "--weights runs no forward pass: it goes without ids, logits and --trace");
     if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
         return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
     if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))
@@ -228,6 +228,40 @@ static enum status run_probe(struct call *c, const struct verify_run *plain, con
     return st;
 }
 
+static void report_weights(const struct call *c, const struct weights_report *r, double seconds, struct buf *out)
+{
+    struct jwriter w = {.out = out, .pretty = true};
+    if (!c->tool->json) {
+        if (!c->tool->quiet) weights_text(r, c->tool->args[1], out);
+        return;
+    }
+    jw_begin_object(&w, NULL);
+    jw_string(&w, "a", c->tool->args[0]);
+    jw_string(&w, "b", c->tool->args[1]);
+    jw_string(&w, "family", c->a->arch->family);
+    weights_json(r, &w);
+    report_warnings_json(&c->warnings, &w);
+    jw_double(&w, "seconds", seconds);
+    jw_uint(&w, "peak_bytes", memory_peak_bytes());
+    jw_end_object(&w);
+    buf_puts(out, "\n");
+}
+
+static enum status verify_weights(struct call *c, int *code, struct buf *out, struct error *err)
+{
+    int64_t start_ns = clock_ns();
+    struct weights_report r;
+    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "comparing", weights_bytes(c->a, c->b));
+    enum status st = weights_compare(c->a, c->b, c->workers, &c->progress, &r, err);
+    progress_end(&c->progress);
+    if (st == STATUS_OK) {
+        *code = r.n_different == 0 ? 0 : 1;
+        report_weights(c, &r, (double)(clock_ns() - start_ns) * 1e-9, out);
+    }
+    weights_clear(&r);
+    return st;
+}
+
 static enum status verify(struct call *c, int *code, struct buf *out, struct error *err)
 {
     int64_t start_ns = clock_ns(), n_context;
@@ -235,6 +269,7 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
     TRY(read_positions(c, err));
     TRY(workers_new(&c->workers, (int)c->tool->threads, err));
     TRY(open_models(c, err));
+    if (c->o->weights) return verify_weights(c, code, out, err);
     TRY(choose_context(c, &n_context, err));
     TRY(read_tokens(c, n_context, err));
     warn_window(c, c->tokens.n < n_context ? c->tokens.n : n_context);
@@ -331,12 +366,13 @@ int verify_main(int argc, char **argv)
          NULL},
         {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
          "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},
+        {"weights", 0, NULL, OPTION_FLAG, &o.weights,
+         "tensor by tensor, no forward pass: exact, exact after cast, quantized, different, missing, extra", NULL},
+        {"trace", 0, NULL, OPTION_FLAG, &o.trace,
+         "compare after every operation; name the first that is off, and the likely cause", NULL},
         {"requantize", 0, NULL, OPTION_FLAG, &o.requantize,
          "A is the source of the quantized GGUF B: derive B's tensors again and compare the bytes", "Quantized files"},
         {"imatrix", 0, "FILE", OPTION_STRING, &o.imatrix, "importance matrix that B was made with", NULL},
-        {"weights", 0, NULL, OPTION_FLAG, &o.weights, NULL, NULL},
-        {"trace", 0, NULL, OPTION_FLAG, &o.trace,
-         "compare after every operation; name the first that is off, and the likely cause", NULL},
         {0},
     };
     struct tool tool = {

@@ -43,9 +43,24 @@ status "original second" 1 "$verify" "$DIR/tiny-llama-q8_0.gguf" "$llama" --toke
 equal "json verdict" false "$(field .agree)"
 status "help" 0 "$verify" --help
 contains "help lists --tokens" "$DIR/out" "--tokens FILE"
-for word in weights; do
-    if grep -q -- "--$word" "$DIR/out"; then fail "help does not promise --$word"; else ok "help does not promise --$word"; fi
-done
+
+# --- weights ---
+status "weights of a cast" 0 "$verify" "$llama" "$f32" --weights --json
+check "weights: every tensor is exact after its cast" jq -e '.agree and ([.tensors[].verdict] | unique == ["exact after cast"]) and (.tensors | length == 20)' "$DIR/out"
+check "weights: names and sources" jq -e '[.tensors[] | select(.name == "blk.1.attn_k.weight")][0].source == "model.layers.1.self_attn.k_proj.weight"' "$DIR/out"
+status "weights of a quantized file" 0 "$verify" "$llama" "$DIR/tiny-llama-q8_0.gguf" --weights --json
+check "weights: quantized, with its error" jq -e '[.tensors[] | select(.verdict == "quantized")] | length == 15 and all(.rel > 0.003 and .rel < 0.008)' "$DIR/out"
+status "weights the other way round" 0 "$verify" "$DIR/tiny-llama-q8_0.gguf" "$llama" --weights
+# One element of one row: the last tensor of the file ends with it.
+last=$("$BIN/lathe-inspect" "$f32" --tensors --json | jq -r '.tensors[-1].name')
+cp "$f32" "$DIR/hurt.gguf"
+printf '\0\0\200\077' | dd of="$DIR/hurt.gguf" bs=1 seek=$(($(wc -c <"$f32") - 4)) conv=notrunc 2>/dev/null
+status "weights of a damaged file" 1 "$verify" "$llama" "$DIR/hurt.gguf" --weights --json
+check "weights names the tensor and its row" jq -e --arg name "$last" '[.tensors[] | select(.verdict == "different")] | length == 1 and .[0].name == $name and .[0].rows_different == 1' "$DIR/out"
+cp "$DIR/out" "$DIR/weights2"
+status "weights with one thread" 1 "$verify" "$llama" "$DIR/hurt.gguf" --weights --json --threads 1
+equal "weights do not depend on threads" "$(jq -c .tensors "$DIR/weights2")" "$(jq -c .tensors "$DIR/out")"
+status "weights of another model" 2 "$verify" "$llama" "$gpt2" --weights
 
 # --- trace ---
 status "trace of what agrees" 0 "$verify" "$llama" "$f32" --tokens "$ids" --trace --json
@@ -153,7 +168,8 @@ refuse "an empty text" "no tokens" "$llama" --prompt ""
 mkdir "$DIR/bare"
 ln -s "$PWD/$llama/config.json" "$PWD/$llama/model.safetensors" "$DIR/bare"
 refuse "text without a tokenizer" "no tokenizer" "$DIR/bare" --prompt hello
-refuse "weights" "not in this version" "$llama" "$f32" --weights
+refuse "weights of one side" "two sides" "$llama" --weights
+refuse "weights with a trace" "no forward pass" "$llama" "$f32" --weights --trace
 refuse "trace of one side" "two sides" "$llama" --trace
 refuse "three sides" "lathe-verify: " "$llama" "$f32" "$f32"
 refuse "tolerance of one side" "two sides" "$llama" --tolerance 1
