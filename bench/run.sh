@@ -10,3 +10,5 @@ echo
 echo "## Statistics"
 echo
 python3 "$here/weight_stats.py" "$bin"
+# The others need peers: python of the environment that `make interop` makes runs bench/verify.py, bench/text_tokenize.py and bench/kl_by_type.py;
+# bench/quantize.c is built by `make build/release/bench/quantize`.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""usage: tokenize.py BIN_DIR TOKENIZER_DIR [ROUNDS]: ids of a 10 MB text, by lathe-inspect and by Hugging Face tokenizers, on one core.
+"""usage: text_tokenize.py BIN_DIR TOKENIZER_DIR [ROUNDS]: ids of a 10 MB text, by lathe-inspect and by Hugging Face tokenizers, on one core.
 
 The text is Python's standard library. lathe's time is the whole command, loading and printing of ids included; the library's is split into loading
 and encoding (lines as a batch, and the text as one string). Needs the library: run it with the Python of tests/interop/setup.sh."""
