@@ -56,6 +56,9 @@ VARIANTS = {
         num_experts_per_tok=2, rope_parameters=rope())),
     "glm4_moe-plain": (T.Glm4MoeConfig, T.Glm4MoeForCausalLM, MOE | dict(
         attention_bias=False, use_qk_norm=False, norm_topk_prob=False, num_experts_per_tok=7, rope_parameters=rope())),
+    # with the layer that predicts the token after next, as published files have it
+    "glm4_moe-nextn": (T.Glm4MoeConfig, T.Glm4MoeForCausalLM, MOE | dict(attention_bias=True, use_qk_norm=True,
+                                                                        rope_parameters=rope())),
 }
 # architectures whose matrices llama.cpp expects to be as wide as the model
 NOT_IN_LLAMA_CPP = {"glm-wide-heads"}
@@ -82,9 +85,23 @@ def make(name):
     model = model_class(config_class(**values))
     randomize(model, sum(map(ord, name)))
     model.save_pretrained(folder)
+    if name.endswith("-nextn"):
+        add_nextn(folder, values)
     tokenizer(folder)
     ids = np.random.default_rng(7).integers(0, 290, 45).tolist()
     return folder, ids
+
+
+def add_nextn(folder, values):
+    """transformers writes no such layer, and passes over one that is there."""
+    import safetensors.torch
+    path, last, e = os.path.join(folder, "model.safetensors"), values["num_hidden_layers"] - 1, values["hidden_size"]
+    state = safetensors.torch.load_file(path)
+    old, new = f"model.layers.{last}.", f"model.layers.{last + 1}."
+    state |= {new + k[len(old):]: t.clone() for k, t in state.items() if k.startswith(old)}
+    for key, shape in (("eh_proj", (e, 2 * e)), ("enorm", (e,)), ("hnorm", (e,)), ("shared_head.norm", (e,))):
+        state[new + key + ".weight"] = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
 
 
 def tokenizer(folder):
@@ -124,7 +141,7 @@ def check_metadata(name, folder, path):
                 "attention.layer_norm_rms_epsilon": float(np.float32(c["rms_norm_eps"])),
                 "rope.freq_base": float(np.float32(r["rope_theta"])),
                 "rope.dimension_count": int(c["head_dim"] * r["partial_rotary_factor"]),
-                "attention.head_count_kv": c["num_key_value_heads"], "block_count": c["num_hidden_layers"]}
+                "attention.head_count_kv": c["num_key_value_heads"], "block_count": c["num_hidden_layers"] + name.endswith("-nextn")}
     wrong = {k: (v, found.get(f"{arch}.{k}")) for k, v in expected.items()
              if found.get(f"{arch}.{k}") is None or abs(float(found[f"{arch}.{k}"]) - v) > 1e-12 * abs(v)}
     check(f"{name}: context, epsilon, base, rotated part are the config's", not wrong, str(wrong) if wrong else "")
