@@ -55,7 +55,7 @@ CFLAGS_ALL = $(STD) $(OPT) $(WARN) -I. -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
 LOOPS := $(if $(filter release,$(MODE)),-O3)
 # Files that are loops over numbers, and their likes for an instruction set
 LOOP_FILES := models/ops_f32 models/ops_f64 dtypes/quant_k_portable dtypes/quant_k_scales dtypes/quant_32_portable \
-    $(basename $(wildcard dtypes/quant_iq*.c dtypes/quant_s*.c dtypes/quant_fp4.c dtypes/quant_ternary.c)) core/metrics_loops core/moments core/damage
+    $(basename $(wildcard dtypes/quant_iq*.c dtypes/quant_s*.c dtypes/quant_fp4.c dtypes/quant_ternary.c)) core/metrics_loops core/moments core/damage_base
 $(LOOP_FILES:%=$(B)/obj/%.o): ISA := $(LOOPS)
 AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq
 $(B)/obj/models/%_avx2.o $(B)/obj/core/%_avx2.o: ISA := $(LOOPS) -mavx2

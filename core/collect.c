@@ -10,9 +10,10 @@ enum { CONTEXT_MIN = 16 };
 
 struct entry {
     const struct weight *w;
-    char *name; /* in GGUF */
-    double *sums;
-    int64_t n_cols, count;
+    char *name;               /* in GGUF */
+    double *sums;             /* (n_matrices, n_cols) */
+    int64_t n_cols, n_matrices; /* one for each expert, or 1 */
+    int64_t *counts;          /* (n_matrices) */
 };
 struct collection {
     const struct model *m;
@@ -23,40 +24,39 @@ struct collection {
 
 /* --- collecting --- */
 
-static enum status start_entry(struct collection *c, struct entry *e, const struct weight *w, int64_t n_cols, struct error *err)
+static enum status start_entry(struct collection *c, struct entry *e, const struct weight *w, int64_t n_cols, bool has_experts, struct error *err)
 {
     const char *target = w->rule->target, *hole = strstr(target, "{i}");
     e->w = w;
     e->n_cols = n_cols;
+    e->n_matrices = has_experts ? c->m->hp.n_expert : 1;
+    e->counts = arena_array(&c->mem, (uint64_t)e->n_matrices, sizeof *e->counts);
     e->name = hole ? arena_printf(&c->mem, "%.*s%lld%s", (int)(hole - target), target, (long long)w->layer, hole + 3)
                    : arena_strndup(&c->mem, target, strlen(target));
-    e->sums = arena_array(&c->mem, (uint64_t)n_cols, sizeof *e->sums);
-    return e->name && e->sums ? STATUS_OK : error_nomem(err, (size_t)n_cols * sizeof *e->sums);
+    e->sums = arena_array(&c->mem, (uint64_t)(n_cols * e->n_matrices), sizeof *e->sums);
+    return e->name && e->sums && e->counts ? STATUS_OK : error_nomem(err, (size_t)n_cols * sizeof *e->sums);
 }
 
-static void add_rows(struct entry *e, enum precision precision, const struct act *src)
+static void add_rows(double *sums, const struct act *src)
 {
-    for (int64_t t = 0; t < src->rows; t++)
-        if (precision == PRECISION_F32) {
-            const float *x = (const float *)src->data + t * src->cols;
-            for (int64_t i = 0; i < src->cols; i++) e->sums[i] += (double)x[i] * (double)x[i];
-        } else {
-            const double *x = (const double *)src->data + t * src->cols;
-            for (int64_t i = 0; i < src->cols; i++) e->sums[i] += x[i] * x[i];
-        }
-    e->count += src->rows;
+    for (int64_t t = 0; t < src->rows; t++) {
+        const float *x = (const float *)src->data + t * src->cols;
+        for (int64_t i = 0; i < src->cols; i++) sums[i] += (double)x[i] * (double)x[i];
+    }
 }
 
-static enum status before_linear(void *ctx, const struct weight *w, const struct act *src, struct error *err)
+static enum status before_linear(void *ctx, const struct weight *w, int64_t expert, const struct act *src, struct error *err)
 {
     struct collection *c = ctx;
     struct entry *e = &c->entries[w - c->m->weights];
+    int64_t matrix = expert < 0 ? 0 : expert;
     if (w->layer < 0) return STATUS_OK;
-    if (!e->sums) TRY(start_entry(c, e, w, src->cols, err));
-    if (e->n_cols != src->cols)
+    if (!e->sums) TRY(start_entry(c, e, w, src->cols, expert >= 0, err));
+    if (e->n_cols != src->cols || matrix >= e->n_matrices)
         return error_at(err, STATUS_MISMATCH, "", e->name, "is multiplied with %lld and with %lld columns", (long long)e->n_cols,
                         (long long)src->cols);
-    add_rows(e, PRECISION_F32, src);
+    add_rows(e->sums + matrix * e->n_cols, src);
+    e->counts[matrix] += src->rows;
     return STATUS_OK;
 }
 
@@ -126,16 +126,17 @@ static enum status write_floats(struct outfile *o, const struct gguf_out_tensor 
 static enum status write_entry(struct outfile *o, const struct gguf_out_tensor *pair, const struct entry *e, struct error *err)
 {
     void *p;
-    float count = (float)e->count;
-    TRY(mem_alloc(&p, (uint64_t)e->n_cols, sizeof(float), err));
-    float *v = p;
+    int64_t n = e->n_cols * e->n_matrices;
+    TRY(mem_alloc(&p, (uint64_t)(n + e->n_matrices), sizeof(float), err));
+    float *v = p, *counts = v + n;
     enum status st = STATUS_OK;
-    for (int64_t i = 0; i < e->n_cols && st == STATUS_OK; i++) {
+    for (int64_t i = 0; i < n && st == STATUS_OK; i++) {
         v[i] = (float)e->sums[i];
         if (!isfinite(v[i])) st = error_at(err, STATUS_RANGE, "", e->name, "the sum of squares of column %lld is %g", (long long)i, e->sums[i]);
     }
+    for (int64_t i = 0; i < e->n_matrices; i++) counts[i] = (float)e->counts[i];
     if (st == STATUS_OK) st = write_floats(o, &pair[0], v, err);
-    if (st == STATUS_OK) st = write_floats(o, &pair[1], &count, err);
+    if (st == STATUS_OK) st = write_floats(o, &pair[1], counts, err);
     free(v);
     return st;
 }
@@ -152,9 +153,9 @@ static enum status lay_out(struct gguf_writer *w, const struct collection *c, si
         const struct entry *e = &c->entries[i];
         char suffixed[128];
         snprintf(suffixed, sizeof suffixed, "%s.in_sum2", e->name);
-        TRY(gguf_add_tensor(w, suffixed, DTYPE_F32, 2, (const int64_t[]){1, e->n_cols}, err));
+        TRY(gguf_add_tensor(w, suffixed, DTYPE_F32, 2, (const int64_t[]){e->n_matrices, e->n_cols}, err));
         snprintf(suffixed, sizeof suffixed, "%s.counts", e->name);
-        TRY(gguf_add_tensor(w, suffixed, DTYPE_F32, 2, (const int64_t[]){1, 1}, err));
+        TRY(gguf_add_tensor(w, suffixed, DTYPE_F32, 2, (const int64_t[]){e->n_matrices, 1}, err));
     }
     return gguf_layout(w, err);
 }

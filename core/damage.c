@@ -1,51 +1,21 @@
 #include "core/damage.h"
+#include "core/damage_row.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdatomic.h>
 
-enum { LANES = 16 };
 struct sums {
     double ee, xx, xe;
 };
 
-/* Lanes add up side by side in a fixed order, so that wider instructions give the same bits. */
-static inline __attribute__((always_inline)) struct sums sum_lanes(const float *x, const float *y, int64_t n)
-{
-    float ee[LANES] = {0}, xx[LANES] = {0}, xe[LANES] = {0};
-    for (int64_t i = 0; i < n; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            float v = x[i + k], e = y[i + k] - v;
-            ee[k] += e * e;
-            xx[k] += v * v;
-            xe[k] += v * e;
-        }
-    struct sums s = {0};
-    for (int k = 0; k < LANES; k++) {
-        s.ee += (double)ee[k];
-        s.xx += (double)xx[k];
-        s.xe += (double)xe[k];
-    }
-    return s;
-}
-
-static struct sums sum_fast_base(const float *x, const float *y, int64_t n)
-{
-    return sum_lanes(x, y, n);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static struct sums sum_fast_avx2(const float *x, const float *y, int64_t n)
-{
-    return sum_lanes(x, y, n);
-}
-#endif
-
-static struct sums sum_fast(const float *x, const float *y, int64_t n)
+static bool row_fast(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return sum_fast_avx2(x, y, n);
+    static atomic_int avx2 = -1;
+    if (avx2 < 0) avx2 = __builtin_cpu_supports("avx2") != 0;
+    if (avx2) return damage_row_avx2(x, y, n, block_len, r);
 #endif
-    return sum_fast_base(x, y, n);
+    return damage_row_base(x, y, n, block_len, r);
 }
 
 static struct sums sum_double(const float *x, const float *y, int64_t n)
@@ -58,12 +28,6 @@ static struct sums sum_double(const float *x, const float *y, int64_t n)
         s.xe += v * e;
     }
     return s;
-}
-
-/* Squares of floats that are neither tiny nor huge: products lose nothing to the ends of the range. */
-static bool is_safe(const struct sums *s)
-{
-    return s->xx > 1e-10 && s->xx < 1e30 && s->ee < 1e30;
 }
 
 /* Elements that are not finite, or were flushed: found one by one where the sums say that there may be some. */
@@ -93,13 +57,9 @@ static void take_worst(struct damage *d, double ee, int64_t block, int64_t len)
 
 static void add_block(struct damage *d, struct sums *row, int64_t first, const float *x, const float *y, int64_t len)
 {
-    bool bad = false;
-    struct sums s = len % LANES == 0 ? sum_fast(x, y, len) : sum_double(x, y, len);
-    /* a block of zeros has lost all that it held: ee = xx */
-    if (!is_safe(&s) || s.ee >= s.xx) {
-        look_closely(d, first, x, y, len, &bad);
-        s = sum_double(x, y, len);
-    }
+    bool bad;
+    struct sums s = sum_double(x, y, len);
+    look_closely(d, first, x, y, len, &bad);
     if (bad) return;
     row->ee += s.ee;
     row->xx += s.xx;
@@ -107,11 +67,22 @@ static void add_block(struct damage *d, struct sums *row, int64_t first, const f
     take_worst(d, s.ee, first / len, len);
 }
 
+static struct sums add_row(struct damage *d, int64_t first, const float *x, const float *y, int64_t n, int64_t len)
+{
+    struct damage_row fast = {.worst_ee = -1};
+    struct sums s = {0};
+    if (len % 8 == 0 && row_fast(x, y, n, len, &fast)) {
+        take_worst(d, fast.worst_ee, first / len + fast.worst, len);
+        return (struct sums){fast.ee, fast.xx, fast.xe};
+    }
+    for (int64_t i = 0; i < n; i += len) add_block(d, &s, first + i, x + i, y + i, len);
+    return s;
+}
+
 void damage_add(struct damage *d, int64_t row, const float *x, const float *y, int64_t n_rows, int64_t n_per_row, int64_t block_len)
 {
     for (int64_t r = 0; r < n_rows; r++, row++, x += n_per_row, y += n_per_row) {
-        struct sums s = {0};
-        for (int64_t i = 0; i < n_per_row; i += block_len) add_block(d, &s, row * n_per_row + i, x + i, y + i, block_len);
+        struct sums s = add_row(d, row * n_per_row, x, y, n_per_row, block_len);
         exact_sum_add(&d->ee, s.ee);
         exact_sum_add(&d->xx, s.xx);
         exact_sum_add(&d->xe, s.xe);

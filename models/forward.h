@@ -47,8 +47,8 @@ struct act {
  * all rotated pairs before the second ones, queries multiplied by the scale of their scores. With tap_changes the pass goes on with what the
  * tap leaves in `a`. */
 typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, struct act *a, struct error *err);
-/* Called before each product of activations with a matrix of a layer: what w is multiplied with. */
-typedef enum status linear_fn(void *ctx, const struct weight *w, const struct act *src, struct error *err);
+/* Called before each product of activations with a matrix of a layer: what w is multiplied with. expert: whose part of w; -1: there are none. */
+typedef enum status linear_fn(void *ctx, const struct weight *w, int64_t expert, const struct act *src, struct error *err);
 
 struct forward {
     const struct model *model;

@@ -58,6 +58,7 @@ static enum status expert_linear(struct forward *f, struct act *dst, const struc
     if (!w)
         return error_at(err, STATUS_NOTFOUND, f->model->ckpt->path, NULL, "layer %lld has no %s", (long long)layer,
                         role_name(r));
+    if (f->before_linear) TRY(f->before_linear(f->linear_ctx, w, expert, src, err));
     const struct linear p = {
         .w = w->n_experts ? w->experts[expert] : w->t,
         .row0 = w->n_experts ? 0 : expert * dst->cols,

@@ -232,7 +232,7 @@ enum status op_linear(struct forward *f, struct act *dst, const struct act *src,
     if (!w)
         return error_at(err, STATUS_NOTFOUND, f->model->ckpt->path, NULL, "layer %lld has no %s",
                         (long long)layer, role_name(r));
-    if (f->before_linear) TRY(f->before_linear(f->linear_ctx, w, src, err));
+    if (f->before_linear) TRY(f->before_linear(f->linear_ctx, w, -1, src, err));
     const struct linear p = {
         .w = w->t,
         .b = b ? b->t : NULL,

@@ -1,0 +1,17 @@
+/* A row's sums by the fast way; see damage_row.inc. For damage.c. */
+#ifndef LATHE_DAMAGE_ROW_H
+#define LATHE_DAMAGE_ROW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct damage_row {
+    double ee, xx, xe;
+    double worst_ee; /* start from -1 */
+    int64_t worst;
+};
+/* block_len is a multiple of 8, n of block_len. false: this row needs the careful way, *r is of no use. */
+bool damage_row_base(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r);
+bool damage_row_avx2(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r);
+
+#endif
