@@ -30,7 +30,7 @@ static const char *const texts[] = {
     "\u2581 \u2581\u2581a \u0120x </w> ##ing <0x41> <|none|> [X]", "", " ", "\n", " \n ", "a", " a", "a ", "'", "\xc2\xa0", "\xe3\x80\x80",
 };
 static const char *const blanks[] = {" ", "\t", "\n", "\r", "\r\n", "\x0b", "\xc2\xa0", "\xe2\x80\x83", "\xe3\x80\x80", "\xe2\x80\xa8", "\xc2\x85"};
-static const char *const broken[] = {"a\xff" "b", "\x80", "\xc3", "x \xe2\x82 y", "\xe0\x80\xaf", "\xed\xa0\x80z", "\xf0\x9f\x98", "\xf4\x90\x80\x80 \xfe",
+static const char *const broken[] = {("a\xff" "b"), "\x80", "\xc3", "x \xe2\x82 y", "\xe0\x80\xaf", "\xed\xa0\x80z", "\xf0\x9f\x98", "\xf4\x90\x80\x80 \xfe",
                                      "caf\xc3 au lait", "\xe4\xbd\xa0\xe5\xa5"};
 
 static enum status take(const struct stress *s, const struct buf *b)

@@ -369,6 +369,100 @@ static void merges_outside_the_vocabulary(void **state)
     assert_non_null(strstr(err.text, "merge 0"));
 }
 
+/* --- files without special tokens, and damaged ones --- */
+
+static void put_file(const char *name, const char *text)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    assert_int_equal(file_write_whole(path, OUTFILE_REPLACE, text, strlen(text), &err), STATUS_OK);
+}
+
+/* Llama 3's special tokens follow the ranks, under the names of its version. */
+static void ranks_of_meta(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *params, *pad;
+        int eot;
+    } cases[] = {{"{\"dim\": 1}", "<|reserved_special_token_2|>", 909},
+                 {"{\"model\": {\"use_scaled_rope\": true}}", "<|finetune_right_pad_id|>", 909}};
+    remove_file("tokenizer.json");
+    copy_file("data/glm/tok_glm4_tiny/tokenizer.model", "tokenizer.model");
+    for (size_t i = 0; i < 2; i++) {
+        struct text_coder c;
+        put_file("params.json", cases[i].params);
+        if (text_coder_open(&c, dir, &err) != STATUS_OK) fail_msg("%s", err.text);
+        assert_int_equal(c.tokenizer->n_tokens, 900 + 256);
+        assert_string_equal(c.tokenizer->pre, "llama-bpe");
+        assert_string_equal(c.tokenizer->tokens[904].s, cases[i].pad);
+        assert_int_equal(c.tokenizer->special[SPECIAL_EOT], cases[i].eot);
+        same_ids(&c, "<|end_of_text|>", ENCODE_SPECIAL, "900 901");
+        text_coder_close(&c);
+    }
+    remove_file("params.json");
+    remove_file("tokenizer.model");
+}
+
+static void unigram_refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *vocab, *text;
+    } cases[] = {{"{\"a\": 0}", "list of"}, {"[[\"a\"]]", "model.vocab[0]"}, {"[[\"a\", 0.0], [1, 2]]", "model.vocab[1]"},
+                 {"[[\"a\", 1e300]]", "not finite"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct text_coder c;
+        char json[256];
+        snprintf(json, sizeof json, "{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": %s}}", cases[i].vocab);
+        enum status st = open_json(&c, json);
+        if (st != STATUS_FORMAT || !strstr(err.text, cases[i].text)) fail_msg("case %zu: %s: %s", i, status_name(st), err.text);
+    }
+}
+
+/* Our own keys of a GGUF, damaged one at a time: an error when they are read or when an encoder is made. */
+static void gguf_keys_of_our_own(void **state)
+{
+    (void)state;
+    static const struct kv_string tokens[] = {{"a", 1}, {"b", 1}, {"ab", 2}}, merges[] = {{"a b", 3}}, bad_merges[] = {{"ab", 2}};
+    static const struct kv good[] = {
+        {.key = "tokenizer.ggml.model", .type = KV_STRING, .v.str = {"gpt2", sizeof "gpt2" - 1}},
+        {.key = "tokenizer.ggml.tokens", .type = KV_ARRAY, .v.array = {KV_STRING, 3, tokens}},
+        {.key = "tokenizer.ggml.merges", .type = KV_ARRAY, .v.array = {KV_STRING, 1, merges}},
+        {.key = "lathe.tokenizer.model", .type = KV_STRING, .v.str = {"{\"type\":\"BPE\"}", sizeof "{\"type\":\"BPE\"}" - 1}},
+        {.key = "lathe.tokenizer.added_tokens", .type = KV_STRING, .v.str = {"[{\"id\":1,\"content\":\"b\"}]", sizeof "[{\"id\":1,\"content\":\"b\"}]" - 1}},
+    };
+    const struct {
+        size_t index;
+        struct kv kv;
+    } bad[] = {
+        {2, {.key = "tokenizer.ggml.merges", .type = KV_ARRAY, .v.array = {KV_STRING, 1, bad_merges}}},
+        {3, {.key = "lathe.tokenizer.model", .type = KV_STRING, .v.str = {"{\"type\":", sizeof "{\"type\":" - 1}}},
+        {3, {.key = "lathe.tokenizer.model", .type = KV_STRING, .v.str = {"{\"type\":\"X\"}", sizeof "{\"type\":\"X\"}" - 1}}},
+        {3, {.key = "lathe.tokenizer.model", .type = KV_STRING, .v.str = {"[]", sizeof "[]" - 1}}},
+        {3, {.key = "lathe.tokenizer.model", .type = KV_STRING, .v.str = {"{\"type\":\"SentencePiece\",\"byte_fallback\":true}", sizeof "{\"type\":\"SentencePiece\",\"byte_fallback\":true}" - 1}}},
+        {4, {.key = "lathe.tokenizer.added_tokens", .type = KV_STRING, .v.str = {"[{\"id\":3,\"content\":\"b\"}]", sizeof "[{\"id\":3,\"content\":\"b\"}]" - 1}}},
+        {4, {.key = "lathe.tokenizer.added_tokens", .type = KV_STRING, .v.str = {"[{\"id\":1}]", sizeof "[{\"id\":1}]" - 1}}},
+        {4, {.key = "lathe.tokenizer.added_tokens", .type = KV_STRING, .v.str = {"[{", sizeof "[{" - 1}}},
+        {4, {.key = "lathe.tokenizer.merges", .type = KV_STRING, .v.str = {"a b", sizeof "a b" - 1}}},
+        {4, {.key = "tokenizer.ggml.precompiled_charsmap", .type = KV_STRING, .v.str = {"a", sizeof "a" - 1}}},
+    };
+    for (size_t i = 0; i <= sizeof bad / sizeof bad[0]; i++) {
+        struct kv kvs[5];
+        struct container c = {.kvs = kvs, .n_kvs = 5, .file.path = (char[]){"x.gguf"}};
+        struct tokenizer *t;
+        struct encoder *e = NULL;
+        memcpy(kvs, good, sizeof kvs);
+        if (i > 0) kvs[bad[i - 1].index] = bad[i - 1].kv;
+        enum status st = tokenizer_from_gguf(&t, &c, &err);
+        if (st == STATUS_OK) st = encoder_new(&e, t, &err);
+        if ((i == 0) != (st == STATUS_OK) || (i > 0 && st != STATUS_FORMAT && st != STATUS_UNSUPPORTED))
+            fail_msg("case %zu: %s", i, status_name(st));
+        encoder_free(e);
+        tokenizer_free(t);
+    }
+}
+
 static void broken_text(void **state)
 {
     (void)state;
@@ -448,6 +542,9 @@ int main(void)
         cmocka_unit_test(added_tokens),
         cmocka_unit_test(long_words),
         cmocka_unit_test(merges_outside_the_vocabulary),
+        cmocka_unit_test(ranks_of_meta),
+        cmocka_unit_test(unigram_refusals),
+        cmocka_unit_test(gguf_keys_of_our_own),
         cmocka_unit_test(broken_text),
         cmocka_unit_test(damaged_charsmaps),
     };
