@@ -1,12 +1,12 @@
 /* Our encoders and decoders beside those of ggml, in one process: equal bytes, and how fast.
  *
- *     quantize LIBGGML_BASE check [--blocks N] [--rows FILE COLUMNS] [--kernels SET] [TYPE ...]
+ *     quantize LIBGGML_BASE check [--blocks N] [--rows FILE COLUMNS [--weights FILE] [--only-rows 1]] [--kernels SET] [TYPE ...]
  *     quantize LIBGGML_BASE time [--rounds N] [--kernels SET] [TYPE ...]
  *     quantize decode TYPE <BLOCKS >FLOATS
  *
  * LIBGGML_BASE is a shared library of ggml for x86-64 (llama-cpp-python installs it as libggml-base.so). `check` encodes rows of many kinds, with
  * and without importance weights, and prints a line per type: `TYPE weights|plain BLOCKS ok` or the first block that differs; exit 1 if any. FILE
- * holds more rows: floats. `time` alternates ours and ggml's on the same rows, one thread, and prints the median of the rounds' ratios of
+ * holds more rows: floats; that of --weights the importance weights for them, COLUMNS floats for 64 rows at a time. `time` alternates ours and ggml's on the same rows, one thread, and prints the median of the rounds' ratios of
  * thread CPU time; a difference in the bytes ends it with exit 1.
  */
 #include "dtypes/dtype.h"
@@ -104,6 +104,9 @@ enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 static struct {
     float *data;
     int64_t n, columns, next;
+    float *weights; /* or NULL */
+    int64_t n_weights, next_weights;
+    bool only;
 } extra;
 
 /* ggml ends the process where the sums of IQ1 to IQ3 overflow; what it survives, the unit tests' vectors hold. */
@@ -130,6 +133,12 @@ static void fill(struct rows *rows, int kind)
         rows->columns = extra.columns;
         memcpy(rows->x, extra.data + extra.next, (size_t)(ROWS * extra.columns) * sizeof(float));
         extra.next += ROWS * extra.columns;
+        if (extra.weights) {
+            if (extra.next_weights + extra.columns > extra.n_weights) extra.next_weights = 0;
+            memcpy(rows->weights, extra.weights + extra.next_weights, (size_t)extra.columns * sizeof(float));
+            extra.next_weights += extra.columns;
+            return;
+        }
     } else {
         rows->kind = kinds[kind].name;
         rows->columns = COLUMNS;
@@ -180,7 +189,7 @@ static bool check_type(enum dtype t, bool weighted, int64_t n_blocks)
     int64_t done = 0, at = -1;
     seed = 1;
     for (int round = 0; at < 0 && done < n_blocks; round++)
-        for (int kind = 0; at < 0 && kind < N_KINDS + (extra.n > 0); kind++) {
+        for (int kind = extra.only ? N_KINDS : 0; at < 0 && kind < N_KINDS + (extra.n > 0); kind++) {
             fill(&rows, kind);
             if (ggml_aborts(t, rows.kind) || rows.columns % info->block_len != 0) continue;
             at = compare(t, &rows, weighted, ours, theirs);
@@ -270,18 +279,24 @@ static int decode(const char *name)
     return fflush(stdout) == 0 ? 0 : 2;
 }
 
-static void read_rows(const char *path, int64_t columns)
+static float *read_floats(const char *path, int64_t *n)
 {
     FILE *f = fopen(path, "rb");
-    if (!f || columns <= 0) exit(2);
+    if (!f) exit(2);
     fseek(f, 0, SEEK_END);
-    extra.n = ftell(f) / (long)sizeof(float);
-    extra.columns = columns;
+    *n = ftell(f) / (long)sizeof(float);
     rewind(f);
-    extra.data = take((size_t)extra.n * sizeof(float));
-    if (fread(extra.data, sizeof(float), (size_t)extra.n, f) != (size_t)extra.n) exit(2);
+    float *v = take((size_t)*n * sizeof(float));
+    if (fread(v, sizeof(float), (size_t)*n, f) != (size_t)*n) exit(2);
     fclose(f);
-    if (extra.n < ROWS * columns) exit(2);
+    return v;
+}
+
+static void read_rows(const char *path, int64_t columns)
+{
+    extra.data = read_floats(path, &extra.n);
+    extra.columns = columns;
+    if (columns <= 0 || extra.n < ROWS * columns) exit(2);
 }
 
 /* A type of ggml with blocks, as far as we can write it. */
@@ -315,6 +330,8 @@ int main(int argc, char **argv)
             fprintf(stderr, "%s\n", err.text);
             return 2;
         }
+        if (strcmp(argv[i], "--only-rows") == 0) extra.only = true;
+        if (strcmp(argv[i], "--weights") == 0) extra.weights = read_floats(argv[i + 1], &extra.n_weights);
         if (strcmp(argv[i], "--rows") == 0 && i + 2 < argc) {
             read_rows(argv[i + 1], atoll(argv[i + 2]));
             i++;

@@ -62,6 +62,7 @@ static enum status check_options(struct convert_options *o, struct error *err)
         return error_set(err, STATUS_USAGE, "option '--rope-context': expected 1 to %d positions", INT32_MAX);
     if (strcmp(o->types.type, "keep") == 0) {
         if (quantize_args_any(&o->types)) return error_set(err, STATUS_USAGE, "options about types need a --type");
+        TRY(quantize_args_kernels(&o->types, err));
         return check_output(o, err);
     }
     TRY(quantize_args_resolve(&o->types, err));

@@ -1,14 +1,22 @@
 #include "core/quantize_args.h"
 
+#include "dtypes/kernels.h"
+
 bool quantize_args_any(const struct quantize_args *a)
 {
     return a->pure || a->imatrix_path || a->tensor_types.count > 0 || a->output_type || a->token_embd_type;
+}
+
+enum status quantize_args_kernels(const struct quantize_args *a, struct error *err)
+{
+    return a->kernels ? kernels_select(a->kernels, err) : STATUS_OK;
 }
 
 enum status quantize_args_resolve(struct quantize_args *a, struct error *err)
 {
     struct plan_quantize_options *o = &a->options;
     *o = (struct plan_quantize_options){.types = RECIPE_OPTIONS_INIT, .allow_requantize = a->allow_requantize, .record = true};
+    TRY(quantize_args_kernels(a, err));
     if (a->keep_split)
         return error_set(err, STATUS_USAGE, "--keep-split is not in this version: models in several GGUF files are not read yet");
     if (recipe_find(&o->recipe, a->type, err) != STATUS_OK) return err->status;

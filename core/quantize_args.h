@@ -13,6 +13,7 @@
 struct quantize_args {
     const char *type; /* a recipe's name */
     const char *output_type, *token_embd_type, *imatrix_path;
+    const char *kernels; /* a set of kernels.h, or NULL */
     struct string_list tensor_types;
     bool pure, allow_requantize, keep_split;
     /* results */
@@ -29,11 +30,15 @@ struct quantize_args {
     {"output-tensor-type", 0, "TYPE", OPTION_STRING, &(a).output_type, "type of the output matrix", NULL},   \
     {"token-embedding-type", 0, "TYPE", OPTION_STRING, &(a).token_embd_type, "type of the token embedding", NULL},             \
     {"allow-requantize", 0, NULL, OPTION_FLAG, &(a).allow_requantize, "let quantized tensors become another type", NULL},      \
+    {"kernels", 0, "SET", OPTION_STRING, &(a).kernels,                                                       \
+     "instructions to encode with: auto (default), ref, portable, avx2, avx512; the bytes are the same", NULL},                \
     {"keep-split", 0, NULL, OPTION_FLAG, &(a).keep_split, NULL, NULL}
 
 /* STATUS_USAGE for words that are no types, patterns that are none, options that exclude each other; errors of the importance matrix. */
 enum status quantize_args_resolve(struct quantize_args *a, struct error *err);
-/* Whether any option but the type was given. */
+/* Selects the kernels; STATUS_USAGE for a set that is unknown or not this processor's. Part of quantize_args_resolve. */
+enum status quantize_args_kernels(const struct quantize_args *a, struct error *err);
+/* Whether any option about types but the type was given. */
 bool quantize_args_any(const struct quantize_args *a);
 void quantize_args_clear(struct quantize_args *a);
 

@@ -14,6 +14,13 @@ for model in tiny-llama tiny-gpt2; do
     done
 done
 in=$DIR/tiny-llama.gguf
+for set in ref portable; do
+    status "kernels $set" 0 "$quantize" "$in" "$DIR/set.gguf" Q4_K_M --kernels $set --force
+    [ -e "$DIR/q4_k_m.gguf" ] || "$quantize" "$in" "$DIR/q4_k_m.gguf" Q4_K_M --quiet
+    check "kernels $set: same bytes" cmp "$DIR/set.gguf" "$DIR/q4_k_m.gguf"
+done
+status "kernels that are none" 2 "$quantize" "$in" "$DIR/x.gguf" Q4_0 --kernels sse9
+contains "those there are" "$DIR/err" "kernels 'sse9': expected one of auto, ref, portable"
 status "lower case" 0 "$quantize" "$in" "$DIR/lower.gguf" q4_0
 check "is the same recipe" cmp "$DIR/lower.gguf" "$DIR/tiny-llama-Q4_0.gguf"
 contains "summary tells from and to" "$DIR/out" "lower.gguf: 20 tensors, 3.5 MiB to "
