@@ -35,6 +35,9 @@ ifeq ($(OPT),)
 $(error MODE must be release, debug or san, not '$(MODE)')
 endif
 
+# Targets that build first use all cores, unless make was given its own -j.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 CC_NAME := $(notdir $(firstword $(CC)))
 B := build/$(MODE)$(if $(filter-out gcc cc,$(CC_NAME)),-$(CC_NAME))
 
@@ -76,12 +79,12 @@ deps: ## install the distribution's packages (as root), or print the line that d
 
 demo: ## install what is missing, build, and run convert, verify, quantize, verify, picture on an embedded model
 	@sh tests/deps.sh --if-missing
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s $(JOBS) all
 	@sh tests/demo.sh build/bin
 
 check: ## build and pass the tests (distribution packages only)
 	@sh tests/deps.sh --if-missing
-	@$(MAKE) --no-print-directory -s all $(B)/tests.stamp
+	@$(MAKE) --no-print-directory -s $(JOBS) all $(B)/tests.stamp
 	@sh tests/check.sh $(B)
 
 check-san: ## the tests under address and undefined-behaviour sanitizers
@@ -89,11 +92,11 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 
 interop: ## compare with transformers, llama.cpp and gguf in an own Python environment
 	@sh tests/deps.sh --if-missing
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s $(JOBS) all
 	@sh tests/interop/run.sh build/bin
 
 bench: ## speed and memory beside cp and the field's converters
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s $(JOBS) all
 	@sh bench/run.sh build/bin
 
 install: all man ## install into $(DESTDIR)$(PREFIX)
@@ -158,7 +161,7 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(TEST_LIB) $(TOOL_TEST_OBJ) $(B)/liblathe
 # The plain encoders as a compiler makes them that may fuse multiplications and additions: the self-test must notice.
 FUSED_SRC := $(filter-out %_avx2.c %_avx512.c %_portable.c,$(wildcard dtypes/quant_*.c))
 FUSED_OBJ := $(FUSED_SRC:%.c=$(B)/obj/fused/%.o)
-$(FUSED_OBJ): ISA := -ffp-contract=fast $(if $(filter x86_64,$(shell uname -m)),-mfma)
+$(FUSED_OBJ): ISA := -O2 -ffp-contract=fast $(if $(filter x86_64,$(shell uname -m)),-mfma)
 $(B)/obj/fused/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(ISA) -c -o $@ $<
