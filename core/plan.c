@@ -156,6 +156,19 @@ void plan_clear(struct plan *p)
     *p = (struct plan){0};
 }
 
+size_t plan_tensor_at(const struct plan *p, uint64_t off)
+{
+    size_t low = 0, high = p->n_tensors;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (p->out.tensors[middle].off_file <= off)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 uint64_t plan_string_offset(const struct plan *p, const char *key)
 {
     uint64_t off = 4 + 4 + 8 + 8; /* magic, version, counts */

@@ -84,6 +84,8 @@ enum status plan_rebuild(struct plan *p, struct error *err);
 enum status plan_layout(struct plan *p, struct error *err);
 void plan_clear(struct plan *p);
 
+/* Index of the tensor that holds file offset off, or the padding behind it. After plan_layout; off lies among the tensors. */
+size_t plan_tensor_at(const struct plan *p, uint64_t off);
 /* File offset of the bytes of a string value in the header, for values that are patched in place; 0 if there is no such key. After plan_layout. */
 uint64_t plan_string_offset(const struct plan *p, const char *key);
 /* Bytes that tensor i has more (fewer: negative) than it would have in the wanted type, if its rows could be cut anywhere. */

@@ -23,20 +23,6 @@ struct comparison {
 
 /* --- comparing --- */
 
-/* The plan's tensor that holds file offset off, by bisection. */
-static size_t tensor_at(const struct plan *p, uint64_t off)
-{
-    size_t low = 0, high = p->n_tensors;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (p->out.tensors[middle].off_file <= off)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Blocks of `size` bytes side by side; the first one is number `block` of its tensor. */
 static void compare_blocks(struct found *f, const unsigned char *a, const unsigned char *b, size_t n, size_t size, int64_t block)
 {
@@ -63,7 +49,7 @@ static void join(struct comparison *c, size_t i, const struct found *part)
 static enum status compare(void *ctx, uint64_t off, const void *src, size_t n, struct error *err)
 {
     struct comparison *c = ctx;
-    size_t i = tensor_at(c->plan, off);
+    size_t i = plan_tensor_at(c->plan, off);
     const struct gguf_out_tensor *out = &c->plan->out.tensors[i];
     const struct tensor *t = container_find(c->quantized, out->name);
     uint64_t at = off - out->off_file;

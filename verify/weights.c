@@ -105,23 +105,10 @@ static enum status compare_run(struct comparison *c, struct tally *t, const floa
     return STATUS_OK;
 }
 
-static size_t tensor_at(const struct plan *p, uint64_t off)
-{
-    size_t low = 0, high = p->n_tensors;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (p->out.tensors[middle].off_file <= off)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static enum status take(void *ctx, uint64_t off, const void *src, size_t n_bytes, struct error *err)
 {
     struct comparison *c = ctx;
-    size_t i = tensor_at(&c->plan, off);
+    size_t i = plan_tensor_at(&c->plan, off);
     uint64_t at = off - c->plan.out.tensors[i].off_file;
     if (!c->tallies[i].theirs || at >= c->plan.out.tensors[i].size_bytes) return STATUS_OK;
     int64_t first = (int64_t)(at / sizeof(float)), n = (int64_t)(n_bytes / sizeof(float));
