@@ -27,14 +27,14 @@ struct tally {
     int64_t n_rows, n_cols;
     struct exact_sum diff, size;
     double max_abs_diff;
-    bool bad; /* NaN or infinite on one side only */
+    bool bad;             /* NaN or infinite on one side only */
+    pthread_mutex_t lock; /* of all the sums: workers are mostly at different tensors */
 };
 struct comparison {
     struct plan plan; /* of the side that is brought into the other's layout, as F32 */
     const struct model *planned, *other;
     bool planned_is_a;
     struct tally *tallies; /* by tensor of the plan */
-    pthread_mutex_t lock;
     struct arena *mem;
 };
 
@@ -58,9 +58,9 @@ struct run {
     int64_t first, n;
 };
 
-static void add_run(struct tally *t, const struct run *r, pthread_mutex_t *lock)
+static void add_run(struct tally *t, const struct run *r)
 {
-    pthread_mutex_lock(lock);
+    pthread_mutex_lock(&t->lock);
     for (int64_t i = 0; i < r->n; i++) {
         struct row_sum *row = &t->rows[(r->first + i) / t->n_cols];
         double x = (double)r->mine[i], y = (double)r->theirs[i], d = x - y;
@@ -76,7 +76,7 @@ static void add_run(struct tally *t, const struct run *r, pthread_mutex_t *lock)
         if (d != 0) exact_sum_add(&t->diff, d * d);
         exact_sum_add(&t->size, x * x);
     }
-    pthread_mutex_unlock(lock);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static enum status read_theirs(const struct tally *t, int64_t first, int64_t n, float *out, struct error *err)
@@ -90,8 +90,8 @@ static enum status read_theirs(const struct tally *t, int64_t first, int64_t n, 
     return dtype_decode_f32(type, raw, out, n, err);
 }
 
-static enum status compare_run(struct comparison *c, struct tally *t, const float *mine, int64_t first,
-                               int64_t n, struct error *err)
+static enum status compare_run(struct tally *t, const float *mine, int64_t first, int64_t n,
+                               struct error *err)
 {
     float theirs[RUN], expected[RUN];
     enum dtype type = t->theirs->t->dtype;
@@ -101,7 +101,7 @@ static enum status compare_run(struct comparison *c, struct tally *t, const floa
         TRY(cast_through(type, mine, expected, n, err));
         r.expected = expected;
     }
-    add_run(t, &r, &c->lock);
+    add_run(t, &r);
     return STATUS_OK;
 }
 
@@ -113,8 +113,7 @@ static enum status take(void *ctx, uint64_t off, const void *src, size_t n_bytes
     if (!c->tallies[i].theirs || at >= c->plan.out.tensors[i].size_bytes) return STATUS_OK;
     int64_t first = (int64_t)(at / sizeof(float)), n = (int64_t)(n_bytes / sizeof(float));
     for (int64_t k = 0; k < n; k += RUN)
-        TRY(compare_run(c, &c->tallies[i], (const float *)src + k, first + k, n - k < RUN ? n - k : RUN,
-                        err));
+        TRY(compare_run(&c->tallies[i], (const float *)src + k, first + k, n - k < RUN ? n - k : RUN, err));
     return STATUS_OK;
 }
 
@@ -294,6 +293,7 @@ static enum status run(struct comparison *c, struct workers *w, struct progress 
     TRY(plan_side(c, err));
     TRY(mem_alloc(&tallies, c->plan.n_tensors, sizeof *c->tallies, err));
     c->tallies = tallies;
+    for (size_t i = 0; i < c->plan.n_tensors; i++) pthread_mutex_init(&c->tallies[i].lock, NULL);
     for (size_t i = 0; i < c->plan.n_tensors; i++) TRY(start_tally(c, i, err));
     const struct writer_sink sink = {take, c};
     const struct writer_options opt = {.workers = w, .progress = progress, .allow_overflow = true};
@@ -310,9 +310,8 @@ enum status weights_compare(const struct model *a, const struct model *b, struct
                            .other = planned_is_a ? b : a,
                            .planned_is_a = planned_is_a,
                            .mem = &out->mem};
-    pthread_mutex_init(&c.lock, NULL);
     enum status st = run(&c, w, progress, out, err);
-    pthread_mutex_destroy(&c.lock);
+    for (size_t i = 0; c.tallies && i < c.plan.n_tensors; i++) pthread_mutex_destroy(&c.tallies[i].lock);
     free(c.tallies);
     plan_clear(&c.plan);
     return st;
