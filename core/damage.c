@@ -1,8 +1,8 @@
 #include "core/damage.h"
+#include "base/cpu.h"
 #include "core/damage_row.h"
 
 #include <math.h>
-#include <stdatomic.h>
 
 struct sums {
     double ee, xx, xe;
@@ -11,9 +11,7 @@ struct sums {
 static bool row_fast(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r)
 {
 #if defined(__x86_64__)
-    static atomic_int avx2 = -1;
-    if (avx2 < 0) avx2 = __builtin_cpu_supports("avx2") != 0;
-    if (avx2) return damage_row_avx2(x, y, n, block_len, r);
+    if (cpu_has_avx2()) return damage_row_avx2(x, y, n, block_len, r);
 #endif
     return damage_row_base(x, y, n, block_len, r);
 }

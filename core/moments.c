@@ -1,4 +1,5 @@
 #include "core/moments.h"
+#include "base/cpu.h"
 
 #include <float.h>
 #include <math.h>
@@ -51,7 +52,7 @@ const struct moments_ops moments_portable = {add_f32, add_f64, squares_f32, squa
 const struct moments_ops *moments_ops(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return &moments_avx2;
+    if (cpu_has_avx2()) return &moments_avx2;
 #endif
     return &moments_portable;
 }

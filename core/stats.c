@@ -30,21 +30,6 @@ struct stats_job {
     double *row_rms;
 };
 
-static double smallest_normal(enum dtype t)
-{
-    switch (t) {
-    case DTYPE_F16:
-    case DTYPE_F8_E5M2:
-        return 0x1p-14;
-    case DTYPE_F8_E4M3:
-        return 0x1p-6;
-    case DTYPE_F64:
-        return 0x1p-1022;
-    default:
-        return 0x1p-126;
-    }
-}
-
 static uint64_t bytes_of(const struct stats_job *job, int64_t n)
 {
     uint64_t bytes = 0;
@@ -212,7 +197,7 @@ enum status stats_tensor(const struct ckpt_tensor *t, struct workers *w, struct 
                          struct progress *progress, struct error *err)
 {
     struct stats_job job = {
-        .t = t, .progress = progress, .ops = moments_ops(), .least = smallest_normal(t->t->dtype)};
+        .t = t, .progress = progress, .ops = moments_ops(), .least = dtype_least_normal(t->t->dtype)};
     void *moments = NULL, *col_sums = NULL, *row_rms = NULL;
     memset(out, 0, sizeof *out);
     TRY(dtype_decode_f32(t->t->dtype, NULL, NULL, 0, err));

@@ -178,10 +178,8 @@ DECLARE_K(portable);
 DECLARE_K(avx2);
 DECLARE_K(avx512);
 
-/* Kernel sets other than `ref`, and what asks the processor for them (kernels.c). */
+/* Kernel sets other than `ref`. */
 extern const struct kernels kernels_avx2, kernels_avx512, kernels_fused[FUSE_STYLES];
-bool kernels_avx2_supported(void);
-bool kernels_avx512_supported(void);
 
 /* The levels of IQ4_NL and IQ4_XS. */
 extern const int8_t iq4_levels[16];

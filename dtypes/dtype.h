@@ -107,6 +107,9 @@ enum dtype dtype_from_name(const char *name);
 /* Bytes of n elements; false if n < 0, n is no multiple of the block, or the size does not fit. */
 bool dtype_bytes(enum dtype t, int64_t n, uint64_t *bytes);
 
+/* The least magnitude that t holds as a normal number. Types that are no plain floats are decoded to F32, and have its. */
+double dtype_least_normal(enum dtype t);
+
 /* n elements to float (double): through the selected kernels. STATUS_UNSUPPORTED if t has no decoder (text names the type). */
 enum status dtype_decode_f32(enum dtype t, const void *src, float *dst, int64_t n, struct error *err);
 enum status dtype_decode_f64(enum dtype t, const void *src, double *dst, int64_t n, struct error *err);

@@ -20,25 +20,6 @@ static struct limits limits_of(enum dtype to)
     }
 }
 
-/* Least normal magnitude of a source type. */
-static double normal_min(enum dtype from)
-{
-    switch (from) {
-    case DTYPE_F32:
-    case DTYPE_BF16:
-        return 0x1p-126;
-    case DTYPE_F16:
-    case DTYPE_F8_E5M2:
-        return 0x1p-14;
-    case DTYPE_F8_E4M3:
-        return 0x1p-6;
-    case DTYPE_F64:
-        return 0x1p-1022;
-    default:
-        return 0.0;
-    }
-}
-
 static void note_overflow(struct cast_audit *a, int64_t i)
 {
     if (a->first_overflow < 0) a->first_overflow = (int64_t)a->n + i;
@@ -66,7 +47,7 @@ static void note_overflow(struct cast_audit *a, int64_t i)
     {                                                                                                        \
         const struct limits lim = limits_of(to);                                                             \
         const REAL over = (REAL)lim.overflow_from, zero = (REAL)lim.zero_upto, low = (REAL)lim.normal_from;  \
-        const REAL least = (REAL)normal_min(from);                                                           \
+        const REAL least = (REAL)dtype_least_normal(from);                                                           \
         uint32_t n_flushed = 0, n_subnormal = 0;                                                             \
         for (int i = 0; i < CAST_CHUNK; i++) {                                                               \
             REAL x = FABS(v[i]);                                                                             \

@@ -102,3 +102,18 @@ bool dtype_bytes(enum dtype t, int64_t n, uint64_t *bytes)
     if (!info || n < 0 || n % info->block_len != 0) return false;
     return size_mul((uint64_t)n / info->block_len, info->block_bytes, bytes);
 }
+
+double dtype_least_normal(enum dtype t)
+{
+    switch (t) {
+    case DTYPE_F16:
+    case DTYPE_F8_E5M2:
+        return 0x1p-14;
+    case DTYPE_F8_E4M3:
+        return 0x1p-6;
+    case DTYPE_F64:
+        return 0x1p-1022;
+    default:
+        return 0x1p-126;
+    }
+}

@@ -1,41 +1,18 @@
 /* Choice of the kernel set. */
 #include "dtypes/codec.h"
+#include "base/cpu.h"
 
 #include <pthread.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
-static bool always(void)
-{
-    return true;
-}
 
 /* Its entries are the table's own functions. */
-static const struct kernels kernels_ref = {.name = "ref", .supported = always};
+static const struct kernels kernels_ref = {.name = "ref", .supported = cpu_has_baseline};
 /* Plain C in which the compiler finds the vectors. */
 static const struct kernels kernels_portable = {
     .name = "portable",
-    .supported = always,
+    .supported = cpu_has_baseline,
     .encode_f32 = {ENCODE_K(portable), ENCODE_32(portable)},
     .encode_row_weighted = {ENCODE_K_WEIGHTED(portable), ENCODE_32_WEIGHTED(portable)},
 };
-
-#if defined(__x86_64__)
-/* Asked here, because code in a file compiled for AVX2 may not run before the answer. FMA is asked for since the compiler may use it there. */
-bool kernels_avx2_supported(void)
-{
-    unsigned a, b, c, d;
-    bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
-    return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-bool kernels_avx512_supported(void)
-{
-    return kernels_avx2_supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-}
-#endif
 
 /* In rising order of preference: the last supported one is used, and fills its gaps from those before it, which are then supported as well. */
 static const struct kernels *const sets[] = {

@@ -1,6 +1,7 @@
 /* Kernels for AVX2 with F16C. Each gives the bits of the table's own function; what a vector cannot do exactly that way (NaN, values at the ends
  * of the range) goes to that function block by block. */
 #if defined(__AVX2__) && defined(__F16C__)
+#include "base/cpu.h"
 #include "dtypes/codec.h"
 
 #include <float.h>
@@ -192,7 +193,7 @@ static void encode_q4_0_avx2(const float *src, void *dst, int64_t n)
 
 const struct kernels kernels_avx2 = {
     .name = "avx2",
-    .supported = kernels_avx2_supported,
+    .supported = cpu_has_avx2,
     .decode_f32 = {[DTYPE_F16] = decode_f16_avx2,
                    [DTYPE_BF16] = decode_bf16_avx2,
                    [DTYPE_Q8_0] = decode_q8_0_avx2,

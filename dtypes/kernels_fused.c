@@ -4,6 +4,7 @@
  * GCC fuses wherever a product meets a sum, clang inside an expression only. Both are had from either compiler: without inlining, values that go through
  * functions stay apart, which is what matters in these loops. What a compiler does not settle (which of two products it fuses, say) may still differ
  * in a few blocks. The names are made by the Makefile. */
+#include "base/cpu.h"
 #include "dtypes/codec.h"
 
 #define DECLARE(PREFIX) \
@@ -34,11 +35,11 @@ DECLARE(fused_clang);
 
 const struct kernels kernels_fused[FUSE_STYLES] = {
     [FUSE_AS_GCC] = {.name = "fused as by GCC",
-                     .supported = kernels_avx2_supported,
+                     .supported = cpu_has_avx2,
                      .encode_f32 = {PLAIN(fused_gcc)},
                      .encode_row_weighted = {WEIGHTED(fused_gcc)}},
     [FUSE_AS_CLANG] = {.name = "fused as by clang",
-                       .supported = kernels_avx2_supported,
+                       .supported = cpu_has_avx2,
                        .encode_f32 = {PLAIN(fused_clang)},
                        .encode_row_weighted = {WEIGHTED(fused_clang)}},
 };

@@ -10,13 +10,17 @@ struct group {
     uint8_t signs[4];
 };
 
+void iq_weigh(const float *x, const float *weights, float sigma2, float base, int n, float *w)
+{
+    if (weights)
+        importance(x, weights, sigma2, n, w);
+    else
+        for (int i = 0; i < n; i++) w[i] = base + x[i] * x[i];
+}
+
 static void weigh(const struct iq_search *t, struct group *g, const float *x, const float *weights, float sigma2)
 {
-    float base = t->base != 0 ? t->base * sigma2 : 0;
-    if (weights)
-        importance(x, weights, sigma2, g->n, g->w);
-    else
-        for (int i = 0; i < g->n; i++) g->w[i] = base + x[i] * x[i];
+    iq_weigh(x, weights, sigma2, t->base != 0 ? t->base * sigma2 : 0, g->n, g->w);
     for (int i = 0; i < g->n; i++) g->root_w[i] = sqrtf(g->w[i]);
 }
 

@@ -35,6 +35,9 @@ struct iq_result {
 /* weights: importance, or NULL */
 void iq_search_block(const struct iq_search *t, const float *x, const float *weights, struct iq_result *out);
 
+/* w of n elements: by importance, as importance() has it, or base + x * x where weights is NULL. */
+void iq_weigh(const float *x, const float *weights, float sigma2, float base, int n, float *w);
+
 /* An integer l in 0..max for scale * id ~ 2 * l + 1. */
 static inline unsigned iq_digit(float scale, float id, int max)
 {

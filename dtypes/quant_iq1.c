@@ -210,10 +210,7 @@ static float choose_points(const struct group *g, const struct codebook *c, floa
 static void weigh(struct group *g, const float *x, const float *weights, float sigma2)
 {
     g->x = x;
-    if (weights)
-        importance(x, weights, sigma2, g->n, g->w);
-    else
-        for (int i = 0; i < g->n; i++) g->w[i] = x[i] * x[i];
+    iq_weigh(x, weights, sigma2, 0, g->n, g->w);
 }
 
 /* Orders the group's elements; false if it counts as zero. */

@@ -1,4 +1,5 @@
 #include "models/matmul.h"
+#include "base/cpu.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -37,18 +38,9 @@ static int64_t block_end(int64_t k, int64_t n_k)
 PORTABLE(product_f32, float, MATMUL_WIDTH_F32, FMA_F32)
 PORTABLE(product_f64, double, MATMUL_WIDTH_F64, FMA_F64)
 
-static bool always(void)
-{
-    return true;
-}
-static const struct matmul matmul_portable = {"portable", always, product_f32, product_f64};
+static const struct matmul matmul_portable = {"portable", cpu_has_baseline, product_f32, product_f64};
 
 #if defined(__x86_64__)
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
 enum { SIX = 6 };
 
 /* Six rows, or the first of them, the last one repeated. Twelve accumulators of two vectors a row, two vectors of the panel and one element stay in the sixteen
@@ -91,12 +83,7 @@ AVX2(product_f32_avx2, float, MATMUL_WIDTH_F32, __m256, _mm256_setzero_ps, _mm25
 AVX2(product_f64_avx2, double, MATMUL_WIDTH_F64, __m256d, _mm256_setzero_pd, _mm256_loadu_pd,
      _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd, _mm256_broadcast_sd)
 
-static const struct matmul matmul_avx2 = {"avx2", has_avx2, product_f32_avx2, product_f64_avx2};
-
-static bool has_avx512(void)
-{
-    return has_avx2() && __builtin_cpu_supports("avx512f");
-}
+static const struct matmul matmul_avx2 = {"avx2", cpu_has_avx2, product_f32_avx2, product_f64_avx2};
 
 /* A panel is one vector wide. Eight chains of multiply-adds hide their latency; with three times as many the loads of the panel and of the
  * pointers no longer count. B: pointer to the first of three rows. */
@@ -145,7 +132,7 @@ AVX512(product_f32, float, MATMUL_WIDTH_F32, __m512, _mm512_setzero_ps, _mm512_l
 AVX512(product_f64, double, MATMUL_WIDTH_F64, __m512d, _mm512_setzero_pd, _mm512_loadu_pd, _mm512_storeu_pd,
        _mm512_add_pd, _mm512_fmadd_pd, _mm512_set1_pd)
 
-static const struct matmul matmul_avx512 = {"avx512", has_avx512, product_f32_avx512, product_f64_avx512};
+static const struct matmul matmul_avx512 = {"avx512", cpu_has_avx512, product_f32_avx512, product_f64_avx512};
 #endif
 
 const struct matmul *const matmul_list[] = {

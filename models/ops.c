@@ -1,33 +1,16 @@
 /* Operations on rows: embedding, norms, rotation, activations. */
 #include "models/ops.h"
+#include "base/cpu.h"
 
 #include <string.h>
 
 enum { UNIT_ROWS = 16 };
 
-static bool always(void)
-{
-    return true;
-}
-
-#if defined(__x86_64__)
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2");
-}
-
-static bool has_avx512(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-}
-#endif
-
 const struct ops_set ops_sets[] = {
-    {"portable", always, &ops_f32, &ops_f64},
+    {"portable", cpu_has_baseline, &ops_f32, &ops_f64},
 #if defined(__x86_64__)
-    {"avx2", has_avx2, &ops_f32_avx2, &ops_f64_avx2},
-    {"avx512", has_avx512, &ops_f32_avx512, &ops_f64_avx512},
+    {"avx2", cpu_has_avx2, &ops_f32_avx2, &ops_f64_avx2},
+    {"avx512", cpu_has_avx512, &ops_f32_avx512, &ops_f64_avx512},
 #endif
     {0},
 };

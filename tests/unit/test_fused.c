@@ -1,4 +1,5 @@
 /* Linked with encoders that were compiled to fuse multiplications and additions (see the Makefile): the self-test must refuse them. */
+#include "base/cpu.h"
 #include "dtypes/dtype.h"
 
 #include <setjmp.h>
@@ -11,7 +12,7 @@
 static bool can_fuse(void)
 {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("fma");
+    return cpu_has_avx2();
 #else
     return true;
 #endif
