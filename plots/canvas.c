@@ -9,7 +9,11 @@ static const uint8_t ink_rgb[INK_COUNT - N_LEVELS][3] = {
     [INK_NAN - N_LEVELS] = {255, 0, 255},     [INK_MASKED - N_LEVELS] = {160, 160, 160},
     [INK_PAPER - N_LEVELS] = {255, 255, 255}, [INK_TEXT - N_LEVELS] = {16, 16, 16},
     [INK_LINE - N_LEVELS] = {96, 96, 96},     [INK_FAINT - N_LEVELS] = {216, 216, 216},
+    /* Okabe and Ito, Color Universal Design (2008): blue, vermillion, bluish green, orange, sky blue, reddish purple, yellow */
+    [INK_SERIES - N_LEVELS] = {0, 114, 178},  {213, 94, 0}, {0, 158, 115}, {230, 159, 0},
+    {86, 180, 233}, {204, 121, 167}, {240, 228, 66},
 };
+_Static_assert(INK_COUNT <= 256, "a palette has 256 entries");
 
 enum status canvas_init(struct canvas *c, int width, int height, enum colormap map, struct error *err)
 {
@@ -47,6 +51,47 @@ void canvas_frame(struct canvas *c, int x, int y, int w, int h, int index)
     canvas_rect(c, x - 1, y + h, w + 2, 1, index);
     canvas_rect(c, x - 1, y - 1, 1, h + 2, index);
     canvas_rect(c, x + w, y - 1, 1, h + 2, index);
+}
+
+/* Bresenham (1965) */
+void canvas_line(struct canvas *c, int x0, int y0, int x1, int y1, int thick, int index)
+{
+    int dx = abs(x1 - x0), dy = -abs(y1 - y0), sx = x0 < x1 ? 1 : -1, sy = y0 < y1 ? 1 : -1;
+    int rest = dx + dy;
+    for (;;) {
+        canvas_rect(c, x0, y0, thick, thick, index);
+        if (x0 == x1 && y0 == y1) return;
+        int twice = 2 * rest;
+        if (twice >= dy) {
+            rest += dy;
+            x0 += sx;
+        }
+        if (twice <= dx) {
+            rest += dx;
+            y0 += sy;
+        }
+    }
+}
+
+/* Points with r² - r < x² + y² <= r² + r are the ring that digital circles are drawn with. */
+static void draw_round(struct canvas *c, int x, int y, int radius, int index, bool filled)
+{
+    int outer = radius * radius + radius, inner = radius * radius - radius;
+    for (int dy = -radius; dy <= radius; dy++)
+        for (int dx = -radius; dx <= radius; dx++) {
+            int d = dx * dx + dy * dy;
+            if (d <= outer && (filled || d > inner)) canvas_rect(c, x + dx, y + dy, 1, 1, index);
+        }
+}
+
+void canvas_disc(struct canvas *c, int x, int y, int radius, int index)
+{
+    draw_round(c, x, y, radius, index, true);
+}
+
+void canvas_ring(struct canvas *c, int x, int y, int radius, int index)
+{
+    draw_round(c, x, y, radius, index, false);
 }
 
 struct pen {

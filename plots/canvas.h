@@ -24,8 +24,10 @@ enum ink {
     INK_TEXT,
     INK_LINE,
     INK_FAINT,
-    INK_COUNT
+    INK_SERIES, /* the first of N_SERIES colours that tell kinds apart (Okabe and Ito), safe for colour-blind readers */
+    INK_COUNT = INK_SERIES + 7
 };
+enum { N_SERIES = INK_COUNT - INK_SERIES };
 enum { TEXT_H = 16, TEXT_W = 8 };
 
 struct canvas {
@@ -37,6 +39,10 @@ struct canvas {
 enum status canvas_init(struct canvas *c, int width, int height, enum colormap map, struct error *err);
 void canvas_clear(struct canvas *c);
 void canvas_rect(struct canvas *c, int x, int y, int w, int h, int index);
+/* From one pixel to another, both drawn, `thick` pixels down and to the right of each */
+void canvas_line(struct canvas *c, int x0, int y0, int x1, int y1, int thick, int index);
+void canvas_disc(struct canvas *c, int x, int y, int radius, int index);
+void canvas_ring(struct canvas *c, int x, int y, int radius, int index);
 void canvas_frame(struct canvas *c, int x, int y, int w, int h,
                   int index); /* one pixel outside of the rectangle */
 void canvas_text(struct canvas *c, int x, int y, int index, const char *utf8);
