@@ -40,7 +40,7 @@ struct act {
     int64_t rows, cols;
     void *data;
 };
-/* Called after each named operation: "embd"; of a layer "attn_norm", "q", "k", "v", "q_norm", "k_norm", "q_rope", "k_rope", "attn_probs", "attn_mix"
+/* Called after each named operation: "embd"; of a layer "attn_norm", "q", "k", "v", "q_norm", "k_norm", "q_rope", "k_rope", "attn_mix"
  * (values weighted by the probabilities), "attn_out", "attn_post_norm", "attn_residual", "ffn_norm", "ffn_gate", "ffn_up", "ffn_act", "ffn_out",
  * "ffn_residual", "ffn_post_norm", "residual"; "norm". layer -1 outside of layers. The data is valid during the call.
  * Queries, keys, values, gate and up are shown in one order whatever the file's: heads one after the other, in a head the first members of
@@ -49,6 +49,11 @@ struct act {
 typedef enum status tap_fn(void *ctx, const char *tap, int64_t layer, struct act *a, struct error *err);
 /* Called before each product of activations with a matrix of a layer: what w is multiplied with. expert: whose part of w; -1: there are none. */
 typedef enum status linear_fn(void *ctx, const struct weight *w, int64_t expert, const struct act *src, struct error *err);
+
+struct attention;
+/* Called for each head of a layer in turn. p is (n, n) in the forward's precision, a row for each query, 0 where it does not see the key (at->window and the
+ * window's prefix say which); valid during the call. */
+typedef enum status probs_fn(void *ctx, const struct attention *at, int64_t layer, int64_t head, const void *p, struct error *err);
 
 struct forward {
     const struct model *model;
@@ -73,8 +78,8 @@ struct forward {
     bool tap_changes;
     linear_fn *before_linear; /* NULL: none */
     void *linear_ctx;
-    /* keep attention probabilities of each layer for the tap "attn_probs": (n_head * n, n). Off: they are never materialised whole. */
-    bool want_probs;
+    probs_fn *probs; /* NULL: attention probabilities are never materialised whole */
+    void *probs_ctx;
     struct forward_state *state; /* scratch, RoPE tables */
 };
 

@@ -326,6 +326,15 @@ enum status model_open(struct model **out, const char *path, const struct model_
     return model_bind(out, ckpt, opt, warn, err);
 }
 
+uint64_t model_layer_bytes(const struct model *m, int64_t layer)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; m && i < m->n_weights; i++)
+        if (m->weights[i].layer == layer)
+            n += m->weights[i].t->t->size_bytes * (m->weights[i].n_experts ? m->weights[i].n_experts : 1);
+    return n;
+}
+
 void model_close(struct model *m)
 {
     if (!m) return;

@@ -77,6 +77,9 @@ void model_close(struct model *m);
 /* NULL when the model has no such tensor. layer -1 for tensors outside of layers. ROLE_OUTPUT of a tied model is NULL. */
 const struct weight *model_weight(const struct model *m, enum role role, int64_t layer, enum part part);
 
+/* Bytes of m's tensors in a layer, -1: outside of layers. 0 for NULL. */
+uint64_t model_layer_bytes(const struct model *m, int64_t layer);
+
 /* The scales of a weight that is stored as FP8: its values are element * scale. NULL: they are what is stored. */
 const struct model_scale *model_scale(const struct model *m, const struct ckpt_tensor *t);
 /* A number for quantizing activations or caches at run time, which weights do not need. */

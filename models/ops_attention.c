@@ -7,8 +7,10 @@ struct attention_job {
     const struct attention *p;
     struct act *dst;
     int64_t n_panels; /* of all windows, for one head */
-    void *probs;      /* (n_head * n, n), or NULL */
+    void *probs;      /* of n_group heads from head0 on: (n_group * n, n), or NULL */
+    int64_t head0, n_group;
 };
+enum { PROBS_BYTES = 64 << 20 }; /* kept at once; one head's at least */
 
 static int64_t panels_of(const struct forward *f, const struct forward_span *s)
 {
@@ -57,7 +59,8 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
     const struct attention *p = job->p;
     struct forward *f = job->f;
     const struct real_ops *ops = f->state->ops;
-    int64_t head = (int64_t)unit / job->n_panels, number = (int64_t)unit % job->n_panels;
+    int64_t in_group = (int64_t)unit / job->n_panels, number = (int64_t)unit % job->n_panels;
+    int64_t head = job->head0 + in_group;
     int64_t head_kv = head / (p->n_head / p->n_head_kv);
     const struct forward_span *span = find_span(f, &number);
     int64_t first = number * ops->width, row = span->first + first;
@@ -76,7 +79,7 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
         .scale = p->scale,
         .out = ops_at(f, job->dst->data, row * job->dst->cols + head * p->head_dim),
         .ld_out = job->dst->cols,
-        .probs = job->probs ? ops_at(f, job->probs, (head * f->n + row) * f->n + span->first) : NULL,
+        .probs = job->probs ? ops_at(f, job->probs, (in_group * f->n + row) * f->n + span->first) : NULL,
         .ld_probs = f->n,
         .q_panel = f->state->scratch[worker].rows.data,
         .scores = f->state->scratch[worker].acc.data,
@@ -95,10 +98,26 @@ static enum status reserve(struct attention_job *job, struct error *err)
         if ((uint64_t)f->spans[i].n > longest) longest = (uint64_t)f->spans[i].n;
     TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, longest * line, err));
     TRY(buffer_reserve(&f->state->shared, n * ops->size, (uint64_t)(p->n_head_kv * p->head_dim), err));
-    if (!f->want_probs || !f->tap) return STATUS_OK;
-    TRY(buffer_reserve(&f->state->probs, n * n * ops->size, (uint64_t)p->n_head, err));
+    job->n_group = p->n_head;
+    if (!f->probs) return STATUS_OK;
+    uint64_t head_bytes;
+    if (!size_mul(n * n, ops->size, &head_bytes)) return error_nomem(err, SIZE_MAX);
+    uint64_t n_group = head_bytes <= PROBS_BYTES ? PROBS_BYTES / head_bytes : 1;
+    if (n_group < (uint64_t)p->n_head) job->n_group = (int64_t)n_group;
+    TRY(buffer_reserve(&f->state->probs, head_bytes, (uint64_t)job->n_group, err));
     job->probs = f->state->probs.data;
-    memset(job->probs, 0, (size_t)(n * n * (uint64_t)p->n_head) * ops->size);
+    return STATUS_OK;
+}
+
+static enum status run_group(struct attention_job *job, int64_t layer, struct error *err)
+{
+    struct forward *f = job->f;
+    uint64_t head_elements = (uint64_t)f->n * (uint64_t)f->n;
+    if (job->probs) memset(job->probs, 0, head_elements * (uint64_t)job->n_group * f->state->ops->size);
+    TRY(workers_run(f->workers, (uint64_t)(job->n_group * job->n_panels), panel_unit, job, err));
+    for (int64_t i = 0; job->probs && i < job->n_group; i++)
+        TRY(f->probs(f->probs_ctx, job->p, layer, job->head0 + i,
+                     ops_at(f, job->probs, i * (int64_t)head_elements), err));
     return STATUS_OK;
 }
 
@@ -109,8 +128,9 @@ enum status op_attention(struct forward *f, struct act *dst, const struct attent
     for (int64_t i = 0; i < f->n_spans; i++) job.n_panels += panels_of(f, &f->spans[i]);
     TRY(reserve(&job, err));
     TRY(workers_run(f->workers, (uint64_t)p->n_head_kv, turn_unit, &job, err));
-    TRY(workers_run(f->workers, (uint64_t)(p->n_head * job.n_panels), panel_unit, &job, err));
-    if (!job.probs) return STATUS_OK;
-    struct act probs = {.rows = p->n_head * f->n, .cols = f->n, .data = job.probs};
-    return op_tap(f, "attn_probs", layer, &probs, err);
+    for (int64_t left = p->n_head; left > 0; left -= job.n_group, job.head0 += job.n_group) {
+        if (job.n_group > left) job.n_group = left;
+        TRY(run_group(&job, layer, err));
+    }
+    return STATUS_OK;
 }

@@ -50,16 +50,6 @@ enum status verify_context(int64_t *n_context, const struct model *a, const stru
     return STATUS_OK;
 }
 
-/* Bytes of m's weights in a layer (-1: outside of layers) */
-static uint64_t layer_bytes(const struct model *m, int64_t layer)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; m && i < m->n_weights; i++)
-        if (m->weights[i].layer == layer)
-            n += m->weights[i].t->t->size_bytes * (m->weights[i].n_experts ? m->weights[i].n_experts : 1);
-    return n;
-}
-
 static int64_t n_windows(const struct verify_run *r)
 {
     return (r->tokens->n + r->n_context - 1) / r->n_context;
@@ -84,7 +74,7 @@ static int64_t windows_at_once(const struct verify_run *r)
 uint64_t verify_bytes_once(const struct verify_run *r)
 {
     uint64_t n = 0;
-    for (int64_t l = -1; l < r->a->hp.n_layer; l++) n += layer_bytes(r->a, l) + layer_bytes(r->b, l);
+    for (int64_t l = -1; l < r->a->hp.n_layer; l++) n += model_layer_bytes(r->a, l) + model_layer_bytes(r->b, l);
     return n;
 }
 
@@ -226,13 +216,13 @@ static enum status run_batch(struct session *s, const int32_t *ids, int64_t n, s
     for (int64_t layer = 0; layer < r->a->hp.n_layer; layer++) {
         TRY(forward_layer(s->a, layer, err));
         if (s->b) TRY(forward_layer(s->b, layer, err));
-        progress_add(r->progress, layer_bytes(r->a, layer) + layer_bytes(r->b, layer));
+        progress_add(r->progress, model_layer_bytes(r->a, layer) + model_layer_bytes(r->b, layer));
     }
     TRY(forward_finish(s->a, err));
     if (s->b) TRY(forward_finish(s->b, err));
     for (int64_t pos = 0; pos < n; pos += s->n_chunk)
         TRY(run_chunk(s, ids, n, pos, n - pos < s->n_chunk ? n - pos : s->n_chunk, err));
-    progress_add(r->progress, layer_bytes(r->a, -1) + layer_bytes(r->b, -1));
+    progress_add(r->progress, model_layer_bytes(r->a, -1) + model_layer_bytes(r->b, -1));
     return STATUS_OK;
 }
 

@@ -441,16 +441,15 @@ struct probs_seen {
     int count;
     enum precision p;
 };
-static enum status see_probs(void *ctx, const char *tap, int64_t layer, struct act *a,
-                             struct error *err)
+static enum status see_probs(void *ctx, const struct attention *at, int64_t layer, int64_t head,
+                             const void *p, struct error *err)
 {
     (void)err;
     struct probs_seen *seen = ctx;
-    assert_string_equal(tap, "attn_probs");
+    assert_int_equal(at->n_head, ATTN_H);
     assert_int_equal(layer, 4);
-    assert_int_equal(a->rows, ATTN_H * ATTN_T);
-    assert_int_equal(a->cols, ATTN_T);
-    assert_true(worst(seen->p, a->data, attn_probs, COUNT(attn_probs)) < limits[seen->p]);
+    assert_int_equal(head, seen->count);
+    assert_true(worst(seen->p, p, attn_probs + head * ATTN_T * ATTN_T, ATTN_T * ATTN_T) < limits[seen->p]);
     seen->count++;
     return STATUS_OK;
 }
@@ -477,9 +476,8 @@ static void *run_attention(enum precision p, int n_threads, int64_t window, stru
         .window = window,
     };
     if (seen) {
-        r.f.tap = see_probs;
-        r.f.tap_ctx = seen;
-        r.f.want_probs = true;
+        r.f.probs = see_probs;
+        r.f.probs_ctx = seen;
     }
     assert_int_equal(op_attention(&r.f, &out, &a, 4, &err), STATUS_OK);
     free(x.data);
@@ -514,7 +512,7 @@ static void test_attention_probs(void **state)
     for (size_t i = 0; i < COUNT(both); i++) {
         struct probs_seen seen = {.p = both[i]};
         void *plain = run_attention(both[i], 2, 0, NULL), *tapped = run_attention(both[i], 2, 0, &seen);
-        assert_int_equal(seen.count, 1);
+        assert_int_equal(seen.count, ATTN_H);
         assert_memory_equal(plain, tapped, COUNT(attn_full) * ops_of(both[i])->size);
         free(plain);
         free(tapped);

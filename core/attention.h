@@ -1,0 +1,54 @@
+/* Attention probabilities of a model over one window of ids, head by head as the reference forward pass makes them; and those of two
+ * forms of a model side by side.
+ *
+ *     static enum status take(void *ctx, const struct attention_map *a, const struct attention_map *b, struct error *err);
+ *     const struct attention_request r = {.model = m, .workers = w, .ids = ids, .n = n, .layer = -1, .head = -1, .take = take};
+ *     TRY(attention_capture(&r, err));
+ *
+ * Heads come in order: layers ascend, in a layer its heads do. Layers behind the wanted one are not run. Memory is the forward pass's, and
+ * 64 MiB or one head's map; with `against` also A's maps of one layer.
+ * The maps do not depend on the number of threads.
+ */
+#ifndef LATHE_ATTENTION_H
+#define LATHE_ATTENTION_H
+
+#include "base/progress.h"
+#include "models/forward.h"
+
+/* Maps grow with the square of the ids: one of this length is 1 GiB. */
+enum { ATTENTION_IDS_MAX = 16384 };
+
+struct attention_map {
+    int64_t layer, head;
+    int64_t n;              /* queries, and keys */
+    int64_t window, prefix; /* what a query may see: attention_sees */
+    const float *p;         /* (n, n), a row for each query; a row's sum is 1, what it does not see 0. Valid during the call. */
+};
+/* A key that a query does not see is masked: its 0 is no result. */
+static inline bool attention_sees(const struct attention_map *a, int64_t query, int64_t key)
+{
+    return (key <= query || key < a->prefix) && (a->window == 0 || key > query - a->window);
+}
+/* b: the same head of the other model; NULL when there is none */
+typedef enum status attention_fn(void *ctx, const struct attention_map *a, const struct attention_map *b,
+                                 struct error *err);
+
+struct attention_request {
+    const struct model *model, *against; /* against NULL: one model */
+    enum precision precision;
+    bool causal; /* plain positions and a causal mask, whatever the family builds from the ids */
+    const int32_t *ids;
+    int64_t n;
+    int64_t layer, head; /* -1: all */
+    attention_fn *take;
+    void *ctx;
+    struct workers *workers;
+    struct progress *progress; /* NULL, or counts attention_bytes */
+};
+/* STATUS_RANGE for a layer or head that the model does not have, too many ids, ids or positions that it does not take; STATUS_MISMATCH when
+ * the two models' layers or heads differ in number. */
+enum status attention_capture(const struct attention_request *r, struct error *err);
+/* Bytes of weights that it reads */
+uint64_t attention_bytes(const struct attention_request *r);
+
+#endif
