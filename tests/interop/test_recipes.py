@@ -529,8 +529,12 @@ def figures(kept):
 def smollm():
     folder = smollm2.ensure()
     kept = convert(folder, "kept.gguf", "--receipt", "none")
-    for recipe in ("Q4_K_M", "Q6_K", "Q3_K_L"):
+    for recipe in WHOLE:
         whole_file("SmolLM2", kept, recipe, 49152)
+    for storage in ("f16", "f32"):
+        cast = convert(folder, f"{storage}.gguf", "--receipt", "none", "--type", storage)
+        whole_file(f"SmolLM2 ({storage.upper()})", cast, "Q4_K_M", 49152)
+        os.unlink(cast)
     guarded("importance matrix", matrix, kept, folder)
     guarded("damage", figures, kept)
     os.unlink(kept)
