@@ -1,9 +1,13 @@
-/* Between pickle.c (the stack machine) and pickle_globals.c (the names it knows and what REDUCE makes of them). */
+/* The stack machine (pickle.c) and what its opcodes do: plain values (pickle_values.c), objects and storages (pickle_objects.c), the names it
+ * knows and what REDUCE makes of them (pickle_globals.c). */
 #ifndef LATHE_PICKLE_MACHINE_H
 #define LATHE_PICKLE_MACHINE_H
 
 #include "base/cursor.h"
 #include "formats/pickle.h"
+
+/* Python's pickler empties the stack after 1000 items of a list or dict; only a tuple may put more on it. */
+enum { PICKLE_STACK_MAX = 1 << 20 };
 
 struct machine {
     struct pickle *p;
@@ -44,6 +48,25 @@ struct pickle_global {
 /* NULL when the name is not known; *reason then says what it stands for if torch writes it for something harmless, else NULL. */
 const struct pickle_global *pickle_find_global(const char *module, size_t n_module, const char *name,
                                                size_t n_name, const char **reason);
+
+/* What an opcode does after its code was read; zeroed at the end of a table. */
+typedef enum status op_fn(struct machine *m);
+struct pickle_run {
+    unsigned char code;
+    op_fn *run;
+};
+extern const struct pickle_run pickle_value_ops[], pickle_container_ops[], pickle_memo_ops[], pickle_object_ops[];
+
+/* The stack. An opcode may take what lies above the topmost mark (above the bottom when there is none). */
+enum status pickle_push(struct machine *m, struct pickle_value v);
+struct pickle_value *pickle_top(struct machine *m);
+uint32_t pickle_available(const struct machine *m);
+enum status pickle_need(struct machine *m, uint32_t n);
+/* Removes the topmost mark; *n values lie above it. */
+enum status pickle_take_mark(struct machine *m, uint32_t *n);
+/* Room for one more in an array of `size`-byte items. */
+enum status pickle_grow(struct machine *m, void *array, uint32_t n, uint32_t *cap, size_t size);
+enum status pickle_nomem(struct machine *m, size_t n);
 
 /* Errors name the opcode and its byte. */
 enum status pickle_fail(struct machine *m, enum status s, const char *fmt, ...)

@@ -19,7 +19,7 @@
 #include "base/digest.h"
 #include "formats/container.h"
 #include "formats/torch_view.h"
-#include "formats/zip_directory.h"
+#include "formats/zip_archive.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zip.h>
 
 enum {
     PICKLE_MAX_BYTES = 32 << 20,
@@ -51,8 +50,7 @@ struct storage {
     int n_pieces;
 };
 struct torch_zip {
-    struct zip_directory dir;
-    zip_t *zip;
+    struct zip_archive archive;
     const char *top;
     bool big_endian;
     struct storage *storages;
@@ -65,46 +63,6 @@ struct torch_zip {
 
 /* ---- records ---- */
 
-/* libzip's own reading of the archive must agree with ours. */
-static enum status compare_readings(const struct container *c, const struct torch_zip *z, struct error *err)
-{
-    zip_int64_t n = zip_get_num_entries(z->zip, 0);
-    bool same = n >= 0 && (uint64_t)n == z->dir.n_entries;
-    for (size_t i = 0; same && i < z->dir.n_entries; i++) {
-        const struct zip_entry *e = &z->dir.entries[i];
-        zip_stat_t s;
-        same = zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &s) == 0 && strcmp(s.name, e->name) == 0 &&
-               s.size == e->size_bytes && s.comp_size == e->packed_bytes && s.comp_method == e->method &&
-               s.crc == e->crc && s.encryption_method == ZIP_EM_NONE;
-    }
-    if (same) return STATUS_OK;
-    return error_at(err, STATUS_FORMAT, c->file.path, NULL,
-                    "zip archive: its entries can be read in two ways");
-}
-
-static enum status open_libzip(const struct container *c, struct torch_zip *z, struct error *err)
-{
-    zip_error_t ze;
-    int fd = dup(c->file.fd);
-    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
-    if (!f) {
-        enum status st = error_errno(err, c->file.path, "cannot open it twice");
-        if (fd >= 0) close(fd);
-        return st;
-    }
-    zip_error_init(&ze);
-    zip_source_t *source = zip_source_filep_create(f, 0, -1, &ze);
-    if (!source) fclose(f);
-    z->zip = source ? zip_open_from_source(source, ZIP_RDONLY, &ze) : NULL;
-    if (source && !z->zip) zip_source_free(source);
-    enum status st = STATUS_OK;
-    if (!z->zip)
-        st = error_at(err, STATUS_FORMAT, c->file.path, NULL, "zip archive: %s", zip_error_strerror(&ze));
-    zip_error_fini(&ze);
-    TRY(st);
-    return compare_readings(c, z, err);
-}
-
 /* Record TOP/rest; NULL if there is none. */
 static const struct zip_entry *find_record(const struct torch_zip *z, const char *rest)
 {
@@ -112,59 +70,7 @@ static const struct zip_entry *find_record(const struct torch_zip *z, const char
     size_t i;
     int n = snprintf(name, sizeof name, "%s/%s", z->top, rest);
     if (n < 0 || (size_t)n >= sizeof name) return NULL;
-    return strmap_find(&z->dir.by_name, name, &i) ? &z->dir.entries[i] : NULL;
-}
-
-static enum status record_error(const struct container *c, const struct zip_entry *e, struct error *err,
-                                const char *what)
-{
-    return error_at(err, STATUS_FORMAT, c->file.path, NULL, "record '%s': %s", e->name, what);
-}
-
-static enum status check_method(const struct container *c, const struct zip_entry *e, struct error *err)
-{
-    if (e->method == ZIP_STORED || e->method == ZIP_DEFLATED) return STATUS_OK;
-    return error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
-                    "record '%s': expected it stored or deflated, found compression method %u", e->name,
-                    (unsigned)e->method);
-}
-
-/* The whole record into dst (e->size_bytes) through libzip, which checks the CRC when it reaches the end. */
-static enum status unpack_into(const struct container *c, struct torch_zip *z, const struct zip_entry *e,
-                               unsigned char *dst, struct error *err)
-{
-    zip_file_t *f = zip_fopen_index(z->zip, (zip_uint64_t)(e - z->dir.entries), 0);
-    if (!f) return record_error(c, e, err, zip_strerror(z->zip));
-    uint64_t done = 0;
-    zip_int64_t got = 0;
-    unsigned char beyond;
-    while (done < e->size_bytes && (got = zip_fread(f, dst + done, e->size_bytes - done)) > 0)
-        done += (uint64_t)got;
-    enum status st = STATUS_OK;
-    if (done == e->size_bytes) got = zip_fread(f, &beyond, 1);
-    if (got < 0)
-        st = record_error(c, e, err, zip_file_strerror(f));
-    else if (done < e->size_bytes || got > 0)
-        st = record_error(c, e, err, "its unpacked size is not the announced one");
-    zip_fclose(f);
-    return st;
-}
-
-static enum status unpack(const struct container *c, struct torch_zip *z, const struct zip_entry *e,
-                          uint64_t max_bytes, unsigned char **out, struct error *err)
-{
-    void *bytes;
-    *out = NULL;
-    if (e->size_bytes > max_bytes)
-        return error_at(err, STATUS_RANGE, c->file.path, NULL, "record '%s' has %llu bytes, more than %llu",
-                        e->name, (unsigned long long)e->size_bytes, (unsigned long long)max_bytes);
-    TRY(mem_alloc(&bytes, e->size_bytes + 1, 1, err));
-    enum status st = unpack_into(c, z, e, bytes, err);
-    if (st == STATUS_OK)
-        *out = bytes;
-    else
-        free(bytes);
-    return st;
+    return strmap_find(&z->archive.dir.by_name, name, &i) ? &z->archive.dir.entries[i] : NULL;
 }
 
 /* ---- opening ---- */
@@ -172,8 +78,8 @@ static enum status unpack(const struct container *c, struct torch_zip *z, const 
 static enum status find_top(const struct container *c, struct torch_zip *z, struct arena *mem,
                             struct error *err)
 {
-    for (size_t i = 0; i < z->dir.n_entries; i++) {
-        const char *name = z->dir.entries[i].name, *slash = strchr(name, '/');
+    for (size_t i = 0; i < z->archive.dir.n_entries; i++) {
+        const char *name = z->archive.dir.entries[i].name, *slash = strchr(name, '/');
         if (!slash || (z->top && (strlen(z->top) != (size_t)(slash - name) ||
                                   strncmp(name, z->top, strlen(z->top)) != 0)))
             return error_at(
@@ -189,17 +95,17 @@ static enum status find_top(const struct container *c, struct torch_zip *z, stru
     return STATUS_OK;
 }
 
-static enum status read_byteorder(const struct container *c, struct torch_zip *z, struct error *err)
+static enum status read_byteorder(struct torch_zip *z, struct error *err)
 {
     const struct zip_entry *e = find_record(z, "byteorder");
     unsigned char *text;
     if (!e) return STATUS_OK;
-    TRY(unpack(c, z, e, 16, &text, err));
+    TRY(zip_archive_unpack(&z->archive, e, 16, &text, err));
     z->big_endian = e->size_bytes == 3 && memcmp(text, "big", 3) == 0;
     bool little = e->size_bytes == 6 && memcmp(text, "little", 6) == 0;
     free(text);
     if (z->big_endian || little) return STATUS_OK;
-    return record_error(c, e, err, "expected 'little' or 'big'");
+    return zip_record_error(&z->archive, e, err, "expected 'little' or 'big'");
 }
 
 /* A compressed storage must fit memory, and be no bomb. */
@@ -269,7 +175,7 @@ static enum status read_pickle(struct container *c, struct torch_zip *z, struct 
     if (!e)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL,
                         "not a PyTorch file: the archive has no data.pkl");
-    TRY(unpack(c, z, e, PICKLE_MAX_BYTES, &bytes, err));
+    TRY(zip_archive_unpack(&z->archive, e, PICKLE_MAX_BYTES, &bytes, err));
     enum status st = pickle_read(&p, bytes, (size_t)e->size_bytes, c->file.path, err);
     if (st == STATUS_OK) {
         st = list_tensors(c, z, &p, (size_t)e->size_bytes, err);
@@ -285,11 +191,9 @@ static enum status open_torch_zip(struct container *c, struct error *err)
     TRY(mem_alloc(&mem, 1, sizeof(struct torch_zip), err));
     struct torch_zip *z = c->priv = mem;
     pthread_mutex_init(&z->lock, NULL);
-    TRY(zip_directory_read(&z->dir, &c->file, &c->mem, err));
-    for (size_t i = 0; i < z->dir.n_entries; i++) TRY(check_method(c, &z->dir.entries[i], err));
-    TRY(open_libzip(c, z, err));
+    TRY(zip_archive_open(&z->archive, &c->file, &c->mem, err));
     TRY(find_top(c, z, &c->mem, err));
-    TRY(read_byteorder(c, z, err));
+    TRY(read_byteorder(z, err));
     return read_pickle(c, z, err);
 }
 
@@ -297,11 +201,10 @@ static void close_torch_zip(struct container *c)
 {
     struct torch_zip *z = c->priv;
     if (!z) return;
-    if (z->zip) zip_discard(z->zip);
     for (size_t i = 0; i < z->n_storages; i++) free(z->storages[i].pieces);
     free(z->unpacked);
     torch_block_clear(&z->block);
-    zip_directory_clear(&z->dir);
+    zip_archive_close(&z->archive);
     pthread_mutex_destroy(&z->lock);
     free(z);
     c->priv = NULL;
@@ -402,7 +305,7 @@ static enum status read_storage(void *ctx, uint64_t off, void *dst, size_t n, st
         free(z->unpacked);
         z->unpacked = NULL;
         z->unpacked_of = NULL;
-        TRY(unpack(s->c, z, s->entry, UNPACK_MAX_BYTES, &z->unpacked, err));
+        TRY(zip_archive_unpack(&z->archive, s->entry, UNPACK_MAX_BYTES, &z->unpacked, err));
         z->unpacked_of = s->entry;
     }
     memcpy(dst, z->unpacked + s->off + off, n);
