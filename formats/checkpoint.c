@@ -392,6 +392,19 @@ static enum status find_weights(struct checkpoint *c, size_t search, char **name
     return STATUS_OK;
 }
 
+enum status ckpt_weight_names(const char *dir, struct arena *mem, char ***names, size_t *n, struct error *err)
+{
+    size_t n_all;
+    TRY(dir_list(dir, mem, names, &n_all, err));
+    *n = 0;
+    for (size_t i = 0; i < n_all; i++) {
+        bool wanted = false;
+        for (size_t s = 0; s < N_SEARCHES; s++) wanted |= wanted_suffix((*names)[i], s);
+        if (wanted && (*names)[i][0] != '.' && !is_training_file((*names)[i])) (*names)[(*n)++] = (*names)[i];
+    }
+    return STATUS_OK;
+}
+
 static bool list_has(const struct names *l, const char *name)
 {
     for (size_t i = 0; i < l->count; i++)

@@ -52,6 +52,8 @@ enum status ckpt_read(const struct ckpt_tensor *t, uint64_t off, void *dst, size
 enum status ckpt_read_rows(const struct ckpt_tensor *t, int64_t row, int64_t n_rows, void *dst, struct error *err);
 int64_t tensor_cols(const struct tensor *t); /* last dimension; 1 for a scalar */
 int64_t tensor_rows(const struct tensor *t); /* product of the others */
+/* Names of the files of a folder that have a suffix of weights and are no remains of training, sorted, in *mem. Nothing is opened. */
+enum status ckpt_weight_names(const char *dir, struct arena *mem, char ***names, size_t *n, struct error *err);
 /* The GGUF file behind the checkpoint (first part), or NULL for other formats. */
 struct container *ckpt_gguf(const struct checkpoint *c);
 /* true when two tensors are the same bytes of the same file (torch tensors sharing a storage) */

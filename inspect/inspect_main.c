@@ -1,6 +1,7 @@
 #include "inspect/inspect.h"
 
 #include "base/options.h"
+#include "inspect/audit.h"
 #include "inspect/listing.h"
 #include "inspect/picture.h"
 #include "inspect/summary.h"
@@ -14,7 +15,7 @@ struct inspect_options {
     const char *heatmap, *output;
     int reduction;
     struct tokens_request tokens;
-    bool tokenizer_check;
+    bool tokenizer_check, audit;
 };
 
 static bool wants_tokens(const struct inspect_options *o)
@@ -142,9 +143,19 @@ static enum status check_tokenizers(const struct tool *t, int *code, struct buf 
     return st == STATUS_OK ? buf_check(out, err) : st;
 }
 
+static enum status audit(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out, struct error *err)
+{
+    struct jwriter w = {.out = out, .pretty = true};
+    enum status st = audit_run((const char *const *)t->args, t->n_args, o->all, code, out, t->json ? &w : NULL, err);
+    if (t->json) buf_puts(out, "\n");
+    return st == STATUS_OK ? buf_check(out, err) : st;
+}
+
 static enum status inspect(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out, struct error *err)
 {
-    return o->tokenizer_check ? check_tokenizers(t, code, out, err) : inspect_all(t, o, out, err);
+    if (o->tokenizer_check) return check_tokenizers(t, code, out, err);
+    if (o->audit) return audit(t, o, code, out, err);
+    return inspect_all(t, o, out, err);
 }
 
 int inspect_main(int argc, char **argv)
@@ -163,6 +174,8 @@ int inspect_main(int argc, char **argv)
          NULL},
         {"hash", 0, NULL, OPTION_FLAG, &o.hash,
          "per tensor: SHA-256 of its bytes in row-major order (reads the weights)", NULL},
+        {"audit", 0, NULL, OPTION_FLAG, &o.audit,
+         "what a pickle would run, where bytes lie that no tensor owns, what readers refuse (with --all: every opcode); executes nothing", NULL},
         {"csv", 0, NULL, OPTION_FLAG, &o.csv, "the list of tensors as comma-separated values", NULL},
         {"tokenize", 0, "TEXT", OPTION_STRING, &o.tokens.text, "pieces and ids of a text, as the model's own tokenizer cuts it",
          "Text"},
