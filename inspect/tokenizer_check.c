@@ -29,7 +29,7 @@ struct check {
     struct verdict own, runtime;
     struct id_list want, got;
     size_t n_texts;
-    char dir[64]; /* the receipt's files, unpacked; "" */
+    char dir[1024]; /* the receipt's files, unpacked; "" */
 };
 
 /* --- the source --- */
@@ -37,7 +37,7 @@ struct check {
 static enum status unpack_one(struct check *c, const struct kv *kv, struct error *err)
 {
     const char *name = kv->key + strlen(file_prefix);
-    char path[512];
+    char path[1200];
     struct buf text = {0};
     if (kv->type != KV_STRING || !*name || strchr(name, '/') || name[0] == '.' || strlen(name) > 128)
         return error_set(err, STATUS_FORMAT, "%.100s: expected the name of a file, and its text", kv->key);
@@ -52,7 +52,9 @@ static enum status source_from_receipt(struct check *c, const char *path, struct
 {
     const struct container *g = c->embedded.gguf;
     size_t n = 0;
-    snprintf(c->dir, sizeof c->dir, "%s", "/tmp/lathe-tokenizer-XXXXXX");
+    const char *where = getenv("TMPDIR");
+    if (!where || !*where || strlen(where) > sizeof c->dir / 2) where = "/tmp";
+    snprintf(c->dir, sizeof c->dir, "%s/lathe-tokenizer-XXXXXX", where);
     if (!mkdtemp(c->dir)) {
         enum status st = error_errno(err, c->dir, "cannot make a folder");
         c->dir[0] = 0;

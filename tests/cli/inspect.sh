@@ -119,6 +119,11 @@ status "source and GGUF" 0 "$BIN/lathe-inspect" "$llama" "$DIR/check.gguf" --tok
 check "all texts the same" jq -e '.same and .texts > 1500 and .embedded.mismatches == 0 and .runtime.mismatches == 0' "$DIR/out"
 status "the receipt holds the source" 0 "$BIN/lathe-inspect" "$DIR/check.gguf" --tokenizer-check
 contains "the answer" "$DIR/out" "same: "
+mkdir "$DIR/tmp"
+status "TMPDIR" 0 env TMPDIR="$DIR/tmp" "$BIN/lathe-inspect" "$DIR/check.gguf" --tokenizer-check
+equal "nothing is left in it" "" "$(ls -A "$DIR/tmp")"
+status "a TMPDIR that is not there" 2 env TMPDIR="$DIR/nowhere" "$BIN/lathe-inspect" "$DIR/check.gguf" --tokenizer-check
+contains "is named" "$DIR/err" "$DIR/nowhere/lathe-tokenizer-"
 status "another model's GGUF" 1 "$BIN/lathe-inspect" "$gpt2" "$DIR/check.gguf" --tokenizer-check
 contains "the first mismatch" "$DIR/out" 'text   "The quick brown fox'
 status "convert without a receipt" 0 "$BIN/lathe-convert" "$llama" -o "$DIR/bare.gguf" --quiet --receipt none
