@@ -168,7 +168,7 @@ $(B)/obj/fused/%.o: %.c
 $(B)/tests/test_fused: $(FUSED_OBJ)
 
 # Tests that reach into a tool
-$(B)/tests/test_verify: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
+$(B)/tests/test_verify $(B)/tests/test_verify_plot: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
 $(B)/tests/test_glm_line $(B)/tests/test_glm_damage: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
 
 # Programs that measure against a peer's library; built when asked for.

@@ -83,11 +83,22 @@ void metrics_clear(struct metrics *m)
     *m = (struct metrics){0};
 }
 
+static bool is_bad(const struct metrics_position *p)
+{
+    return p->n_bad_a > 0 || p->n_bad_b > 0;
+}
+
+static bool is_worse(const struct metrics_position *p, const struct metrics_position *q)
+{
+    if (is_bad(p) || is_bad(q)) return is_bad(p) && !is_bad(q);
+    return p->kl_ab != q->kl_ab ? p->kl_ab > q->kl_ab : p->max_abs_diff > q->max_abs_diff;
+}
+
 static void keep_worst(struct metrics_result *r, const struct metrics_position *p)
 {
-    if (!(p->max_abs_diff > 0)) return;
+    if (!(p->max_abs_diff > 0) && !is_bad(p)) return;
     int i = r->n_worst < METRICS_WORST ? r->n_worst++ : METRICS_WORST;
-    for (; i > 0 && r->worst[i - 1].max_abs_diff < p->max_abs_diff; i--)
+    for (; i > 0 && is_worse(p, &r->worst[i - 1]); i--)
         if (i < METRICS_WORST) r->worst[i] = r->worst[i - 1];
     if (i < METRICS_WORST) r->worst[i] = *p;
 }
@@ -99,6 +110,10 @@ static void fold(struct metrics *m, const struct metrics_position *p)
     m->points[sum->positions++] =
         (struct metrics_point){p->kl_ab, p->kl_ba, (float)p->max_abs_diff, scored ? (float)p->nll_a : NAN,
                                scored ? (float)p->nll_b : NAN};
+    if (is_bad(p)) {
+        struct metrics_point *point = &m->points[sum->positions - 1];
+        point->kl_ab = point->kl_ba = point->max_abs_diff = NAN;
+    }
     sum->scored += scored;
     sum->max_abs_diff = fmax(sum->max_abs_diff, p->max_abs_diff);
     sum->max_abs_logit = fmax(sum->max_abs_logit, p->max_abs_a);

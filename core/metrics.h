@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "base/workers.h"
 
-enum { METRICS_WORST = 3 };
+enum { METRICS_WORST = 10 };
 
 /* Logits of n_pos positions, (n_pos, n_vocab), row-major. */
 struct metrics_block {
@@ -54,7 +54,8 @@ struct metrics_result {
     double ln_ratio,
         ln_ratio_error; /* ln(perplexity_b / perplexity_a): mean of nll_b - nll_a, and its standard error over pairs */
     int64_t n_bad_a, n_bad_b; /* any: max_abs_diff and rms_diff are NAN, and nothing agrees */
-    /* the positions with the largest max_abs_diff, largest first, positions without a difference left out */
+    /* the positions with the largest kl_ab, largest first: those with logits that are no numbers before all others, of equal ones that with the
+     * larger max_abs_diff; positions without a difference are left out */
     struct metrics_position worst[METRICS_WORST];
     int n_worst;
 };

@@ -51,12 +51,14 @@ enum status encoder_decode(struct encoder *e, const int32_t *ids, size_t n, unsi
  * have it, not padded to an embedding. */
 struct text_coder {
     struct tokenizer *tokenizer;
-    struct encoder *encoder;
+    struct encoder *encoder; /* NULL: text_coder_find opened it */
     struct container *gguf; /* NULL: from a folder */
     struct warnings warnings;
 };
 /* STATUS_NOTFOUND when there is no tokenizer. Errors name the path. */
 enum status text_coder_open(struct text_coder *c, const char *path, struct error *err);
+/* The tokenizer alone, for what ids stand for: any kind that has a vocabulary. */
+enum status text_coder_find(struct text_coder *c, const char *path, struct error *err);
 void text_coder_close(struct text_coder *c); /* of a zeroed one does nothing */
 
 #endif

@@ -45,11 +45,13 @@ static enum status from_path(struct text_coder *c, const char *path, struct erro
     return st;
 }
 
-enum status text_coder_open(struct text_coder *c, const char *path, struct error *err)
+static enum status open_path(struct text_coder *c, const char *path, bool with_encoder, struct error *err)
 {
     *c = (struct text_coder){0};
     enum status st = from_path(c, path, err);
-    if (st == STATUS_OK) st = encoder_new(&c->encoder, c->tokenizer, err);
+    if (st == STATUS_OK && with_encoder) st = encoder_new(&c->encoder, c->tokenizer, err);
+    if (st == STATUS_OK && c->tokenizer->kind == TOKENIZER_NONE)
+        st = error_at(err, STATUS_NOTFOUND, path, NULL, "no tokenizer");
     if (st == STATUS_OK) return STATUS_OK;
     if (!err->path[0]) {
         struct error e = *err;
@@ -57,6 +59,16 @@ enum status text_coder_open(struct text_coder *c, const char *path, struct error
     }
     text_coder_close(c);
     return st;
+}
+
+enum status text_coder_open(struct text_coder *c, const char *path, struct error *err)
+{
+    return open_path(c, path, true, err);
+}
+
+enum status text_coder_find(struct text_coder *c, const char *path, struct error *err)
+{
+    return open_path(c, path, false, err);
 }
 
 void text_coder_close(struct text_coder *c)

@@ -185,27 +185,38 @@ static int free_row(const int *rows, int n, int wanted)
     return wanted;
 }
 
-enum { RULES_MAX = 8 };
+enum { RULE_LABELS = 8 }; /* of horizontal ones */
 
-static void draw_rules(struct canvas *c, const struct chart *p)
+static void draw_rule_lines(struct canvas *c, const struct chart *p)
 {
-    int rows[RULES_MAX], n_rows = 0, n_vertical = 0;
-    for (int i = 0; i < p->n_rules && i < RULES_MAX; i++) {
+    for (int i = 0; i < p->n_rules; i++) {
         const struct chart_rule *r = &p->rules[i];
         if (isnan(r->at)) continue;
+        if (r->vertical)
+            canvas_rect(c, at_x(p, r->at), p->place.y, 2, p->place.height, r->ink);
+        else
+            canvas_rect(c, p->place.x, at_y(p, r->at), p->place.width, 2, r->ink);
+    }
+}
+
+static void label_vertical(struct canvas *c, const struct chart *p, const struct chart_rule *r, int row)
+{
+    int x = at_x(p, r->at), y = p->place.y + 4 + LINE_H * row, w = font_text_width(r->label), left = x + 6;
+    if (left + w > p->place.x + p->place.width) left = x - 6 - w;
+    canvas_rect(c, left - 2, y, w + 4, TEXT_H, INK_PAPER);
+    canvas_text(c, left, y, r->ink, r->label);
+}
+
+static void draw_rule_labels(struct canvas *c, const struct chart *p)
+{
+    int rows[RULE_LABELS], n_rows = 0, n_vertical = 0;
+    for (int i = 0; i < p->n_rules; i++) {
+        const struct chart_rule *r = &p->rules[i];
+        if (isnan(r->at) || !r->label) continue;
         if (r->vertical) {
-            int x = at_x(p, r->at), y = p->place.y + 4 + LINE_H * n_vertical++;
-            canvas_rect(c, x, p->place.y, 2, p->place.height, r->ink);
-            if (!r->label) continue;
-            int w = font_text_width(r->label), left = x + 6;
-            if (left + w > p->place.x + p->place.width) left = x - 6 - w;
-            canvas_rect(c, left - 2, y, w + 4, TEXT_H, INK_PAPER);
-            canvas_text(c, left, y, r->ink, r->label);
-        } else {
-            int y = at_y(p, r->at);
-            canvas_rect(c, p->place.x, y, p->place.width, 2, r->ink);
-            if (!r->label) continue;
-            rows[n_rows] = free_row(rows, n_rows, y - TEXT_H / 2);
+            label_vertical(c, p, r, n_vertical++);
+        } else if (n_rows < RULE_LABELS) {
+            rows[n_rows] = free_row(rows, n_rows, at_y(p, r->at) - TEXT_H / 2);
             canvas_text(c, p->place.x + p->place.width + 8, rows[n_rows++], r->ink, r->label);
         }
     }
@@ -261,7 +272,8 @@ static void draw_panel(struct canvas *c, const struct chart *p, int top, const s
     draw_x_axis(c, p);
     draw_y_axis(c, p);
     for (int i = 0; i < p->n_series; i++) draw_series(c, p, &p->series[i]);
-    draw_rules(c, p);
+    draw_rule_lines(c, p);
+    draw_rule_labels(c, p);
     canvas_frame(c, p->place.x, p->place.y, p->place.width, p->place.height, INK_LINE);
     draw_flags(c, p, boxes);
 }

@@ -5,17 +5,19 @@
 #include "core/explain.h"
 #include "core/plan_report.h"
 #include "verify/requantize_main.h"
-#include "verify/verify_report.h"
+#include "verify/verify_output.h"
+#include "verify/verify_plot.h"
 #include "verify/weights.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CONTEXT_NOT_GIVEN INT64_MIN
 
 struct verify_options {
-    const char *tokens, *save_logits, *config, *positions;
+    const char *tokens, *save_logits, *config, *positions, *plot, *points;
     int64_t context;
     int precision;
     double tolerance;
@@ -33,6 +35,9 @@ struct call {
     struct model *a, *b;
     struct workers *workers;
     struct tokens tokens;
+    struct words words;
+    struct metrics_point *points; /* kept for --plot and --points */
+    struct outfile *plot_out, *points_out;
     struct positions at; /* --positions START:END; count 0: not given */
     bool causal;         /* --positions, but for `model` */
     struct warnings warnings;
@@ -46,8 +51,10 @@ static enum status check_options(const struct tool *t, const struct verify_optio
     if (o->imatrix) return error_set(err, STATUS_USAGE, "--imatrix belongs to --requantize");
     if ((o->trace || o->weights) && t->n_args < 2)
         return error_set(err, STATUS_USAGE, "--%s compares two sides, found one", o->trace ? "trace" : "weights");
-    if (o->weights && (o->trace || o->tokens || o->prompt || o->text || o->save_logits))
-        return error_set(err, STATUS_USAGE, "--weights runs no forward pass: it goes without ids, logits and --trace");
+    if ((o->plot || o->points) && t->n_args < 2)
+        return error_set(err, STATUS_USAGE, "--%s shows how two sides differ, found one", o->plot ? "plot" : "points");
+    if (o->weights && (o->trace || o->tokens || o->prompt || o->text || o->save_logits || o->plot || o->points))
+        return error_set(err, STATUS_USAGE, "--weights runs no forward pass: it goes without ids, logits, pictures and --trace");
     if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
         return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
     if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))
@@ -148,10 +155,36 @@ static enum status run_trace(const struct call *c, const struct verify_run *run,
     return out->found || t.pos0 == 0 ? STATUS_OK : trace_run(&t, out, err);
 }
 
-static void report(const struct call *c, const struct outcome *o, int *code, struct buf *out)
+/* Pictures and tables of what was measured at each position */
+static enum status write_files(struct call *c, const struct verify_report *r, struct error *err)
+{
+    struct buf bytes = {0};
+    struct outfile *plot = c->plot_out, *points = c->points_out;
+    enum status st = STATUS_OK;
+    c->plot_out = c->points_out = NULL;
+    if (plot) {
+        st = verify_plot_png(r, &bytes, err);
+        if (st == STATUS_OK)
+            st = verify_output_write(plot, &bytes, err);
+        else
+            outfile_discard(plot);
+    }
+    buf_clear(&bytes);
+    if (points && st == STATUS_OK) {
+        verify_points_csv(r, &bytes);
+        st = verify_output_write(points, &bytes, err);
+    } else {
+        outfile_discard(points);
+    }
+    buf_clear(&bytes);
+    return st;
+}
+
+static enum status report(struct call *c, const struct outcome *o, int *code, struct buf *out, struct error *err)
 {
     struct tolerance tolerance = {0};
     set_tolerance(c, &tolerance);
+    if (o->result.n_worst > 0) words_open(&c->words, c->tool->args, c->tool->n_args);
     const struct verify_report r = {
         .run = o->run,
         .path_a = c->tool->args[0],
@@ -167,13 +200,19 @@ static void report(const struct call *c, const struct outcome *o, int *code, str
         .agree = agree(c, o, tolerance.value),
         .seconds = o->seconds,
         .trace = o->traced ? &o->trace : NULL,
+        .words = &c->words,
+        .points = c->points,
+        .plot_path = c->o->plot,
+        .points_path = c->o->points,
         .warnings = &c->warnings,
     };
     *code = r.agree ? 0 : 1;
+    TRY(write_files(c, &r, err));
     if (c->tool->json)
         verify_report_json(&r, out);
     else if (!c->tool->quiet)
         verify_report_text(&r, out);
+    return STATUS_OK;
 }
 
 static enum status read_positions(struct call *c, struct error *err)
@@ -223,6 +262,7 @@ static enum status run_probe(struct call *c, const struct verify_run *plain, con
     run.n_context = probe->at.count;
     run.at = probe->at;
     run.logits_path = NULL;
+    run.points = NULL;
     enum status st = verify_execute(&run, result, err);
     tokens_clear(&ids);
     return st;
@@ -274,6 +314,8 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
     TRY(read_tokens(c, n_context, err));
     warn_window(c, c->tokens.n < n_context ? c->tokens.n : n_context);
     TRY(warnings_check(&c->warnings, err));
+    if (c->o->plot) TRY(verify_output_open(&c->plot_out, c->o->plot, 0, c->a, c->b, err));
+    if (c->o->points) TRY(verify_output_open(&c->points_out, c->o->points, 0, c->a, c->b, err));
     const struct verify_run run = {
         .a = c->a,
         .b = c->b,
@@ -284,6 +326,7 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
         .causal = c->causal,
         .at = c->at,
         .logits_path = c->o->save_logits,
+        .points = c->o->plot || c->o->points ? &c->points : NULL,
         .workers = c->workers,
         .progress = &c->progress,
     };
@@ -298,8 +341,7 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
     o.traced = c->o->trace;
     if (st == STATUS_OK && o.traced) st = run_trace(c, &run, &o.trace, err);
     o.seconds = (double)(clock_ns() - start_ns) * 1e-9;
-    if (st == STATUS_OK) report(c, &o, code, out);
-    return st;
+    return st == STATUS_OK ? report(c, &o, code, out, err) : st;
 }
 
 static void print_warnings(const struct call *c)
@@ -332,6 +374,10 @@ static int run(struct call *c)
 static void close_call(struct call *c)
 {
     tokens_clear(&c->tokens);
+    words_close(&c->words);
+    free(c->points);
+    outfile_discard(c->plot_out);
+    outfile_discard(c->points_out);
     model_close(c->a);
     model_close(c->b);
     warnings_clear(&c->warnings);
@@ -366,6 +412,9 @@ int verify_main(int argc, char **argv)
          NULL},
         {"save-logits", 0, "FILE.npy", OPTION_STRING, &o.save_logits,
          "write A's logits, float32 (float64 with --precision f64), shape (positions, vocabulary)", NULL},
+        {"plot", 0, "FILE.png", OPTION_STRING, &o.plot,
+         "draw the difference by position, with the worst tokens, and how it is distributed", NULL},
+        {"points", 0, "FILE.csv", OPTION_STRING, &o.points, "write what was measured at each position as a table", NULL},
         {"weights", 0, NULL, OPTION_FLAG, &o.weights,
          "tensor by tensor, no forward pass: exact, exact after cast, quantized, different, missing, extra", NULL},
         {"trace", 0, NULL, OPTION_FLAG, &o.trace,

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+enum { WORST_LINES = 5, TOKEN_BYTES = 32, TOKEN_TEXT = TOKEN_BYTES + 8 };
+
 static const char *precision_name(enum precision p)
 {
     return p == PRECISION_F64 ? "f64" : "f32";
@@ -59,13 +61,25 @@ static void put_spread(struct buf *out, const char *name, const struct metrics_s
                s->mean_error, s->median, s->p99, s->max);
 }
 
-static void put_worst(const struct metrics_result *m, struct buf *out)
+static const char *same_or_not(const struct metrics_position *w)
 {
-    for (int i = 0; i < m->n_worst; i++) {
+    return w->top1_a == w->top1_b ? " for both" : "";
+}
+
+/* "  worst at         411    KL 0.61    max |Δ| 2.31    after " Paris" A puts " is" first, B " was"" */
+static void put_worst(const struct verify_report *p, struct buf *out)
+{
+    const struct metrics_result *m = p->result;
+    char here[TOKEN_TEXT], a[TOKEN_TEXT], b[TOKEN_TEXT];
+    for (int i = 0; i < m->n_worst && i < WORST_LINES; i++) {
         const struct metrics_position *w = &m->worst[i];
-        buf_printf(out, "  %s   %" PRId64 ": max |Δ| %.3g, KL %.3g, top-1 %" PRId64 "%s%" PRId64 "\n",
-                   i ? "         " : "worst at ", w->position, w->max_abs_diff, w->kl_ab, w->top1_a,
-                   w->top1_a == w->top1_b ? " = " : " but B ", w->top1_b);
+        words_quote(p->words, p->run->tokens->ids[w->position], TOKEN_BYTES, here, sizeof here);
+        words_quote(p->words, w->top1_a, TOKEN_BYTES, a, sizeof a);
+        words_quote(p->words, w->top1_b, TOKEN_BYTES, b, sizeof b);
+        buf_printf(out, "  %-11s %6" PRId64 "  KL %-8.3g  max |Δ| %-8.3g  after %s: %s first%s", i ? "" : "worst at", w->position,
+                   w->kl_ab, w->max_abs_diff, here, a, same_or_not(w));
+        if (w->top1_a != w->top1_b) buf_printf(out, " for A, %s for B", b);
+        buf_puts(out, "\n");
     }
 }
 
@@ -116,7 +130,7 @@ static void text_pair(const struct verify_report *p, struct buf *out)
     put_perplexity(out, ", B", m->perplexity_b, m->perplexity_error_b);
     if (isfinite(m->ln_ratio)) buf_printf(out, "; ln(B/A) %.3g ± %.2g", m->ln_ratio, m->ln_ratio_error);
     buf_puts(out, "\n");
-    put_worst(m, out);
+    put_worst(p, out);
 }
 
 static void text_single(const struct verify_report *p, struct buf *out)
@@ -128,29 +142,58 @@ static void text_single(const struct verify_report *p, struct buf *out)
     put_run(p, out);
 }
 
+static void put_file(const char *label, const char *path, struct buf *out)
+{
+    if (path) buf_printf(out, "  %-11s %s\n", label, path);
+}
+
+/* What the layer-by-layer reading is for: this stays small whatever the model's size. */
+static void put_cost(const struct verify_report *p, struct buf *out)
+{
+    char peak[32], read[32];
+    buf_printf(out, "  memory      peak %s, for %s of weights; %.3g s\n", format_bytes(peak, memory_peak_bytes()),
+               format_bytes(read, verify_bytes_once(p->run)), p->seconds);
+}
+
 void verify_report_text(const struct verify_report *p, struct buf *out)
 {
     if (p->run->b)
         text_pair(p, out);
     else
         text_single(p, out);
-    if (p->run->logits_path) {
-        buf_puts(out, "  logits of A ");
-        buf_puts(out, p->run->logits_path);
-        buf_puts(out, "\n");
-    }
+    put_file("logits of A", p->run->logits_path, out);
+    put_file("picture", p->plot_path, out);
+    put_file("points", p->points_path, out);
+    put_cost(p, out);
 }
 
-static void json_worst(const struct metrics_result *m, struct jwriter *w)
+static void json_token(const struct verify_report *p, const char *key, int64_t id, struct jwriter *w)
 {
+    struct buf text = {0};
+    if (words_bytes(p->words, id, &text))
+        jw_string_n(w, key, text.data, text.len);
+    else
+        jw_null(w, key);
+    buf_clear(&text);
+}
+
+static void json_worst(const struct verify_report *p, struct jwriter *w)
+{
+    const struct metrics_result *m = p->result;
     jw_begin_array(w, "worst");
     for (int i = 0; i < m->n_worst; i++) {
+        const struct metrics_position *at = &m->worst[i];
+        int64_t id = p->run->tokens->ids[at->position];
         jw_begin_object(w, NULL);
-        jw_int(w, "position", m->worst[i].position);
-        jw_double(w, "max_abs_diff", m->worst[i].max_abs_diff);
-        jw_double(w, "kl_ab", m->worst[i].kl_ab);
-        jw_int(w, "top1_a", m->worst[i].top1_a);
-        jw_int(w, "top1_b", m->worst[i].top1_b);
+        jw_int(w, "position", at->position);
+        jw_double(w, "max_abs_diff", at->max_abs_diff);
+        jw_double(w, "kl_ab", at->kl_ab);
+        jw_int(w, "token", id);
+        json_token(p, "text", id, w);
+        jw_int(w, "top1_a", at->top1_a);
+        json_token(p, "top1_text_a", at->top1_a, w);
+        jw_int(w, "top1_b", at->top1_b);
+        json_token(p, "top1_text_b", at->top1_b, w);
         jw_end_object(w);
     }
     jw_end_array(w);
@@ -213,7 +256,7 @@ static void json_pair(const struct verify_report *p, struct jwriter *w)
     jw_bool(w, "agree", p->agree);
     json_probe(p, w);
     if (p->trace) trace_json(p->trace, w);
-    json_worst(m, w);
+    json_worst(p, w);
 }
 
 void verify_report_json(const struct verify_report *p, struct buf *out)
@@ -245,6 +288,8 @@ void verify_report_json(const struct verify_report *p, struct buf *out)
     jw_int(&w, "not_finite_a", m->n_bad_a);
     if (r->b) json_pair(p, &w);
     jw_string(&w, "logits", r->logits_path);
+    if (r->b) jw_string(&w, "plot", p->plot_path);
+    if (r->b) jw_string(&w, "points", p->points_path);
     report_warnings_json(p->warnings, &w);
     jw_double(&w, "seconds", p->seconds);
     jw_uint(&w, "peak_bytes", memory_peak_bytes());

@@ -7,6 +7,7 @@
 #include "verify/tolerance.h"
 #include "verify/trace.h"
 #include "verify/verify_run.h"
+#include "verify/words.h"
 
 struct verify_report {
     const struct verify_run *run;
@@ -18,6 +19,9 @@ struct verify_report {
     const struct probe *probe;         /* NULL: there was none */
     const struct metrics_result *probe_result;
     const struct trace_result *trace; /* NULL: no --trace */
+    const struct words *words;        /* what ids stand for */
+    const struct metrics_point *points; /* NULL: not kept */
+    const char *plot_path, *points_path; /* NULL: not written */
     double seconds;
     const struct warnings *warnings;
 };

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "formats/npy.h"
+#include "verify/verify_output.h"
 
 #include <stdlib.h>
 
@@ -112,11 +113,7 @@ static enum status open_output(struct session *s, struct error *err)
     if (st == STATUS_OK && (!size_mul((uint64_t)r->tokens->n, (uint64_t)r->a->hp.n_vocab, &bytes) ||
                             !size_mul(bytes, s->size, &bytes) || !size_add(bytes, header.len, &bytes)))
         st = error_at(err, STATUS_RANGE, r->logits_path, NULL, "the logits do not fit a file");
-    if (st == STATUS_OK) st = outfile_create(&s->out, r->logits_path, OUTFILE_REPLACE, bytes, err);
-    const struct model *sides[] = {r->a, r->b};
-    for (int i = 0; st == STATUS_OK && i < 2; i++)
-        for (size_t k = 0; sides[i] && st == STATUS_OK && k < sides[i]->ckpt->n_files; k++)
-            st = outfile_forbid_source(s->out, &sides[i]->ckpt->files[k]->file, err);
+    if (st == STATUS_OK) st = verify_output_open(&s->out, r->logits_path, bytes, r->a, r->b, err);
     if (st == STATUS_OK) st = outfile_write_at(s->out, 0, header.data, header.len, err);
     s->off_out = header.len;
     buf_clear(&header);
@@ -244,6 +241,10 @@ enum status verify_execute(const struct verify_run *r, struct metrics_result *ou
     struct session s = {.r = r};
     enum status st = run_all(&s, err);
     if (st == STATUS_OK) st = metrics_finish(&s.metrics, out, err);
+    if (st == STATUS_OK && r->points) {
+        *r->points = s.metrics.points;
+        s.metrics.points = NULL;
+    }
     close_session(&s);
     return st;
 }

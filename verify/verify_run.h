@@ -17,6 +17,7 @@ struct verify_run {
     bool causal;             /* plain positions and a causal mask, whatever the family builds from the ids */
     struct positions at;     /* of each window; count 0: from 0 on */
     const char *logits_path; /* A's logits are written there; NULL: not kept */
+    struct metrics_point **points; /* gets what was measured at each position, to be freed; NULL: not wanted */
     struct workers *workers;
     struct progress *progress;
 };

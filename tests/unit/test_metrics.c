@@ -203,10 +203,31 @@ static void test_worst_is_sorted(void **state)
     const double a[] = {0, 0, 0, 0, 0, 0, 0}, b[] = {1, 0, 5, 2, 5, 9, 3};
     const int32_t next[] = {-1, -1, -1, -1, -1, -1, -1};
     struct metrics_result r = compare(a, b, true, 7, 1, next, 3, 2);
-    static const int64_t want[METRICS_WORST] = {5, 2, 4};
+    static const int64_t want[] = {5, 2, 4, 6, 3, 0}; /* one entry: no divergence, the differences decide */
+    assert_int_equal(r.n_worst, COUNT(want));
+    for (size_t i = 0; i < COUNT(want); i++) assert_int_equal(r.worst[i].position, want[i]);
+    assert_true(isnan(r.perplexity_a) && r.scored == 0);
+}
+
+/* Twelve positions of two logits: the divergence grows with the distance d from equal logits, whatever is added to both of B's; position 7 has a
+ * NaN. */
+static void test_worst_by_divergence(void **state)
+{
+    (void)state;
+    static const double d[12] = {0.3, 0, 1.1, 0.2, 0.9, 0.4, 1.2, 0, 0.7, 0.1, 0.5, 0.8};
+    static const int64_t want[METRICS_WORST] = {7, 6, 2, 4, 11, 8, 10, 5, 0, 3};
+    double a[24] = {0}, b[24];
+    int32_t next[12];
+    for (int i = 0; i < 12; i++) {
+        b[2 * i] = i % 3;
+        b[2 * i + 1] = i % 3 + d[i];
+        next[i] = -1;
+    }
+    b[14] = NAN;
+    struct metrics_result r = compare(a, b, true, 12, 2, next, 5, 2);
     assert_int_equal(r.n_worst, METRICS_WORST);
     for (int i = 0; i < METRICS_WORST; i++) assert_int_equal(r.worst[i].position, want[i]);
-    assert_true(isnan(r.perplexity_a) && r.scored == 0);
+    assert_true(isnan(r.kl_ab.mean) && isnan(r.kl_ab.max));
 }
 
 int main(void)
@@ -216,7 +237,7 @@ int main(void)
         cmocka_unit_test(test_spreads),         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_top_of_few),      cmocka_unit_test(test_equal_sides),
         cmocka_unit_test(test_one_side),        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_worst_is_sorted),
+        cmocka_unit_test(test_worst_is_sorted), cmocka_unit_test(test_worst_by_divergence),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

@@ -1959,7 +1959,7 @@ static const int32_t met_next[] = {5, 529, -1};
 #define MET_TOP1 0x1.0000000000000p+0
 #define MET_PPL_A 0x1.01eeab9d8d796p+18
 #define MET_PPL_B 0x1.7cbde7a4a3aa3p+17
-#define MET_WORST 0
+#define MET_WORST 2
 #define SPR_T 41
 #define SPR_V 37
 static const double spr_a[] = {
