@@ -57,14 +57,14 @@ CFLAGS_ALL = $(STD) $(OPT) $(WARN) -I. -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
 # Only the kernel files of one instruction set get its flags; they are chosen at run time.
 LOOPS := $(if $(filter release,$(MODE)),-O3)
 # Files that are loops over numbers, and their likes for an instruction set
-LOOP_FILES := models/ops_f32 models/ops_f64 dtypes/quant_k_portable dtypes/quant_k_scales dtypes/quant_32_portable \
-    $(basename $(wildcard dtypes/quant_iq*.c dtypes/quant_s*.c dtypes/quant_fp4.c dtypes/quant_ternary.c)) core/metrics_loops core/moments core/damage_base
+LOOP_FILES := models/ops_f32 models/ops_f64 dtypes/quant_k_portable dtypes/quant_k_scales dtypes/quant_32_portable dtypes/decode_portable \
+    $(basename $(wildcard dtypes/quant_iq*.c dtypes/quant_s*.c dtypes/quant_fp4.c dtypes/quant_ternary.c)) core/metrics_loops core/moments core/damage_portable
 $(LOOP_FILES:%=$(B)/obj/%.o): ISA := $(LOOPS)
-AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq
-$(B)/obj/models/%_avx2.o $(B)/obj/core/%_avx2.o: ISA := $(LOOPS) -mavx2
+AVX2   := -mavx2 -mf16c -mfma
+AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512vl -mavx512dq
 $(B)/obj/models/%_avx512.o $(B)/obj/core/%_avx512.o: ISA := $(LOOPS) $(AVX512) -mprefer-vector-width=512
-$(B)/obj/dtypes/%_avx2.o: ISA := $(LOOPS) -mavx2 -mf16c -mfma
-$(B)/obj/dtypes/%_avx512.o: ISA := $(LOOPS) $(AVX512) -mf16c -mfma
+$(B)/obj/dtypes/%_avx512.o: ISA := $(LOOPS) $(AVX512)
+$(B)/obj/%_avx2.o: ISA := $(LOOPS) $(AVX2)
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps demo check check-san interop bench install uninstall man fmt clean

@@ -27,7 +27,7 @@ static enum level level(void)
     static atomic_int known = NOT_ASKED; /* whoever asks gets the same answer */
     int l = atomic_load_explicit(&known, memory_order_relaxed);
     if (l == NOT_ASKED) {
-        l = ask();
+        l = (int)ask();
         atomic_store_explicit(&known, l, memory_order_relaxed);
     }
     return (enum level)l;

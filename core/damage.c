@@ -8,12 +8,13 @@ struct sums {
     double ee, xx, xe;
 };
 
-static bool row_fast(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r)
+static damage_row_fn *row_fast(void)
 {
 #if defined(__x86_64__)
-    if (cpu_has_avx2()) return damage_row_avx2(x, y, n, block_len, r);
+    if (cpu_has_avx512()) return damage_row_avx512;
+    if (cpu_has_avx2()) return damage_row_avx2;
 #endif
-    return damage_row_base(x, y, n, block_len, r);
+    return damage_row_portable;
 }
 
 static struct sums sum_double(const float *x, const float *y, int64_t n)
@@ -69,7 +70,7 @@ static struct sums add_row(struct damage *d, int64_t first, const float *x, cons
 {
     struct damage_row fast = {.worst_ee = -1};
     struct sums s = {0};
-    if (len % 8 == 0 && row_fast(x, y, n, len, &fast)) {
+    if (len % 16 == 0 && row_fast()(x, y, n, len, &fast)) {
         take_worst(d, fast.worst_ee, first / len + fast.worst, len);
         return (struct sums){fast.ee, fast.xx, fast.xe};
     }

@@ -5,8 +5,8 @@
  *     struct damage_figures f = damage_figures(&d);
  *
  * Blocks are runs of block_len elements, counted from the tensor's first element. Figures do not depend on how the rows were shared out. Sums
- * inside a block are taken in single precision where that is safe for the whole row (relative error about 1e-6), inside a row in double, and of rows
- * exactly.
+ * inside a few blocks are taken in single precision where that is safe for the whole row (relative error about 1e-6), inside a row in double, and of rows
+ * exactly; the same bits for every instruction set.
  */
 #ifndef LATHE_DAMAGE_H
 #define LATHE_DAMAGE_H

@@ -1,5 +1,5 @@
 #if defined(__x86_64__)
-#include "core/damage_row.h"
+#include "dtypes/lanes_avx2.h"
 
 #include <string.h>
 

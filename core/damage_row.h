@@ -10,8 +10,8 @@ struct damage_row {
     double worst_ee; /* start from -1 */
     int64_t worst;
 };
-/* block_len is a multiple of 8, n of block_len. false: this row needs the careful way, *r is of no use. */
-bool damage_row_base(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r);
-bool damage_row_avx2(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r);
+/* block_len is a multiple of 16, n of block_len. false: this row needs the careful way, *r is of no use. */
+typedef bool damage_row_fn(const float *x, const float *y, int64_t n, int64_t block_len, struct damage_row *r);
+damage_row_fn damage_row_portable, damage_row_avx2, damage_row_avx512;
 
 #endif

@@ -171,6 +171,20 @@ float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *
     [DTYPE_Q4_0] = encode_q4_0_weighted_##SET, [DTYPE_Q4_1] = encode_q4_1_weighted_##SET,                    \
     [DTYPE_Q5_0] = encode_q5_0_weighted_##SET, [DTYPE_Q5_1] = encode_q5_1_weighted_##SET,                    \
     [DTYPE_IQ4_NL] = encode_iq4_nl_weighted_##SET, [DTYPE_IQ4_XS] = encode_iq4_xs_weighted_##SET
+/* decode_portable.c and so on */
+#define DECLARE_DECODE(SET)                                                                                  \
+    decode_f32_fn decode_q4_0_##SET, decode_q4_1_##SET, decode_q5_0_##SET, decode_q5_1_##SET, decode_q8_0_##SET, \
+        decode_iq4_nl_##SET, decode_iq4_xs_##SET, decode_mxfp4_##SET, decode_nvfp4_##SET,                    \
+        decode_q2_k_##SET, decode_q3_k_##SET, decode_q4_k_##SET, decode_q5_k_##SET, decode_q6_k_##SET
+#define DECODE_BLOCKS(SET)                                                                                   \
+    [DTYPE_Q4_0] = decode_q4_0_##SET, [DTYPE_Q4_1] = decode_q4_1_##SET, [DTYPE_Q5_0] = decode_q5_0_##SET,    \
+    [DTYPE_Q5_1] = decode_q5_1_##SET, [DTYPE_Q8_0] = decode_q8_0_##SET, [DTYPE_IQ4_NL] = decode_iq4_nl_##SET, \
+    [DTYPE_IQ4_XS] = decode_iq4_xs_##SET, [DTYPE_MXFP4] = decode_mxfp4_##SET,                                \
+    [DTYPE_NVFP4] = decode_nvfp4_##SET, [DTYPE_Q2_K] = decode_q2_k_##SET, [DTYPE_Q3_K] = decode_q3_k_##SET,  \
+    [DTYPE_Q4_K] = decode_q4_k_##SET, [DTYPE_Q5_K] = decode_q5_k_##SET, [DTYPE_Q6_K] = decode_q6_k_##SET
+DECLARE_DECODE(portable);
+DECLARE_DECODE(avx2);
+DECLARE_DECODE(avx512);
 DECLARE_32(portable);
 DECLARE_32(avx2);
 DECLARE_32(avx512);
@@ -183,6 +197,8 @@ extern const struct kernels kernels_avx2, kernels_avx512, kernels_fused[FUSE_STY
 
 /* The levels of IQ4_NL and IQ4_XS. */
 extern const int8_t iq4_levels[16];
+/* Twice the values of E2M1, so that they are integers; what multiplies them is halved instead. */
+extern const int8_t e2m1_doubled[16];
 
 /* decode_simple.c: halves of scales, since E2M1 values are held doubled. 2^(e - 128); e = 0 and 1 reach into the subnormal floats. */
 float e8m0_half(uint8_t e);

@@ -1,5 +1,5 @@
 /* Decoders of super-blocks of 256 with integer sub-scales. */
-#include "dtypes/codec.h"
+#include "dtypes/decode_k.h"
 
 void decode_q2_k(const void *src, float *dst, int64_t n)
 {
@@ -16,24 +16,18 @@ void decode_q2_k(const void *src, float *dst, int64_t n)
     }
 }
 
-/* Sixteen 6-bit scales, biased by 32: low nibbles in bytes 0-7 (even half, odd half), high pairs in bytes 8-11. */
-static int q3_k_scale(const uint8_t sc[12], int j)
-{
-    int low = j < 8 ? sc[j] & 15 : sc[j - 8] >> 4;
-    int high = sc[8 + j % 4] >> 2 * (j / 4) & 3;
-    return (low | high << 4) - 32;
-}
-
 void decode_q3_k(const void *src, float *dst, int64_t n)
 {
     const struct block_q3_k *b = src;
     for (; n > 0; n -= QK_K, b++) {
+        int8_t scales[16];
         float d = half_load(b->d);
+        k_unpack_scales_q3(b->scales, scales);
         for (int s = 0; s < 16; s++, dst += 16) {
             const uint8_t *q = b->qs + 32 * (s / 8) + 16 * (s % 2);
             const uint8_t *h = b->hmask + 16 * (s % 2);
             int shift = 2 * (s / 2 % 4), bit = s / 2;
-            float scale = d * (float)q3_k_scale(b->scales, s);
+            float scale = d * (float)scales[s];
             for (int l = 0; l < 16; l++) {
                 int v = (q[l] >> shift & 3) | (h[l] >> bit & 1) << 2;
                 dst[l] = scale * (float)(v - 4);
@@ -42,31 +36,28 @@ void decode_q3_k(const void *src, float *dst, int64_t n)
     }
 }
 
-/* Eight pairs of 6-bit scale and min in 12 bytes, shared by Q4_K and Q5_K. */
-static void k4_scale_min(const uint8_t sc[12], int j, float *scale, float *min)
+/* Steps and minima of Q4_K and Q5_K. */
+static void unpack_k4(struct half half_d, struct half half_min, const uint8_t sc[12], float scale[8], float min[8])
 {
-    int s, m;
-    if (j < 4) {
-        s = sc[j] & 63;
-        m = sc[j + 4] & 63;
-    } else {
-        s = (sc[j + 4] & 15) | sc[j - 4] >> 6 << 4;
-        m = sc[j + 4] >> 4 | sc[j] >> 6 << 4;
+    uint8_t s[8], m[8];
+    float d = half_load(half_d), dmin = half_load(half_min);
+    k_unpack_scales_q4(sc, s, m);
+    for (int j = 0; j < 8; j++) {
+        scale[j] = d * (float)s[j];
+        min[j] = dmin * (float)m[j];
     }
-    *scale *= (float)s;
-    *min *= (float)m;
 }
 
 void decode_q4_k(const void *src, float *dst, int64_t n)
 {
     const struct block_q4_k *b = src;
     for (; n > 0; n -= QK_K, b++) {
+        float scale[8], min[8];
+        unpack_k4(b->d, b->dmin, b->scales, scale, min);
         for (int s = 0; s < 8; s++, dst += 32) {
-            float scale = half_load(b->d), min = half_load(b->dmin);
-            k4_scale_min(b->scales, s, &scale, &min);
             const uint8_t *q = b->qs + 32 * (s / 2);
             int shift = 4 * (s % 2);
-            for (int l = 0; l < 32; l++) dst[l] = scale * (float)(q[l] >> shift & 15) - min;
+            for (int l = 0; l < 32; l++) dst[l] = scale[s] * (float)(q[l] >> shift & 15) - min[s];
         }
     }
 }
@@ -75,14 +66,14 @@ void decode_q5_k(const void *src, float *dst, int64_t n)
 {
     const struct block_q5_k *b = src;
     for (; n > 0; n -= QK_K, b++) {
+        float scale[8], min[8];
+        unpack_k4(b->d, b->dmin, b->scales, scale, min);
         for (int s = 0; s < 8; s++, dst += 32) {
-            float scale = half_load(b->d), min = half_load(b->dmin);
-            k4_scale_min(b->scales, s, &scale, &min);
             const uint8_t *q = b->qs + 32 * (s / 2);
             int shift = 4 * (s % 2);
             for (int l = 0; l < 32; l++) {
                 int v = (q[l] >> shift & 15) | (b->qh[l] >> s & 1) << 4;
-                dst[l] = scale * (float)v - min;
+                dst[l] = scale[s] * (float)v - min[s];
             }
         }
     }

@@ -10,6 +10,7 @@ static const struct kernels kernels_ref = {.name = "ref", .supported = cpu_has_b
 static const struct kernels kernels_portable = {
     .name = "portable",
     .supported = cpu_has_baseline,
+    .decode_f32 = {DECODE_BLOCKS(portable)},
     .encode_f32 = {ENCODE_K(portable), ENCODE_32(portable)},
     .encode_row_weighted = {ENCODE_K_WEIGHTED(portable), ENCODE_32_WEIGHTED(portable)},
 };

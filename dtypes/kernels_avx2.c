@@ -62,38 +62,6 @@ static void encode_bf16_avx2(const float *src, void *dst, int64_t n)
     encode_bf16(src + i, p + 2 * i, n - i);
 }
 
-/* 32 signed bytes times d */
-static void store_scaled(__m256i q, __m256 d, float *dst)
-{
-    __m128i lo = _mm256_castsi256_si128(q), hi = _mm256_extracti128_si256(q, 1);
-    _mm256_storeu_ps(dst, _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(lo)), d));
-    _mm256_storeu_ps(dst + 8,
-                     _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(lo, 8))), d));
-    _mm256_storeu_ps(dst + 16, _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(hi)), d));
-    _mm256_storeu_ps(dst + 24,
-                     _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(hi, 8))), d));
-}
-
-static void decode_q8_0_avx2(const void *src, float *dst, int64_t n)
-{
-    const struct block_q8_0 *b = src;
-    for (; n > 0; n -= QK, b++, dst += QK) {
-        __m256i q = _mm256_loadu_si256((const __m256i *)(const void *)b->qs);
-        store_scaled(q, _mm256_set1_ps(half_load(b->d)), dst);
-    }
-}
-
-static void decode_q4_0_avx2(const void *src, float *dst, int64_t n)
-{
-    const struct block_q4_0 *b = src;
-    for (; n > 0; n -= QK, b++, dst += QK) {
-        __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)b->qs);
-        __m256i q = _mm256_set_m128i(_mm_srli_epi16(packed, 4), packed);
-        q = _mm256_sub_epi8(_mm256_and_si256(q, _mm256_set1_epi8(15)), _mm256_set1_epi8(8));
-        store_scaled(q, _mm256_set1_ps(half_load(b->d)), dst);
-    }
-}
-
 static __m256 abs_ps(__m256 x)
 {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
@@ -194,10 +162,7 @@ static void encode_q4_0_avx2(const float *src, void *dst, int64_t n)
 const struct kernels kernels_avx2 = {
     .name = "avx2",
     .supported = cpu_has_avx2,
-    .decode_f32 = {[DTYPE_F16] = decode_f16_avx2,
-                   [DTYPE_BF16] = decode_bf16_avx2,
-                   [DTYPE_Q8_0] = decode_q8_0_avx2,
-                   [DTYPE_Q4_0] = decode_q4_0_avx2},
+    .decode_f32 = {[DTYPE_F16] = decode_f16_avx2, [DTYPE_BF16] = decode_bf16_avx2, DECODE_BLOCKS(avx2)},
     .encode_f32 = {[DTYPE_F16] = encode_f16_avx2,
                    [DTYPE_BF16] = encode_bf16_avx2,
                    [DTYPE_Q8_0] = encode_q8_0_avx2,

@@ -6,6 +6,7 @@
 const struct kernels kernels_avx512 = {
     .name = "avx512",
     .supported = cpu_has_avx512,
+    .decode_f32 = {DECODE_BLOCKS(avx512)},
     .encode_f32 = {ENCODE_K(avx512), ENCODE_32(avx512)},
     .encode_row_weighted = {ENCODE_K_WEIGHTED(avx512), ENCODE_32_WEIGHTED(avx512)},
 };

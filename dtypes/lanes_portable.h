@@ -1,8 +1,14 @@
 /* Vectors of lanes in the C of GCC and clang, for any processor; lanes_avx2.h and lanes_avx512.h offer the same.
  *
  *     LANES; vf: floats, with + - * / lane by lane; vm: a truth value per lane
+ *     f_half(h)                              the float of a half's bits
+ *     v_load_bytes(p)                        from LANES signed bytes
+ *     b_nibbles_16(p, q), b_nibbles_8(p, q)  the low nibbles of so many bytes to the first so many of q, the high ones behind them
+ *     b_or_bits(bits, by, q)                 q[i] |= by where bit i is set, of 32
+ *     b_pick(table, n, p)                    each of n bytes, 0..15, becomes table[it]; n is a multiple of 16
  *     v_set(x), v_load(p), v_store(p, v)     all lanes x; from and to LANES floats at any address
  *     v_min(a, b), v_max(a, b)               a if a < b (a > b), else b: of equals and with NaN the second
+ *     v_halve_16(v, p)                       16 / LANES vectors to 4 floats: i + i + 8, and of that i + i + 4
  *     v_round(v)                             nearest integer, ties to even; |v| < 2^22
  *     v_trunc(v)                             integer towards zero; |v| < 2^31
  *     v_nearest(v)                           i32_nearest, for any v
@@ -15,6 +21,8 @@
 #ifndef LATHE_LANES_H
 #define LATHE_LANES_H
 
+#include "dtypes/dtype.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,9 +32,19 @@ enum { LANES = 4 };
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vm __attribute__((vector_size(16)));
 
+static inline float f_half(uint16_t h)
+{
+    return f16_to_f32(h);
+}
 static inline vf v_set(float v)
 {
     return (vf){v, v, v, v};
+}
+static inline vf v_load_bytes(const int8_t *p)
+{
+    int8_t b __attribute__((vector_size(4)));
+    memcpy(&b, p, sizeof b);
+    return __builtin_convertvector(b, vf);
 }
 static inline vf v_load(const float *p)
 {
@@ -37,6 +55,11 @@ static inline vf v_load(const float *p)
 static inline void v_store(float *p, vf v)
 {
     memcpy(p, &v, sizeof v);
+}
+static inline void v_halve_16(const vf v[4], void *four)
+{
+    vf f = (v[0] + v[2]) + (v[1] + v[3]);
+    memcpy(four, &f, sizeof f);
 }
 static inline vf v_trunc(vf v)
 {
@@ -103,6 +126,42 @@ static inline unsigned m_bits(vm m)
 static inline void v_store_bytes(unsigned char *p, vf v)
 {
     for (int i = 0; i < LANES; i++) p[i] = (unsigned char)v[i];
+}
+
+/* In a word: the nibbles of eight bytes */
+static inline void b_nibbles_8(const uint8_t p[8], int8_t q[16])
+{
+    const uint64_t mask = 0x0F0F0F0F0F0F0F0F;
+    uint64_t both, low, high;
+    memcpy(&both, p, 8);
+    low = both & mask;
+    high = both >> 4 & mask;
+    memcpy(q, &low, 8);
+    memcpy(q + 8, &high, 8);
+}
+
+static inline void b_nibbles_16(const uint8_t p[16], int8_t q[32])
+{
+    for (int j = 0; j < 16; j++) {
+        q[j] = (int8_t)(p[j] & 15);
+        q[j + 16] = (int8_t)(p[j] >> 4);
+    }
+}
+
+/* ... eight bits to eight bytes: to all, which keep their own */
+static inline void b_or_bits(uint32_t bits, int by, int8_t q[32])
+{
+    for (int k = 0; k < 4; k++) {
+        uint64_t v, own = (bits >> 8 * k & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
+        memcpy(&v, q + 8 * k, 8);
+        v |= ((own + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101) * (uint64_t)by;
+        memcpy(q + 8 * k, &v, 8);
+    }
+}
+
+static inline void b_pick(const int8_t table[16], int n, int8_t *p)
+{
+    for (int i = 0; i < n; i++) p[i] = table[p[i] & 15];
 }
 
 static inline void v_transpose(vf r[LANES])

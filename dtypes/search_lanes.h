@@ -7,14 +7,8 @@
  *
  * Quants are not kept: what made the winner's is (iscale, and the minimum at that time), and they are rarely needed.
  */
+#include "dtypes/kernel_name.h"
 #include "dtypes/quant_k.h"
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* KERNEL(encode_x) is encode_x_SET, for the KERNEL_SET of the including file. */
-#define NAME_2(NAME, SET) NAME##_##SET
-#define NAME_1(NAME, SET) NAME_2(NAME, SET)
-#define KERNEL(NAME)      NAME_1(NAME, KERNEL_SET)
 
 /* Vectors side by side, so that the latencies of one hide behind the work of another: for search_affine two groups, of which one adds while the
  * other divides; for search_symmetric, whose candidates do not depend on each other, FLIGHT up to FLIGHT_MOST. 8 and 16 lanes fill up with 1024

@@ -1,5 +1,7 @@
 /* Figures of damage against sums taken in long double, and that no way of sharing out the rows changes a bit. */
+#include "base/cpu.h"
 #include "core/damage.h"
+#include "core/damage_row.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,6 +117,56 @@ static void test_figures(void **state)
     }
 }
 
+/* The fast ways through a row give the same bits, and against sums in double; what they refuse, all of them refuse. */
+static void check_row(const float *x, const float *y, int64_t n, int64_t len, bool usual)
+{
+    static const struct {
+        damage_row_fn *run;
+        bool (*supported)(void);
+    } ways[] = {
+        {damage_row_portable, cpu_has_baseline},
+#if defined(__x86_64__)
+        {damage_row_avx2, cpu_has_avx2},
+        {damage_row_avx512, cpu_has_avx512},
+#endif
+    };
+    struct damage_row first;
+    for (size_t k = 0; k < sizeof ways / sizeof ways[0]; k++) {
+        struct damage_row r = {.worst_ee = -1};
+        if (!ways[k].supported()) continue;
+        assert_int_equal(ways[k].run(x, y, n, len, &r), usual);
+        if (k == 0) first = r;
+        if (usual) assert_memory_equal(&r, &first, sizeof r);
+    }
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    enum { MOST = 1280 };
+    static float x[MOST], y[MOST];
+    static const int lens[] = {32, 64, 128, 256};
+    for (int rounds = 0; rounds < 50; rounds++)
+        for (size_t k = 0; k < sizeof lens / sizeof lens[0]; k++)
+            for (int64_t n = lens[k]; n <= MOST; n += lens[k]) {
+                for (int i = 0; i < MOST; i++) y[i] = (float)((double)(x[i] = (float)uniform()) + 0.01 * uniform());
+                check_row(x, y, n, lens[k], true);
+            }
+    y[1000] = INFINITY;
+    check_row(x, y, MOST, 256, false);
+    y[1000] = NAN;
+    check_row(x, y, MOST, 32, false);
+    y[1000] = x[1000];
+    x[1279] = NAN;
+    check_row(x, y, MOST, 128, false);
+    x[1279] = 0;
+    for (int i = 0; i < 32; i++) y[1248 + i] = 0;
+    check_row(x, y, MOST, 32, false); /* a block came back as zeros */
+    check_row(x, y, MOST, 64, true);
+    for (int i = 0; i < MOST; i++) y[i] = (x[i] *= 1e-9f) * 0.9f;
+    check_row(x, y, MOST, 32, false);
+}
+
 static void test_special(void **state)
 {
     (void)state;
@@ -150,6 +202,6 @@ static void test_special(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exact_sum), cmocka_unit_test(test_figures), cmocka_unit_test(test_special)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exact_sum), cmocka_unit_test(test_figures), cmocka_unit_test(test_rows), cmocka_unit_test(test_special)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

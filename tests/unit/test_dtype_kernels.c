@@ -131,6 +131,9 @@ static void check_decode(const struct dtype_info *t, const struct kernels *k, en
     memset(got, 0xA5, sizeof got);
     t->decode_f32(src, want, n);
     k->decode_f32[id](src, got, n);
+    /* of two NaN, a scale and a minimum, either may come out: which one is not settled by the language */
+    for (int64_t i = 0; i < n; i++)
+        if (isnan(want[i]) && isnan(got[i])) got[i] = want[i];
     if (memcmp(want, got, sizeof want) != 0)
         fail_msg("%s decodes %s otherwise than ref: n = %lld", k->name, t->name, (long long)n);
 }

@@ -1,0 +1,8 @@
+#if defined(__x86_64__)
+#include "dtypes/lanes_avx512.h"
+
+#include <string.h>
+
+#define NAME damage_row_avx512
+#include "core/damage_row.inc"
+#endif
