@@ -169,7 +169,8 @@ $(B)/tests/test_fused: $(FUSED_OBJ)
 
 # Tests that reach into a tool
 $(B)/tests/test_verify $(B)/tests/test_verify_plot: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
-$(B)/tests/test_glm_line $(B)/tests/test_glm_damage: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
+$(B)/tests/test_glm_line $(B)/tests/test_glm_damage $(B)/tests/test_trace_faults $(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
+$(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard quantize/*.c))
 
 # Programs that measure against a peer's library; built when asked for.
 $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a

@@ -76,6 +76,8 @@ struct forward {
     tap_fn *tap;  /* NULL: none */
     void *tap_ctx;
     bool tap_changes;
+    int64_t tap_rope_dim; /* rotated part by which heads are shown; 0: the model's */
+    double norm_offset;   /* added to the weights of norms: for a trace that tries a repair */
     linear_fn *before_linear; /* NULL: none */
     void *linear_ctx;
     probs_fn *probs; /* NULL: attention probabilities are never materialised whole */

@@ -138,7 +138,10 @@ static enum status read_norm(struct forward *f, enum role r, int64_t layer, enum
     struct buffer *b = part == PART_BIAS ? &f->state->norm_b : &f->state->norm_w;
     TRY(need_weight(f, r, layer, part, &t, err));
     TRY(buffer_reserve(b, (uint64_t)n, sizeof(double), err));
-    return ops_read_doubles(f, t, n, b->data, err);
+    double *values = b->data;
+    TRY(ops_read_doubles(f, t, n, values, err));
+    for (int64_t i = 0; f->norm_offset != 0 && part == PART_WEIGHT && i < n; i++) values[i] += f->norm_offset;
+    return STATUS_OK;
 }
 
 static void run_rms_norm(const struct rows_job *job, int64_t row, int64_t n)

@@ -44,7 +44,7 @@ static enum status tap_mapped(struct forward *f, const char *tap, int64_t layer,
 static int64_t in_head(const struct forward *f, int64_t i, bool rotated)
 {
     const struct hparams *hp = &f->model->hp;
-    int64_t r = hp->rope.dim, parts = hp->position_2d ? 2 : 1;
+    int64_t r = f->tap_rope_dim ? f->tap_rope_dim : hp->rope.dim, parts = hp->position_2d ? 2 : 1;
     bool pairs =
         hp->rope.type != ROPE_NONE && !hp->rope_halves && f->model->dialect->rope_style == ROPE_PAIRS;
     if (!rotated || !pairs || i >= parts * r) return i;

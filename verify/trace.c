@@ -1,19 +1,12 @@
 #include "verify/trace.h"
 
 #include "verify/hypotheses.h"
-#include "verify/tolerance.h"
+#include "verify/trace_limit.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Limits of tap_distance.worst. docs/numerics.md tells what was observed. */
-#define ROUNDING_F32 1e-4 /* one operation in float32, and GGUF's float32 epsilon and base */
-#define ROUNDING_F64 1e-6 /* GGUF's float32 epsilon and base, folded factors */
-#define STORAGE                                                                                              \
-    20.0 /* times the error of a weight: rows and what they meet are not all alike; observed up to 7.2 */
-#define UNRELATED 1.0 /* two unrelated columns are 1.41 apart */
 
 /* --- distance --- */
 
@@ -59,43 +52,6 @@ void tap_compare(struct tap_distance *d, enum precision p, const void *a, const 
     column_sums(sums, sums + cols, p, a, b, rows, cols);
     judge_columns(d, sums, sums + cols, cols);
     free(sums);
-}
-
-/* --- what is behind a tap --- */
-
-static const struct tap_source {
-    const char *tap;
-    enum role role, fused; /* fused: the role where one matrix holds several */
-} sources[] = {
-    {"embd", ROLE_TOKEN_EMBD, ROLE_COUNT},
-    {"attn_norm", ROLE_ATTN_NORM, ROLE_ATTN_OUTPUT_NORM},
-    {"q", ROLE_ATTN_Q, ROLE_ATTN_QKV},
-    {"k", ROLE_ATTN_K, ROLE_ATTN_QKV},
-    {"v", ROLE_ATTN_V, ROLE_ATTN_QKV},
-    {"q_norm", ROLE_ATTN_Q_NORM, ROLE_COUNT},
-    {"k_norm", ROLE_ATTN_K_NORM, ROLE_COUNT},
-    {"attn_out", ROLE_ATTN_OUTPUT, ROLE_COUNT},
-    {"attn_post_norm", ROLE_ATTN_POST_NORM, ROLE_COUNT},
-    {"ffn_norm", ROLE_FFN_NORM, ROLE_COUNT},
-    {"ffn_gate", ROLE_FFN_GATE, ROLE_FFN_UP},
-    {"ffn_up", ROLE_FFN_UP, ROLE_COUNT},
-    {"ffn_out", ROLE_FFN_DOWN, ROLE_COUNT},
-    {"ffn_post_norm", ROLE_FFN_POST_NORM, ROLE_COUNT},
-    {"residual", ROLE_LAYER_OUTPUT_NORM,
-     ROLE_COUNT}, /* post-norm blocks; elsewhere there is no such weight */
-    {"norm", ROLE_OUTPUT_NORM, ROLE_COUNT},
-    {"logits", ROLE_OUTPUT, ROLE_TOKEN_EMBD},
-};
-
-static enum role role_of(const struct model *m, const char *tap, int64_t layer)
-{
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        if (strcmp(sources[i].tap, tap) != 0) continue;
-        if (model_weight(m, sources[i].role, layer, PART_WEIGHT)) return sources[i].role;
-        if (sources[i].fused != ROLE_COUNT && model_weight(m, sources[i].fused, layer, PART_WEIGHT))
-            return sources[i].fused;
-    }
-    return ROLE_COUNT;
 }
 
 /* --- a run --- */
@@ -158,21 +114,10 @@ static const struct kept_tap *find_kept(const struct tracer *r, const char *tap)
     return NULL;
 }
 
-static double limit_of(const struct tracer *r, const char *tap, int64_t layer)
-{
-    double rounding = r->t->precision == PRECISION_F64 ? ROUNDING_F64 : ROUNDING_F32;
-    enum role ra = role_of(r->t->a, tap, layer), rb = role_of(r->t->b, tap, layer);
-    if (ra == ROLE_COUNT || rb == ROLE_COUNT) return rounding;
-    const struct weight *x = model_weight(r->t->a, ra, layer, PART_WEIGHT),
-                        *y = model_weight(r->t->b, rb, layer, PART_WEIGHT);
-    double e = tolerance_weight_error(r->t->a, x, r->t->b, y), most = fmax(UNRELATED, 1.5 * e);
-    return rounding + fmin(STORAGE * e, most);
-}
-
 static void set_tap(struct trace_tap *tap, const char *name, int64_t layer, const struct tap_distance *d,
-                    double limit)
+                    const struct trace_limit *limit)
 {
-    *tap = (struct trace_tap){.layer = layer, .distance = *d, .limit = limit};
+    *tap = (struct trace_tap){.layer = layer, .distance = *d, .limit = limit->worst, .rel_limit = limit->rel};
     snprintf(tap->name, sizeof tap->name, "%s", name);
 }
 
@@ -186,15 +131,17 @@ static enum status judge(void *ctx, const char *tap, int64_t layer, struct act *
     struct tap_distance d = {.rel = (double)INFINITY, .worst = (double)INFINITY};
     bool same_shape = want->rows == a->rows && want->cols == a->cols;
     if (same_shape) tap_compare(&d, r->t->precision, want->data, a->data, a->rows, a->cols);
-    double limit = limit_of(r, tap, layer);
+    struct trace_limit limit;
+    bool within;
+    TRY(trace_limit_of(&limit, r->t, tap, layer, &d, &within, err));
     out->n_taps++;
-    if (d.worst > limit) {
+    if (!within) {
         out->found = true;
-        set_tap(&out->first, tap, layer, &d, limit);
+        set_tap(&out->first, tap, layer, &d, &limit);
         return copy_tap(r, &r->got, a, err);
     }
-    if (d.worst / limit > out->nearest.distance.worst / (out->nearest.limit > 0 ? out->nearest.limit : 1))
-        set_tap(&out->nearest, tap, layer, &d, limit);
+    if (d.worst / limit.worst > out->nearest.distance.worst / (out->nearest.limit > 0 ? out->nearest.limit : 1))
+        set_tap(&out->nearest, tap, layer, &d, &limit);
     memcpy(a->data, want->data, tap_bytes(r, a));
     return STATUS_OK;
 }
@@ -242,12 +189,22 @@ static enum status finish(struct tracer *r, struct forward *f, tap_fn *tap, stru
 
 /* --- steps --- */
 
+/* Rows of heads lie as the file's maker took the rotated part; if B's number for it is wrong, that shows in the rotation and not in how
+ * unrotated heads are shown. */
+static int64_t shown_rope_dim(const struct trace *t, const struct model *m)
+{
+    const struct hparams *a = &t->a->hp;
+    bool alike = a->rope.type != ROPE_NONE && a->head_dim == m->hp.head_dim && a->position_2d == m->hp.position_2d;
+    return alike ? a->rope.dim : 0;
+}
+
 static enum status begin(struct tracer *r, struct forward *f, tap_fn *tap, struct error *err)
 {
     f->tap = tap;
     f->tap_ctx = r;
     f->tap_changes = tap != keep;
     f->causal = r->t->causal;
+    f->tap_rope_dim = shown_rope_dim(r->t, f->model);
     return forward_begin(f, r->t->ids, r->t->n, r->t->pos0, err);
 }
 
@@ -269,10 +226,11 @@ static enum status diagnose(struct tracer *r, struct error *err)
                         .b = r->b,
                         .kept = r->kept,
                         .n_kept = r->n_kept,
+                        .before = &r->before,
                         .tap = &out->first,
                         .want = find_kept(r, out->first.name),
                         .got = r->got,
-                        .role = role_of(r->t->b, out->first.name, out->first.layer)};
+                        .role = trace_role(r->t->b, out->first.name, out->first.layer)};
     w = s.role == ROLE_COUNT ? NULL : model_weight(r->t->b, s.role, s.tap->layer, PART_WEIGHT);
     if (w) snprintf(r->out->tensor, sizeof r->out->tensor, "%s", w->t->t->name);
     return hypotheses_try(&s, r->out, err);
@@ -287,6 +245,8 @@ static enum status step_again(struct tracer *r, struct forward *f, const struct 
     f->tap_ctx = r;
     f->tap_changes = true;
     f->causal = r->t->causal;
+    f->tap_rope_dim = shown_rope_dim(r->t, f->model);
+    f->norm_offset = v->norm_offset;
     TRY(forward_begin(f, v->ids ? v->ids : r->t->ids, r->t->n, r->t->pos0 + v->shift, err));
     if (strcmp(tap, "embd") == 0) return STATUS_OK;
     memcpy(f->x.data, r->before.data, tap_bytes(r, &f->x));

@@ -23,7 +23,7 @@ struct trace_tap {
     char name[24];
     int64_t layer; /* -1: outside of layers */
     struct tap_distance distance;
-    double limit; /* of distance.worst */
+    double limit, rel_limit; /* of distance.worst and distance.rel */
 };
 struct trace_result {
     bool found;

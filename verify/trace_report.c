@@ -20,8 +20,8 @@ void trace_text(const struct trace_result *t, struct buf *out)
         return;
     }
     put_where(&t->first, out);
-    buf_printf(out, " is the first that is off: %.2g, worst column %" PRId64 " %.2g (limit %.2g)",
-               t->first.distance.rel, t->first.distance.worst_col, t->first.distance.worst, t->first.limit);
+    buf_printf(out, " is the first that is off: %.2g (limit %.2g), worst column %" PRId64 " %.2g (limit %.2g)", t->first.distance.rel,
+               t->first.rel_limit, t->first.distance.worst_col, t->first.distance.worst, t->first.limit);
     if (t->pos0 > 0) buf_printf(out, ", at positions from %" PRId64 " on", t->pos0);
     buf_puts(out, "\n");
     if (t->tensor[0]) buf_printf(out, "  tensor      %s\n", t->tensor);
@@ -37,6 +37,7 @@ static void tap_json(const char *key, const struct trace_tap *t, struct jwriter 
     jw_double(w, "worst_rel", t->distance.worst);
     jw_int(w, "worst_column", t->distance.worst_col);
     jw_double(w, "limit", t->limit);
+    jw_double(w, "rel_limit", t->rel_limit);
     jw_end_object(w);
 }
 

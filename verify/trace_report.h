@@ -6,7 +6,7 @@
 #include "verify/trace.h"
 
 void trace_text(const struct trace_result *t, struct buf *out);
-/* "first" {tap, layer, rel, worst_rel, worst_column, limit} or null, "tensor", "cause", "explanation", "nearest", "trace_operations",
+/* "first" {tap, layer, rel, worst_rel, worst_column, limit, rel_limit} or null, "tensor", "cause", "explanation", "nearest", "trace_operations",
  * "trace_position" */
 void trace_json(const struct trace_result *t, struct jwriter *w);
 
