@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 const struct family_sizes family_sizes_small = {61, 48, 2, 32, 32, 4, 2, 8};
-const struct family_sizes family_sizes_wide = {61, 48, 2, 256, 256, 4, 2, 64};
+const struct family_sizes family_sizes_wide = {61, 48, 1, 256, 256, 4, 2, 64};
 
 extern const struct arch arch_gpt1, arch_gpt2, arch_gptneo, arch_gptj, arch_gptneox, arch_bigcode, arch_qwen3, arch_qwen2;
 extern const struct arch arch_llama, arch_llama_meta, arch_mistral, arch_mistral_meta;

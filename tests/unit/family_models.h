@@ -17,7 +17,7 @@ struct family_sizes {
 };
 /* 61, 48, 2, 32, 32, 4, 2, 8: square attention and feed-forward matrices */
 extern const struct family_sizes family_sizes_small;
-/* the same with rows of 256 */
+/* 61, 48, 1, 256, 256, 4, 2, 64: rows for the longest blocks */
 extern const struct family_sizes family_sizes_wide;
 
 struct family_row {

@@ -1,6 +1,6 @@
 /* `lathe-verify --trace` finds nothing wrong with honest casts: F32 to BF16, to F16, by way of BF16 to F16, and to every block type that can be
  * written, with an importance matrix where the type needs one. Of every family (models from family_models.c) with rows of 32, of three
- * families with rows of 256 for the types whose blocks are longer. */
+ * families with rows of 256 for the types whose blocks are longer (the slow ones, which need a matrix, of the first only). */
 #include "base/file.h"
 #include "convert/convert.h"
 #include "quantize/quantize.h"
@@ -144,12 +144,12 @@ static void check_floats(struct scene *s)
     check(s, s->a, s->cast, "F16");
 }
 
-/* Types whose blocks divide rows of this length; longer_than: and are longer than that */
-static void check_blocks(struct scene *s, int64_t cols, uint32_t longer_than)
+/* Types whose blocks divide rows of this length; longer_than: and are longer than that; unless `all`, those that need no importance matrix */
+static void check_blocks(struct scene *s, int64_t cols, uint32_t longer_than, bool all)
 {
     for (int t = 0; t < DTYPE_COUNT; t++) {
         const struct dtype_info *info = dtype_info((enum dtype)t);
-        bool written = info->ggml_id >= 0 && (dtype_can_encode((enum dtype)t, false) || dtype_can_encode((enum dtype)t, true));
+        bool written = info->ggml_id >= 0 && (dtype_can_encode((enum dtype)t, false) || (all && dtype_can_encode((enum dtype)t, true)));
         if (info->block_len == 1 || info->block_len <= longer_than || cols % info->block_len != 0 || !written) continue;
         quantize(s, s->f32, s->cast, info->name);
         check(s, s->a, s->cast, info->name);
@@ -165,7 +165,7 @@ static void test_every_family(void **state)
         struct scene s;
         open_scene(&s, &family_models[i], &family_sizes_small);
         check_floats(&s);
-        check_blocks(&s, family_sizes_small.embd, 1);
+        check_blocks(&s, family_sizes_small.embd, 1, true);
         close_scene(&s);
         assert_int_equal(s.n_wrong, 0);
         n += s.n_done;
@@ -186,7 +186,7 @@ static void test_long_blocks(void **state)
         if (strcmp(family_models[i].arch->family, families[k]) != 0) continue;
         open_scene(&s, &family_models[i], &family_sizes_wide);
         check_floats(&s);
-        check_blocks(&s, family_sizes_wide.embd, k == 0 ? 1 : 32);
+        check_blocks(&s, family_sizes_wide.embd, 32, k == 0);
         close_scene(&s);
         assert_int_equal(s.n_wrong, 0);
         n += s.n_done;
@@ -194,7 +194,7 @@ static void test_long_blocks(void **state)
         k++;
     }
     printf("%d casts, rows of 256: at most %.2f of a limit\n", n, nearest);
-    assert_true(n >= 60);
+    assert_true(n >= 45);
 }
 
 int main(void)
