@@ -5,9 +5,11 @@
 #include "inspect/listing.h"
 #include "inspect/picture.h"
 #include "inspect/summary.h"
+#include "inspect/table.h"
 #include "inspect/tokenizer_check.h"
 #include "inspect/tokens.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct inspect_options {
@@ -81,7 +83,7 @@ static enum status inspect_one(const struct tool *t, const struct inspect_option
 {
     struct subject s;
     if (wants_tokens(o)) return tokens_run(path, &o->tokens, out, t->json ? w : NULL, err);
-    TRY(subject_open(&s, path, err));
+    TRY(o->heatmap ? subject_open(&s, path, err) : subject_open_headers(&s, path, err));
     enum status st;
     if (o->heatmap) {
         struct buf line = {0};
@@ -107,29 +109,97 @@ static enum status inspect_one(const struct tool *t, const struct inspect_option
     return st;
 }
 
-static enum status inspect_all(const struct tool *t, const struct inspect_options *o, struct buf *out,
+/* ---- one checkpoint, or several of which some may be unreadable ---- */
+
+struct many {
+    const struct tool *t;
+    const struct inspect_options *o;
+    struct workers *workers;
+    struct buf *out;
+    struct jwriter w;
+    struct table table;
+    struct buf said; /* error lines */
+    int code;
+};
+
+static bool is_table(const struct many *m)
+{
+    const struct inspect_options *o = m->o;
+    return !m->t->json && !(o->tensors || o->metadata || o->config || o->stats || o->hash);
+}
+
+static enum status add_row(struct many *m, const char *path, struct error *err)
+{
+    struct subject s;
+    TRY(subject_open_headers(&s, path, err));
+    enum status st = table_add(&m->table, &s, err);
+    subject_close(&s);
+    return st;
+}
+
+/* The file's place in the output tells why it cannot be read; what was written of it so far goes. */
+static enum status tell_unreadable(struct many *m, const char *path, const struct error *why, struct error *err)
+{
+    char line[2 * sizeof *why];
+    error_format(why, m->t->name, line, sizeof line);
+    buf_printf(&m->said, "%s\n", line);
+    m->code = 2;
+    if (m->t->json) {
+        jw_begin_object(&m->w, NULL);
+        jw_string(&m->w, "path", path);
+        jw_begin_object(&m->w, "error");
+        jw_string(&m->w, "status", status_name(why->status));
+        jw_string(&m->w, "tensor", why->tensor[0] ? why->tensor : NULL);
+        jw_string(&m->w, "text", why->text);
+        jw_end_object(&m->w);
+        jw_end_object(&m->w);
+        return STATUS_OK;
+    }
+    return is_table(m) ? table_add_error(&m->table, path, why, err) : STATUS_OK;
+}
+
+static enum status inspect_next(struct many *m, const char *path, struct error *err)
+{
+    size_t len = m->out->len;
+    struct jwriter w = m->w;
+    if (!m->t->json && !is_table(m) && len > 0) buf_puts(m->out, "\n");
+    enum status st = is_table(m) ? add_row(m, path, err) : inspect_one(m->t, m->o, path, m->workers, m->out, &m->w, err);
+    if (st == STATUS_OK || st == STATUS_NOMEM || st == STATUS_USAGE) return st;
+    struct error why = *err;
+    m->out->len = len;
+    m->w = w;
+    return tell_unreadable(m, path, &why, err);
+}
+
+static enum status inspect_many(struct many *m, struct error *err)
+{
+    enum status st = STATUS_OK;
+    if (m->t->json) {
+        jw_begin_object(&m->w, NULL);
+        jw_begin_array(&m->w, "files");
+    }
+    for (int i = 0; st == STATUS_OK && i < m->t->n_args; i++) st = inspect_next(m, m->t->args[i], err);
+    if (m->t->json) {
+        jw_end_array(&m->w);
+        jw_end_object(&m->w);
+    }
+    if (st == STATUS_OK && is_table(m)) table_text(&m->table, m->out);
+    if (st == STATUS_OK && m->said.len > 0) fputs(m->said.data, stderr);
+    table_clear(&m->table);
+    buf_clear(&m->said);
+    return st;
+}
+
+static enum status inspect_all(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out,
                                struct error *err)
 {
-    struct workers *workers;
+    struct many m = {.t = t, .o = o, .out = out, .w = {.out = out, .pretty = true}};
     TRY(check_options(t, o, err));
-    TRY(workers_new(&workers, (int)t->threads, err));
-    struct jwriter w = {.out = out, .pretty = true};
-    enum status st = STATUS_OK;
-    bool many = t->n_args > 1;
-    if (t->json && many) {
-        jw_begin_object(&w, NULL);
-        jw_begin_array(&w, "files");
-    }
-    for (int i = 0; st == STATUS_OK && i < t->n_args; i++) {
-        if (many && !t->json && i > 0) buf_puts(out, "\n");
-        st = inspect_one(t, o, t->args[i], workers, out, &w, err);
-    }
-    if (t->json && many) {
-        jw_end_array(&w);
-        jw_end_object(&w);
-    }
+    TRY(workers_new(&m.workers, (int)t->threads, err));
+    enum status st = t->n_args > 1 ? inspect_many(&m, err) : inspect_one(t, o, t->args[0], m.workers, out, &m.w, err);
     if (t->json) buf_puts(out, "\n");
-    workers_free(workers);
+    workers_free(m.workers);
+    *code = m.code;
     return st == STATUS_OK ? buf_check(out, err) : st;
 }
 
@@ -155,7 +225,7 @@ static enum status inspect(const struct tool *t, const struct inspect_options *o
 {
     if (o->tokenizer_check) return check_tokenizers(t, code, out, err);
     if (o->audit) return audit(t, o, code, out, err);
-    return inspect_all(t, o, out, err);
+    return inspect_all(t, o, code, out, err);
 }
 
 int inspect_main(int argc, char **argv)

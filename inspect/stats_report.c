@@ -97,30 +97,16 @@ void stats_csv(const struct tensor_stats *s, struct buf *out)
 enum status role_stats_begin(struct role_stats *r, const struct subject *s, struct error *err)
 {
     memset(r, 0, sizeof *r);
-    if (!s->model || s->model->ckpt->n_tensors != s->ckpt->n_tensors) return STATUS_OK;
-    const struct checkpoint *c = s->model->ckpt; /* opened from the same path as s->ckpt: the same order */
-    void *p;
-    TRY(mem_alloc(&p, c->n_tensors, sizeof *r->roles, err));
-    r->roles = p;
-    TRY(mem_alloc(&p, c->n_tensors, sizeof *r->parts, err));
-    r->parts = p;
-    for (size_t i = 0; i < c->n_tensors; i++) r->roles[i] = ROLE_COUNT;
-    for (size_t i = 0; i < s->model->n_weights; i++) {
-        const struct weight *weight = &s->model->weights[i];
-        if (weight->t < c->tensors || weight->t >= c->tensors + c->n_tensors) continue;
-        r->roles[weight->t - c->tensors] = weight->rule->role;
-        r->parts[weight->t - c->tensors] = weight->rule->part;
-    }
-    return STATUS_OK;
+    return roles_init(&r->roles, s, err);
 }
 
 void role_stats_add(struct role_stats *r, const struct subject *s, const struct ckpt_tensor *t,
                     const struct tensor_stats *stats)
 {
-    if (!r->roles) return;
-    size_t i = (size_t)(t - s->ckpt->tensors);
-    if (r->roles[i] == ROLE_COUNT) return;
-    struct role_sum *sum = &r->sums[r->roles[i]][r->parts[i]];
+    if (r->roles.n == 0) return;
+    const struct tensor_role *role = &r->roles.items[t - s->ckpt->tensors];
+    if (role->role == ROLE_COUNT) return;
+    struct role_sum *sum = &r->sums[role->role][role->part];
     sum->std_min = sum->n_tensors == 0 || stats->std < sum->std_min ? stats->std : sum->std_min;
     sum->std_max = stats->std > sum->std_max ? stats->std : sum->std_max;
     sum->n_tensors++;
@@ -141,7 +127,7 @@ static void role_line(const struct role_sum *sum, enum role role, enum part part
 
 void role_stats_text(const struct role_stats *r, struct buf *out)
 {
-    if (!r->roles) return;
+    if (r->roles.n == 0) return;
     buf_printf(out, "\n%-24s %7s  %11s %11s %11s %11s %9s  %s\n", "role", "tensors", "min", "max", "mean",
                "std", "kurtosis", "std of single tensors");
     for (int role = 0; role < ROLE_COUNT; role++)
@@ -152,7 +138,7 @@ void role_stats_text(const struct role_stats *r, struct buf *out)
 
 void role_stats_json(const struct role_stats *r, struct jwriter *w)
 {
-    if (!r->roles) return;
+    if (r->roles.n == 0) return;
     jw_begin_array(w, "roles");
     for (int role = 0; role < ROLE_COUNT; role++)
         for (int part = 0; part < PART_COUNT; part++) {
@@ -174,7 +160,6 @@ void role_stats_json(const struct role_stats *r, struct jwriter *w)
 
 void role_stats_clear(struct role_stats *r)
 {
-    free(r->roles);
-    free(r->parts);
+    roles_clear(&r->roles);
     memset(r, 0, sizeof *r);
 }

@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "core/stats.h"
-#include "inspect/subject.h"
+#include "inspect/roles.h"
 
 void stats_text_head(struct buf *out);
 void stats_text(const struct tensor_stats *s, struct buf *out);
@@ -21,8 +21,7 @@ struct role_stats {
         int64_t n_tensors, n_outlier_tensors; /* with an outlier row or column */
         double std_min, std_max;              /* of single tensors */
     } sums[ROLE_COUNT][PART_COUNT];
-    enum role *roles; /* by tensor; ROLE_COUNT: none */
-    enum part *parts;
+    struct tensor_roles roles;
 };
 /* Without a model nothing is gathered. */
 enum status role_stats_begin(struct role_stats *r, const struct subject *s, struct error *err);

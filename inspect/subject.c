@@ -26,7 +26,32 @@ static enum status load_config(struct subject *s, bool *from_params, struct erro
     return st == STATUS_NOTFOUND ? STATUS_OK : st;
 }
 
-enum status subject_open(struct subject *s, const char *path, struct error *err)
+/* Binding unpacks integers that stand two in a byte: the lists show what the file has. */
+static bool binding_changes(const struct checkpoint *c)
+{
+    for (size_t i = 0; i < c->n_tensors && !ckpt_gguf(c); i++)
+        if (c->tensors[i].t->dtype == DTYPE_I8) return true;
+    return false;
+}
+
+/* The model owns the checkpoint that it is bound to, also when that fails: the lists need one whatever becomes of the model. */
+static enum status open_model(struct subject *s, const struct model_options *opt, struct error *err)
+{
+    if (binding_changes(s->ckpt)) {
+        if (model_open(&s->model, s->path, opt, &s->warnings, &s->model_error) != STATUS_OK) s->model = NULL;
+        return STATUS_OK;
+    }
+    struct checkpoint *c = s->ckpt;
+    s->ckpt = NULL;
+    if (model_bind(&s->model, c, opt, &s->warnings, &s->model_error) == STATUS_OK) {
+        s->ckpt = s->model->ckpt;
+        return STATUS_OK;
+    }
+    s->model = NULL;
+    return ckpt_open(&s->ckpt, s->path, err);
+}
+
+static enum status open_subject(struct subject *s, const char *path, const struct model_options *opt, struct error *err)
 {
     memset(s, 0, sizeof *s);
     s->path = path;
@@ -37,22 +62,28 @@ enum status subject_open(struct subject *s, const char *path, struct error *err)
     TRY_OUT(load_config(s, &from_params, err));
     TRY_OUT(model_detect(s->ckpt, s->config, &s->arch, &s->why, err));
     if (from_params && s->arch) s->why = "params.json";
-    if (s->arch) {
-        /* The model takes over a checkpoint of its own: this one stays for the listings whatever becomes of the model. */
-        struct model_options opt = {0};
-        if (model_open(&s->model, path, &opt, &s->warnings, &s->model_error) != STATUS_OK) s->model = NULL;
-    }
+    if (s->arch) TRY_OUT(open_model(s, opt, err));
     return STATUS_OK;
 out:
     subject_close(s);
     return st;
 }
 
+enum status subject_open(struct subject *s, const char *path, struct error *err)
+{
+    return open_subject(s, path, &(struct model_options){0}, err);
+}
+
+enum status subject_open_headers(struct subject *s, const char *path, struct error *err)
+{
+    return open_subject(s, path, &(struct model_options){.headers_only = true}, err);
+}
+
 void subject_close(struct subject *s)
 {
+    if (!s->model || s->model->ckpt != s->ckpt) ckpt_close(s->ckpt);
     model_close(s->model);
     json_free(s->config);
-    ckpt_close(s->ckpt);
     warnings_clear(&s->warnings);
     memset(s, 0, sizeof *s);
 }

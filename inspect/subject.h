@@ -9,7 +9,7 @@
 
 struct subject {
     const char *path; /* as the user gave it */
-    struct checkpoint *ckpt;
+    struct checkpoint *ckpt;  /* the model's, where that has the same tensors */
     struct json *config;      /* config.json beside a checkpoint that is no GGUF; NULL if there is none */
     const struct arch *arch;  /* NULL: no known family */
     const char *why;          /* how the family was recognised */
@@ -21,6 +21,8 @@ struct subject {
     int64_t n_elements;
 };
 enum status subject_open(struct subject *s, const char *path, struct error *err);
+/* The same from headers alone (struct model_options): for what shows and compares them, not for what computes. */
+enum status subject_open_headers(struct subject *s, const char *path, struct error *err);
 void subject_close(struct subject *s);
 const struct ckpt_tensor *subject_tensors(const struct subject *s, size_t *n);
 /* Name of a type as people know it in that container: ggml's in GGUF, else safetensors'. */

@@ -470,9 +470,11 @@ enum status bind_tensors(struct model *m, struct warnings *warn, struct error *e
 
 enum { COMPARE_BYTES = 1 << 18 };
 
-static enum status same_values(const struct ckpt_tensor *a, const struct ckpt_tensor *b, bool *same,
-                               struct error *err)
+/* The first max_bytes of them count. */
+static enum status same_values(const struct ckpt_tensor *a, const struct ckpt_tensor *b, uint64_t max_bytes,
+                               bool *same, struct error *err)
 {
+    uint64_t size = a->t->size_bytes < max_bytes ? a->t->size_bytes : max_bytes;
     *same = ckpt_same_bytes(a, b);
     if (*same || a->t->dtype != b->t->dtype || a->t->size_bytes != b->t->size_bytes) return STATUS_OK;
     void *p;
@@ -480,8 +482,8 @@ static enum status same_values(const struct ckpt_tensor *a, const struct ckpt_te
     char *x = p, *y = x + COMPARE_BYTES;
     enum status st = STATUS_OK;
     *same = true;
-    for (uint64_t off = 0; off < a->t->size_bytes && *same; off += COMPARE_BYTES) {
-        uint64_t left = a->t->size_bytes - off;
+    for (uint64_t off = 0; off < size && *same; off += COMPARE_BYTES) {
+        uint64_t left = size - off;
         size_t n = left < COMPARE_BYTES ? (size_t)left : COMPARE_BYTES;
         TRY_OUT(ckpt_read(a, off, x, n, err));
         TRY_OUT(ckpt_read(b, off, y, n, err));
@@ -526,23 +528,25 @@ static void unbind(struct model *m, size_t i)
 /* A copy of the embedding? A shared storage is proof, whatever the config says. Equal numbers count unless it says that they are two
  * matrices; a GGUF without the word is not tied. */
 static enum status is_copy(const struct model *m, const struct ckpt_tensor *output,
-                           const struct ckpt_tensor *embd, enum tie tie, bool *same, struct error *err)
+                           const struct ckpt_tensor *embd, enum tie tie, uint64_t max_bytes, bool *same,
+                           struct error *err)
 {
     *same = ckpt_same_bytes(output, embd);
     if (*same || tie == TIE_NO || (m->is_gguf && tie == TIE_UNSAID)) return STATUS_OK;
-    return same_values(output, embd, same, err);
+    return same_values(output, embd, max_bytes, same, err);
 }
 
-static enum status output_present(struct model *m, size_t i_output, enum tie tie, struct warnings *warn,
-                                  struct error *err)
+static enum status output_present(struct model *m, size_t i_output, enum tie tie, bool headers_only,
+                                  struct warnings *warn, struct error *err)
 {
+    uint64_t max_bytes = headers_only ? COMPARE_BYTES : UINT64_MAX;
     size_t i_embd = find_role(m, ROLE_TOKEN_EMBD);
     bool same = false, same_type = false;
     const struct ckpt_tensor *output = m->weights[i_output].t;
     const struct tensor_rule *rule = m->weights[i_output].rule;
     m->hp.tied = false;
     if (i_embd < m->n_weights) {
-        TRY(is_copy(m, output, m->weights[i_embd].t, tie, &same, err));
+        TRY(is_copy(m, output, m->weights[i_embd].t, tie, max_bytes, &same, err));
         same_type = output->t->dtype == m->weights[i_embd].t->t->dtype;
     }
     const char *name = output->t->name;
@@ -557,7 +561,9 @@ static enum status output_present(struct model *m, size_t i_output, enum tie tie
     }
     if (!expected)
         warnings_note(warn, "tied-head-dropped", "tensor '%s' %s the embedding and is stored once", name,
-                      ckpt_same_bytes(output, m->weights[i_embd].t) ? "is" : "equals");
+                      ckpt_same_bytes(output, m->weights[i_embd].t) ? "is"
+                      : output->t->size_bytes > max_bytes           ? "begins as"
+                                                                    : "equals");
     m->hp.tied = m->tie_dropped = true;
     unbind(m, i_output);
     return fill_output(m, rule, i_output, err);
@@ -598,10 +604,11 @@ static enum status build_index(struct model *m, struct error *err)
     return STATUS_OK;
 }
 
-enum status bind_output(struct model *m, enum tie tie, struct warnings *warn, struct error *err)
+enum status bind_output(struct model *m, enum tie tie, bool headers_only, struct warnings *warn,
+                        struct error *err)
 {
     size_t i = find_role(m, ROLE_OUTPUT);
-    TRY(i < m->n_weights ? output_present(m, i, tie, warn, err) : output_absent(m, tie, warn, err));
+    TRY(i < m->n_weights ? output_present(m, i, tie, headers_only, warn, err) : output_absent(m, tie, warn, err));
     return build_index(m, err);
 }
 

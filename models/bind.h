@@ -15,8 +15,8 @@ bool bind_looks_like(const struct checkpoint *ckpt, const struct arch *arch);
 enum status bind_tensors(struct model *m, struct warnings *warn, struct error *err);
 /* Finds the scales of the bound weights that are FP8 and marks them, and the numbers for quantizing activations, as seen. */
 enum status bind_scales(struct model *m, bool *seen, struct error *err);
-/* Decides whether the output matrix is the embedding; unbinds a copy. Then builds m->index. */
-enum status bind_output(struct model *m, enum tie tie, struct warnings *warn, struct error *err);
+/* Decides whether the output matrix is the embedding; unbinds a copy. Then builds m->index. headers_only: compares the beginnings only. */
+enum status bind_output(struct model *m, enum tie tie, bool headers_only, struct warnings *warn, struct error *err);
 /* Reads the factor tensors of a GGUF and decides which of its RoPE descriptions counts; checks that angles come out. After bind_output. */
 enum status bind_rope(struct model *m, struct warnings *warn, struct error *err);
 

@@ -292,7 +292,7 @@ static enum status bind_all(struct model *m, const struct model_options *opt, st
     TRY(gguf ? bind_gguf(m, gguf, &tie, warn, err) : bind_hf(m, opt, &tie, warn, err));
     set_name(m, gguf);
     TRY(bind_tensors(m, warn, err));
-    TRY(bind_output(m, tie, warn, err));
+    TRY(bind_output(m, tie, opt && opt->headers_only, warn, err));
     TRY(bind_rope(m, warn, err));
     return warnings_check(warn, err);
 }

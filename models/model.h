@@ -43,6 +43,9 @@ struct model_scale {
 };
 struct model_options {
     const char *config_path; /* config.json or params.json to use instead of the folder's own; NULL: the folder's */
+    /* For a look at headers: a stored output matrix is taken as a copy of the embedding if its beginning is, whatever the size. Not for
+     * anything that computes. */
+    bool headers_only;
 };
 struct model {
     struct checkpoint *ckpt;

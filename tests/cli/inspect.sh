@@ -5,7 +5,7 @@ gpt2=$DATA/tiny-gpt2
 
 status "summary of a folder" 0 "$BIN/lathe-inspect" "$llama"
 contains "summary names the family" "$DIR/out" "llama (safetensors"
-contains "summary tells the context" "$DIR/out" "context     256; rope default"
+contains "summary tells the context" "$DIR/out" "context     256; rope default, base 10000, 64 of a head's 64 dimensions"
 contains "summary tells tying" "$DIR/out" "embeddings  tied"
 equal "nothing on stderr" "" "$(cat "$DIR/err")"
 
@@ -21,6 +21,18 @@ equal "json shape" "512 256" "$(jq -r '.tensors[] | select(.name == "model.embed
 equal "json size" 262144 "$(jq -r '.tensors[] | select(.name == "model.embed_tokens.weight") | .size_bytes' "$DIR/out")"
 status "json of two" 0 "$BIN/lathe-inspect" "$llama" "$gpt2" --json
 equal "json of two is an array" 2 "$(jq '.files | length' "$DIR/out")"
+
+check "bits by role" jq -e '[.files[0].bits_by_role[] | select(.role == "attn_q")][0] | .bits == 16 and .tensors == 2 and .weights == 131072' "$DIR/out"
+status "several as a table" 2 "$BIN/lathe-inspect" "$llama" "$DIR/nothing" "$gpt2"
+equal "a row each, and a head" 4 "$(wc -l <"$DIR/out" | tr -d ' ')"
+check "rows tell family and bits" grep -Eq '^tests/data/tiny-llama +llama +918.8 K +1.75 MiB +16.00 +BF16 +256 +tokenizer.json +0$' "$DIR/out"
+contains "the missing one has a row" "$DIR/out" "$DIR/nothing  "
+contains "that says why" "$DIR/out" "error: cannot open: No such file or directory"
+contains "and a line on stderr" "$DIR/err" "lathe-inspect: $DIR/nothing: cannot open"
+status "several as JSON" 2 "$BIN/lathe-inspect" "$DIR/nothing" "$llama" --json --tensors
+check "with the error in its place" jq -e '(.files | length) == 2 and .files[0].error.status == "notfound" and .files[1].family == "llama" and (.files[1].tensors | length) == 20' "$DIR/out"
+status "several lists" 2 "$BIN/lathe-inspect" "$DIR/nothing" "$llama" --tensors
+contains "go on after an error" "$DIR/out" "model.norm.weight"
 
 # The digest of a safetensors tensor is that of a byte range of the file, which other tools can cut out.
 st=$llama/model.safetensors
@@ -115,6 +127,12 @@ contains "says so" "$DIR/err" "no tokenizer"
 
 # --- the embedded tokenizer against the source's ---
 status "convert for the check" 0 "$BIN/lathe-convert" "$llama" -o "$DIR/check.gguf" --quiet
+status "summary of a quantized file" 0 "$BIN/lathe-inspect" "$DIR/check.gguf"
+contains "tells the receipt" "$DIR/out" "receipt     full: SHA-256 of 20 source tensors; files config.json"
+"$BIN/lathe-convert" "$llama" -o "$DIR/q4.gguf" --type Q4_K_M --quiet
+status "summary of a recipe's" 0 "$BIN/lathe-inspect" "$DIR/q4.gguf"
+contains "tells the recipe" "$DIR/out" "recipe      Q4_K_M (general.file_type 15)"
+contains "tells bits by role" "$DIR/out" "6.56 token_embd"
 status "source and GGUF" 0 "$BIN/lathe-inspect" "$llama" "$DIR/check.gguf" --tokenizer-check --json
 check "all texts the same" jq -e '.same and .texts > 1500 and .embedded.mismatches == 0 and .runtime.mismatches == 0' "$DIR/out"
 status "the receipt holds the source" 0 "$BIN/lathe-inspect" "$DIR/check.gguf" --tokenizer-check
