@@ -82,6 +82,8 @@ void outfile_count(struct outfile *o, uint64_t off, uint64_t n);
 enum status outfile_sync(struct outfile *o, struct error *err);
 /* Bytes that were written before. */
 enum status outfile_read_at(const struct outfile *o, uint64_t off, void *dst, size_t n, struct error *err);
+/* What was written is whole and on the device: what commit begins with, for those who commit several. */
+enum status outfile_flush(struct outfile *o, struct error *err);
 /* Flush, rename, flush the folder. Frees o; on failure nothing is left behind. With size_bytes given, every
  * byte of it must have been written, padding too (STATUS_MISMATCH). */
 enum status outfile_commit(struct outfile *o, struct error *err);

@@ -1,14 +1,10 @@
-/* Outputs of file.h: temporary name, reservation, write-back, flush, rename; and their removal when a signal
- * ends the process. */
+/* Outputs of file.h: temporary name, reservation, write-back, flush, rename. */
 #include "base/file.h"
-#include "base/progress.h"
+#include "base/temp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,20 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { WRITEBACK_BYTES = 8 * 1024 * 1024, TEMP_TRIES = 100, CREATE_WAIT_MS = 2000 };
-
-/* A temporary name that the signal handler may have to remove. Entries are only ever added in front and never
- * freed, so that the handler can walk the list at any moment; a process makes few outputs. */
-struct temp_name {
-    struct temp_name *next;
-    int dir_fd;
-    atomic_bool live;
-    char name[NAME_MAX + 1];
-};
-static _Atomic(struct temp_name *) temp_names;
-/* Files that are being created and have no entry yet. A handler waits for them: ending the process in between would leave one behind. */
-static atomic_int creating;
-static atomic_bool stopping;
+enum { WRITEBACK_BYTES = 8 * 1024 * 1024 };
 
 struct outfile {
     int fd, dir_fd;
@@ -43,39 +26,6 @@ struct outfile {
     uint64_t size_bytes;
     _Atomic uint64_t end, written, not_synced;
 };
-
-static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
-enum { N_FATAL = sizeof fatal_signals / sizeof fatal_signals[0] };
-
-static void fatal_set(sigset_t *set)
-{
-    sigemptyset(set);
-    for (int i = 0; i < N_FATAL; i++) sigaddset(set, fatal_signals[i]);
-}
-
-/* Only async-signal-safe calls and lock-free atomics here. */
-static void on_signal(int number)
-{
-    atomic_store(&stopping, true);
-    for (int i = 0; i < CREATE_WAIT_MS && atomic_load(&creating) > 0; i++) poll(NULL, 0, 1);
-    for (struct temp_name *t = atomic_load(&temp_names); t; t = t->next) {
-        if (atomic_load(&t->live)) unlinkat(t->dir_fd, t->name, 0);
-    }
-    progress_wipe();
-    _exit(128 + number);
-}
-
-void signals_install(void)
-{
-    struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    fatal_set(&action.sa_mask);
-    for (int i = 0; i < N_FATAL; i++) {
-        /* One that was ignored at the start stays so (nohup). */
-        if (sigaction(fatal_signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
-            sigaction(fatal_signals[i], &action, NULL);
-        }
-    }
-}
 
 /* STATUS_IO for a write that found no room, with the figures a person needs. */
 static enum status no_space(const struct outfile *o, struct error *err, uint64_t need_bytes)
@@ -149,63 +99,12 @@ static enum status check_target(const struct outfile *o, struct error *err)
                     S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
 }
 
-/* `.NAME.partial.PID-COUNT`, NAME cut (not inside a UTF-8 character) so that the whole stays a legal name. */
-static void temp_fill(char dst[NAME_MAX + 1], const char *name)
+static enum status create_temp(struct outfile *o, struct error *err)
 {
-    static atomic_uint counter;
-    char suffix[64];
-    int n = snprintf(suffix, sizeof suffix, ".partial.%ld-%u", (long)getpid(), atomic_fetch_add(&counter, 1));
-    size_t room = (size_t)(NAME_MAX - 1 - n), len = strlen(name);
-    if (len > room) {
-        len = room;
-        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80) len--;
-    }
-    snprintf(dst, NAME_MAX + 1, ".%.*s%s", (int)len, name, suffix);
-}
-
-static void temp_publish(struct temp_name *t)
-{
-    struct temp_name *head = atomic_load(&temp_names);
-    atomic_store(&t->live, true);
-    do t->next = head;
-    while (!atomic_compare_exchange_weak(&temp_names, &head, t));
-}
-
-static int temp_open(struct outfile *o, struct temp_name *t)
-{
-    for (int i = 0; i < TEMP_TRIES; i++) {
-        temp_fill(t->name, o->name);
-        int fd = openat(o->dir_fd, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
-    }
-    return -1;
-}
-
-/* Creates the temporary file. Signals wait meanwhile on this thread; a handler on another one either waits for us, or has set `stopping`
- * before we begin. */
-static enum status temp_create(struct outfile *o, struct error *err)
-{
-    struct temp_name *t = calloc(1, sizeof *t);
-    if (!t) return error_nomem(err, sizeof *t);
-    t->dir_fd = o->dir_fd;
-    sigset_t fatal, old;
-    fatal_set(&fatal);
-    pthread_sigmask(SIG_BLOCK, &fatal, &old);
-    atomic_fetch_add(&creating, 1);
-    bool stopped = atomic_load(&stopping);
-    if (!stopped) o->fd = temp_open(o, t);
-    int code = errno;
-    if (o->fd >= 0) {
-        o->temp = t;
-        temp_publish(t);
-    }
-    atomic_fetch_sub(&creating, 1);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (o->fd >= 0) return STATUS_OK;
-    free(t);
-    errno = code;
-    if (stopped) return error_at(err, STATUS_IO, o->path, NULL, "interrupted");
-    if (is_no_space(code)) return no_space(o, err, o->size_bytes);
+    o->temp = temp_create(o->dir_fd, o->name, false, &o->fd);
+    if (o->temp) return STATUS_OK;
+    if (errno == ECANCELED) return error_at(err, STATUS_IO, o->path, NULL, "interrupted");
+    if (is_no_space(errno)) return no_space(o, err, o->size_bytes);
     return error_errno(err, o->path, "cannot create a file in its folder");
 }
 
@@ -263,7 +162,7 @@ enum status outfile_create(struct outfile **out, const char *path, unsigned flag
     enum status st;
     TRY_OUT(open_folder(o, path, err));
     TRY_OUT(check_target(o, err));
-    TRY_OUT(flags & OUTFILE_KEEP ? open_kept(o, err) : temp_create(o, err));
+    TRY_OUT(flags & OUTFILE_KEEP ? open_kept(o, err) : create_temp(o, err));
     TRY_OUT(reserve(o, err));
     *out = o;
     return STATUS_OK;
@@ -366,14 +265,20 @@ static enum status check_complete(struct outfile *o, struct error *err)
                     (unsigned long long)o->size_bytes, (unsigned long long)written, (unsigned long long)end);
 }
 
-static enum status flush_and_close(struct outfile *o, struct error *err)
+enum status outfile_flush(struct outfile *o, struct error *err)
 {
+    TRY(check_complete(o, err));
     /* A flush that failed is final: the kernel has dropped the pages, and a second call would succeed without
      * them. */
     if (fsync(o->fd) != 0) {
         if (is_no_space(errno)) return no_space(o, err, atomic_load(&o->end));
         return error_errno(err, o->path, "cannot flush to the device");
     }
+    return STATUS_OK;
+}
+
+static enum status close_file(struct outfile *o, struct error *err)
+{
     int fd = o->fd;
     o->fd = -1;
     if (close(fd) != 0 && errno != EINTR) return error_errno(err, o->path, "cannot close");
@@ -407,7 +312,7 @@ static enum status rename_to_target(struct outfile *o, struct error *err)
         return error_at(err, STATUS_EXISTS, o->path, NULL, "was created by somebody else in the meantime");
     }
     if (failed) return error_errno(err, o->path, "cannot rename the finished file");
-    atomic_store(&o->temp->live, false);
+    temp_release(o->temp);
     if (o->flags & OUTFILE_KEEP) free(o->temp);
     o->temp = NULL;
     /* Some file systems cannot flush a folder; there is nothing else to try then. */
@@ -420,8 +325,8 @@ static enum status rename_to_target(struct outfile *o, struct error *err)
 enum status outfile_commit(struct outfile *o, struct error *err)
 {
     enum status st;
-    TRY_OUT(check_complete(o, err));
-    TRY_OUT(flush_and_close(o, err));
+    TRY_OUT(outfile_flush(o, err));
+    TRY_OUT(close_file(o, err));
     TRY_OUT(rename_to_target(o, err));
 out:
     outfile_discard(o);
@@ -434,8 +339,7 @@ void outfile_discard(struct outfile *o)
     if (o->temp && (o->flags & OUTFILE_KEEP)) {
         free(o->temp);
     } else if (o->temp) {
-        unlinkat(o->dir_fd, o->temp->name, 0);
-        atomic_store(&o->temp->live, false);
+        temp_remove(o->temp);
     }
     if (o->fd >= 0) close(o->fd);
     if (o->dir_fd >= 0) close(o->dir_fd);

@@ -1,10 +1,13 @@
 #include "convert/convert.h"
 #include "base/options.h"
-#include "core/model_plan.h"
+#include "base/outset.h"
 #include "core/emit.h"
 #include "core/explain.h"
+#include "core/model_plan.h"
+#include "core/parts.h"
 #include "core/plan_report.h"
 #include "core/quantize_args.h"
+#include "core/restore.h"
 #include "core/rewrite.h"
 
 #include <inttypes.h>
@@ -12,19 +15,25 @@
 #include <string.h>
 
 #define ROPE_CONTEXT_NOT_GIVEN INT64_MIN
+/* transformers 5: save_pretrained(max_shard_size="50GB") */
+#define SHARD_BYTES 50000000000u
 
 struct convert_options {
     const char *source, *output, *config;
     struct quantize_args types;
     int64_t rope_context;
+    uint64_t split_bytes; /* 0: not given */
     int receipt;
+    bool back; /* the output is a folder */
     bool damage, resume, dry_run, strict, force, allow_overflow;
     const struct plan_quantize_options *quantize; /* NULL: keep */
+    struct restore_options restore;               /* of a folder */
 };
 struct conversion {
     const struct tool *tool;
     const struct convert_options *opt;
-    struct model *model; /* NULL for a GGUF, whose tensors are taken as they are */
+    struct model *model; /* NULL for a GGUF whose tensors are taken as they are */
+    struct restore *restore;
     struct checkpoint *gguf;
     const struct checkpoint *ckpt; /* of either */
     struct plan plan;
@@ -48,18 +57,34 @@ static enum status check_output(const struct convert_options *o, struct error *e
         error_set(err, STATUS_USAGE, "no output given");
         return error_hint(err, "-o OUT.gguf names it; --dry-run shows the plan without one");
     }
-    if (file_is_dir(o->output) || !ends_with(o->output, ".gguf")) {
-        error_at(err, STATUS_USAGE, o->output, NULL,
-                 "expected the name of a .gguf file; writing a safetensors folder is not in this version");
-        return err->status;
-    }
-    return o->dry_run ? STATUS_OK : emit_check_free(o->output, o->force, err);
+    if (o->dry_run) return STATUS_OK;
+    if (o->back) return outset_check_folder(o->output, o->force, model_file_name, err);
+    return emit_check_free(o->output, o->force, err);
+}
+
+/* Numbers of a folder are plain floats. */
+static enum status check_back_options(struct convert_options *o, struct error *err)
+{
+    enum dtype type = dtype_from_name(o->types.type);
+    bool keep = strcmp(o->types.type, "keep") == 0;
+    if (quantize_args_any(&o->types) || o->resume || o->config || o->rope_context != ROPE_CONTEXT_NOT_GIVEN || o->damage)
+        return error_at(err, STATUS_USAGE, o->output, NULL,
+                        "a folder takes --type, --receipt, --split-max-size and --allow-overflow; other options are for a .gguf file");
+    o->restore = (struct restore_options){
+        .rebuild = o->receipt == RECEIPT_NONE,
+        .type = keep ? DTYPE_COUNT : type,
+        .shard_bytes = o->split_bytes > 0 ? o->split_bytes : SHARD_BYTES,
+    };
+    if (keep || type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16) return check_output(o, err);
+    return error_at(err, STATUS_USAGE, o->output, NULL, "--type %s: a folder takes keep, f32, f16 or bf16", o->types.type);
 }
 
 static enum status check_options(struct convert_options *o, struct error *err)
 {
     if (o->rope_context != ROPE_CONTEXT_NOT_GIVEN && (o->rope_context < 1 || o->rope_context > INT32_MAX))
         return error_set(err, STATUS_USAGE, "option '--rope-context': expected 1 to %d positions", INT32_MAX);
+    o->back = o->output && (file_is_dir(o->output) || !ends_with(o->output, ".gguf"));
+    if (o->back) return check_back_options(o, err);
     if (strcmp(o->types.type, "keep") == 0) {
         if (quantize_args_any(&o->types)) return error_set(err, STATUS_USAGE, "options about types need a --type");
         TRY(quantize_args_kernels(&o->types, err));
@@ -69,15 +94,6 @@ static enum status check_options(struct convert_options *o, struct error *err)
     o->types.options.record = o->receipt != RECEIPT_NONE;
     o->quantize = &o->types.options;
     return check_output(o, err);
-}
-
-/* Options of later versions get a clear answer instead of a guess at a typo. */
-static const char *later_option(int argc, char **argv)
-{
-    static const char name[] = "--split-max-size";
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strncmp(argv[i], name, sizeof name - 1) == 0) return name;
-    return NULL;
 }
 
 /* --- the work --- */
@@ -122,7 +138,12 @@ static enum status open_source(struct conversion *c, struct error *err)
     struct model_options options = {.config_path = c->opt->config};
     TRY(ckpt_open(&ckpt, c->opt->source, err));
     c->ckpt = ckpt;
-    if (ckpt_gguf(ckpt)) {
+    if (c->opt->back && !ckpt_gguf(ckpt)) {
+        ckpt_close(ckpt);
+        error_at(err, STATUS_USAGE, c->opt->output, NULL, "a folder is written from a GGUF file, and '%.200s' is none", c->opt->source);
+        return error_hint(err, "expected the name of a .gguf file to write");
+    }
+    if (ckpt_gguf(ckpt) && !c->opt->back) {
         c->gguf = ckpt;
         return STATUS_OK;
     }
@@ -132,8 +153,12 @@ static enum status open_source(struct conversion *c, struct error *err)
 static enum status make_plan(struct conversion *c, struct error *err)
 {
     TRY(open_source(c, err));
-    TRY(c->model ? plan_model(c, err) : plan_gguf(c, err));
-    TRY(plan_layout(&c->plan, err));
+    if (c->opt->back) {
+        TRY(restore_plan(&c->restore, &c->plan, c->model, &c->opt->restore, &c->warn, err));
+    } else {
+        TRY(c->model ? plan_model(c, err) : plan_gguf(c, err));
+        TRY(plan_layout(&c->plan, err));
+    }
     report_fallbacks(&c->plan, &c->warn);
     TRY(warnings_check(&c->warn, err));
     return c->opt->strict ? report_strict(&c->warn, c->opt->source, err) : STATUS_OK;
@@ -191,7 +216,10 @@ static enum status convert(struct conversion *c, struct error *err)
         .force = o->force,
         .resume = o->resume,
         .strict = o->strict,
-        .hash = c->model && o->receipt != RECEIPT_NONE,
+        .hash = c->model && !o->back && o->receipt != RECEIPT_NONE,
+        .check = o->back ? restore_check : NULL,
+        .check_ctx = c->restore,
+        .casts_checked = o->back && o->restore.type == DTYPE_COUNT,
         .allow_overflow = o->allow_overflow,
         .threads = c->tool->threads,
         .label = "converting",
@@ -207,7 +235,8 @@ int convert_main(int argc, char **argv)
 {
     struct convert_options o = {.types = {.type = "keep"}, .receipt = RECEIPT_FULL, .rope_context = ROPE_CONTEXT_NOT_GIVEN};
     const struct option_spec specs[] = {
-        {"output", 'o', "OUT.gguf", OPTION_STRING, &o.output, "file to write", "Output"},
+        {"output", 'o', "OUT", OPTION_STRING, &o.output, "file to write, OUT.gguf; or a folder, for the way back from a GGUF", "Output"},
+        {"split-max-size", 0, "BYTES", OPTION_SIZE, &o.split_bytes, "numbered parts of at most so many bytes of tensors (a folder: default 50 GB)", NULL},
         {"receipt", 0, "none|lean|full", OPTION_CHOICE, &o.receipt,
          "how much of the source to record (default full)", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", NULL},
@@ -230,9 +259,9 @@ int convert_main(int argc, char **argv)
     };
     struct tool tool = {
         .name = "lathe-convert",
-        .usage = "SRC -o OUT.gguf",
+        .usage = "SRC -o OUT.gguf|DIR",
         .summary =
-            "Converts a checkpoint (folder, index, shard or file; safetensors, PyTorch, GGUF) to GGUF.",
+            "Converts a checkpoint (folder, index, shard or file; safetensors, PyTorch, GGUF) to GGUF, and a GGUF back to a folder.",
         .examples = "  lathe-convert SmolLM2-135M/ -o smollm2.gguf\n"
                     "  lathe-convert gpt2/ -o gpt2.gguf --type f16 --dry-run\n",
         .specs = specs,
@@ -241,8 +270,6 @@ int convert_main(int argc, char **argv)
     };
     struct error err = {0};
     enum tool_parsed parsed = tool_parse(&tool, argc, argv, &err);
-    const char *later = later_option(argc, argv);
-    if (parsed == TOOL_MISUSE && later) error_set(&err, STATUS_USAGE, "%s is not in this version", later);
     if (parsed != TOOL_RUN) {
         int code = parsed == TOOL_DONE ? 0 : tool_fail(&tool, &err);
         tool_clear(&tool);
@@ -260,6 +287,7 @@ int convert_main(int argc, char **argv)
     tool.json = tool.json && !c.told; /* one document is enough */
     int code = st == STATUS_OK ? 0 : tool_fail(&tool, &err);
     plan_clear(&c.plan);
+    restore_free(c.restore);
     if (c.model) model_close(c.model);
     ckpt_close(c.gguf);
     quantize_args_clear(&o.types);

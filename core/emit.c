@@ -1,12 +1,15 @@
 #include "core/emit.h"
+#include "base/outset.h"
 #include "base/resources.h"
 #include "core/damage_report.h"
 #include "core/journal.h"
+#include "core/parts.h"
 #include "core/receipt.h"
 #include "core/plan_quantize.h"
 #include "core/plan_report.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum status emit_check_free(const char *path, bool force, struct error *err)
@@ -16,16 +19,90 @@ enum status emit_check_free(const char *path, bool force, struct error *err)
     return error_hint(err, "--force replaces it");
 }
 
-static enum status forbid_sources(const struct outfile *o, const struct checkpoint *c, struct error *err)
-{
-    for (size_t i = 0; i < c->n_files; i++) TRY(outfile_forbid_source(o, &c->files[i]->file, err));
-    return STATUS_OK;
-}
-
 static enum status check_sources(const struct checkpoint *c, struct error *err)
 {
     for (size_t i = 0; i < c->n_files; i++) TRY(file_check_unchanged(&c->files[i]->file, err));
     return STATUS_OK;
+}
+
+/* --- one file or several: places in the row of bytes --- */
+
+struct output {
+    struct plan *plan;
+    struct outset *set;     /* NULL: one file */
+    struct outfile **files; /* as the plan's parts */
+    struct outfile *one;
+};
+
+static struct outfile *file_at(const struct output *o, uint64_t *off)
+{
+    if (!o->set) return o->one;
+    size_t i = parts_at(o->plan, *off);
+    *off -= o->plan->parts[i].off;
+    return o->files[i];
+}
+
+static enum status write_to_output(void *ctx, uint64_t off, const void *src, size_t n, struct error *err)
+{
+    struct outfile *file = file_at(ctx, &off);
+    return outfile_write_at(file, off, src, n, err);
+}
+
+static enum status read_written(const struct emit_written *w, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    size_t i = w->plan->n_parts > 0 ? parts_at(w->plan, off) : 0;
+    return outfile_read_at(w->files[i], w->plan->n_parts > 0 ? off - w->plan->parts[i].off : off, dst, n, err);
+}
+
+static enum status write_headers(const struct output *o, struct error *err)
+{
+    if (!o->set) return writer_header(o->plan, o->one, err);
+    for (size_t i = 0; i < o->plan->n_parts; i++) {
+        const struct buf *header = parts_header(o->plan, i);
+        if (header->len > 0) TRY(outfile_write_at(o->files[i], 0, header->data, header->len, err));
+    }
+    return STATUS_OK;
+}
+
+static enum status forbid_sources(const struct output *o, const struct checkpoint *c, struct error *err)
+{
+    size_t n = o->set ? o->plan->n_parts : 1;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < c->n_files; i++) TRY(outfile_forbid_source(o->files[k], &c->files[i]->file, err));
+    return STATUS_OK;
+}
+
+static enum status create_set(struct output *o, const struct emit_options *opt, unsigned flags, struct error *err)
+{
+    const struct plan *p = o->plan;
+    void *mem;
+    TRY(mem_alloc(&mem, p->n_parts, sizeof *o->files, err));
+    o->files = mem;
+    TRY(p->format == PLAN_SAFETENSORS ? outset_folder(&o->set, opt->path, opt->force, model_file_name, err)
+                                      : outset_beside(&o->set, opt->path, flags, err));
+    for (size_t i = 0; i < p->n_parts; i++) TRY(outset_add(o->set, p->parts[i].name, p->parts[i].size_bytes, &o->files[i], err));
+    return STATUS_OK;
+}
+
+static enum status create_output(struct output *o, const struct emit_options *opt, struct error *err)
+{
+    unsigned flags = (opt->force ? OUTFILE_REPLACE : OUTFILE_NEW) | (opt->resume ? OUTFILE_KEEP : 0);
+    if (o->plan->n_parts > 0) return create_set(o, opt, flags, err);
+    o->files = &o->one;
+    return outfile_create(&o->one, opt->path, flags, o->plan->size_bytes, err);
+}
+
+static enum status close_output(struct output *o, bool commit, struct error *err)
+{
+    enum status st = STATUS_OK;
+    if (commit)
+        st = o->set ? outset_commit(o->set, err) : outfile_commit(o->one, err);
+    else if (o->set)
+        outset_discard(o->set);
+    else
+        outfile_discard(o->one);
+    if (o->files != &o->one) free(o->files);
+    return st;
 }
 
 /* What of the options decides on bytes, beyond the plan. */
@@ -43,8 +120,8 @@ static uint64_t bytes_done(const struct plan *p, const struct journal *j)
     return n;
 }
 
-static enum status fill(struct plan *p, struct outfile *o, struct workers *workers,
-                        const struct emit_options *opt, struct journal *journal, struct error *err)
+static enum status fill(struct plan *p, struct output *o, struct workers *workers, const struct emit_options *opt, struct journal *journal,
+                        struct error *err)
 {
     struct progress progress = {0};
     struct writer_options run = {
@@ -56,43 +133,44 @@ static enum status fill(struct plan *p, struct outfile *o, struct workers *worke
     };
     TRY(forbid_sources(o, opt->source, err));
     if (opt->resume) {
-        TRY(journal_begin(journal, opt->path, content_options(opt), p, opt->source, o, err));
+        TRY(journal_begin(journal, opt->path, content_options(opt), p, opt->source, o->one, err));
         run.skip = journal->done;
         run.tensor_done = journal_tensor_done;
         run.done_ctx = journal;
     }
     progress_begin(&progress, opt->progress, opt->quiet, opt->label, p->source_bytes);
     if (opt->resume) progress_add(&progress, bytes_done(p, journal));
-    enum status st = writer_run(p, o, &run, err);
+    enum status st = writer_run_to(p, &(struct writer_sink){write_to_output, o}, &run, err);
     progress_end(&progress);
     TRY(st);
-    report_casts(p, opt->warn);
+    if (!opt->casts_checked) report_casts(p, opt->warn);
     TRY(warnings_check(opt->warn, err));
     if (opt->strict) TRY(report_strict(opt->warn, opt->source->path, err));
     if (opt->hash) receipt_patch(p); /* a receipt that was carried over speaks of another source */
     plan_patch_damage(p);
-    TRY(writer_header(p, o, err));
-    return check_sources(opt->source, err);
+    TRY(write_headers(o, err));
+    TRY(check_sources(opt->source, err));
+    if (!opt->check) return STATUS_OK;
+    struct emit_written written = {workers, read_written, p, o->files};
+    TRY(opt->check(opt->check_ctx, &written, err));
+    TRY(warnings_check(opt->warn, err));
+    return opt->strict ? report_strict(opt->warn, opt->source->path, err) : STATUS_OK;
 }
 
 enum status emit_file(struct plan *p, const struct emit_options *opt, struct error *err)
 {
     struct workers *workers;
-    struct outfile *o = NULL;
+    struct output o = {.plan = p};
     struct journal journal = {.fd = -1};
-    unsigned flags = (opt->force ? OUTFILE_REPLACE : OUTFILE_NEW) | (opt->resume ? OUTFILE_KEEP : 0);
     TRY(workers_new(&workers, (int)opt->threads, err));
-    enum status st = outfile_create(&o, opt->path, flags, p->out.size_bytes, err);
-    if (st == STATUS_OK) st = fill(p, o, workers, opt, &journal, err);
+    enum status st = create_output(&o, opt, err);
+    if (st == STATUS_OK) st = fill(p, &o, workers, opt, &journal, err);
     workers_free(workers);
     if (st == STATUS_OK && opt->tell && opt->tell(opt->tell_ctx) != 0)
         st = error_set(err, STATUS_IO, "%s", "");
-    if (st == STATUS_OK)
-        st = outfile_commit(o, err);
-    else
-        outfile_discard(o);
-    journal_end(&journal, st == STATUS_OK);
-    return st;
+    enum status closed = close_output(&o, st == STATUS_OK, err);
+    journal_end(&journal, st == STATUS_OK && closed == STATUS_OK);
+    return st == STATUS_OK ? closed : st;
 }
 
 /* --- summary --- */
@@ -127,7 +205,7 @@ struct needs {
 
 static struct needs count_needs(const struct emit_summary *s)
 {
-    struct needs n = {.disk = s->plan->out.size_bytes};
+    struct needs n = {.disk = s->plan->size_bytes};
     int n_workers = s->threads > 0 ? (int)s->threads : workers_default_count();
     n.memory = memory_peak_bytes() + writer_memory_bytes(s->plan, n_workers);
     if (!memory_available_bytes(&n.memory_available)) n.memory_available = 0;
@@ -165,7 +243,7 @@ void emit_text(const struct emit_summary *s, struct buf *b)
     text_escape(s->output, name, sizeof name);
     buf_printf(b, "%s: %zu tensors, ", name, s->plan->n_tensors);
     if (s->input_bytes > 0) buf_printf(b, "%s to ", format_bytes(from, s->input_bytes));
-    buf_printf(b, "%s (", format_bytes(size, s->plan->out.size_bytes));
+    buf_printf(b, "%s (", format_bytes(size, s->plan->size_bytes));
     report_types(s->plan, b);
     buf_printf(b, "), %.1f s, peak %s\n", seconds_since(s->start_ns),
                format_bytes(peak, memory_peak_bytes()));
@@ -187,7 +265,7 @@ void emit_json(const struct emit_summary *s, struct buf *b)
     report_types(s->plan, &types);
     jw_begin_object(&w, NULL);
     jw_string(&w, "output", s->output);
-    jw_uint(&w, "size_bytes", s->plan->out.size_bytes);
+    jw_uint(&w, "size_bytes", s->plan->size_bytes);
     jw_uint(&w, "tensors", s->plan->n_tensors);
     jw_string(&w, "types", types.data);
     jw_bool(&w, "dry_run", s->dry_run);

@@ -5,6 +5,13 @@
 #include "base/warnings.h"
 #include "core/writer.h"
 
+/* What was written so far, by place in the row of all bytes. */
+struct emit_written {
+    struct workers *workers;
+    enum status (*read)(const struct emit_written *w, uint64_t off, void *dst, size_t n, struct error *err);
+    const struct plan *plan;
+    struct outfile *const *files; /* one, or as many as parts */
+};
 struct emit_options {
     const char *path;
     const struct checkpoint *source;   /* its files are never replaced, and must not change meanwhile */
@@ -14,6 +21,10 @@ struct emit_options {
     bool strict;                       /* warnings are errors, those of casts too */
     bool hash, finite, allow_overflow; /* as in struct writer_options */
     int64_t threads;                   /* 0: all cores */
+    /* Looks at what was written, before it gets its name; NULL: not done */
+    enum status (*check)(void *ctx, const struct emit_written *w, struct error *err);
+    void *check_ctx;
+    bool casts_checked;                /* by `check`, against what the numbers were: counts of casts are not told */
     const char *label;                 /* of the progress line */
     bool progress, quiet;
     /* Tells the result, after everything was written and before the file gets its name: a result that cannot be told (standard output is closed
@@ -21,7 +32,8 @@ struct emit_options {
     int (*tell)(void *ctx);
     void *tell_ctx;
 };
-/* Creates, fills and commits the file; digests go into the receipt. On failure nothing is left behind, and what stood there before stands there
+/* Creates, fills and commits the file, or, of a plan with parts, all of them: `path` is then the folder that they make (PLAN_SAFETENSORS), or the
+ * one that they stand in ("": the current one). Digests go into the receipt. On failure nothing is left behind, and what stood there before stands there
  * still. err->text is empty when `tell` failed. */
 enum status emit_file(struct plan *p, const struct emit_options *opt, struct error *err);
 /* STATUS_EXISTS with a hint when the output is taken and may not be replaced: to be told before the work. */

@@ -117,20 +117,25 @@ static enum status pass_on(struct encode_job *job, struct error *err)
                       (size_t)bytes_of(job->to, job->n), err);
 }
 
+static bool is_scaled(const struct encode_job *job)
+{
+    return job->scale_end > 0 || job->scale_cols > 0;
+}
+
 /* Grows scratch to so many elements. */
 static enum status reserve(struct encode_scratch *s, const struct encode_job *job, int64_t n_elements, struct error *err)
 {
     size_t n = (size_t)n_elements;
     if (n > s->cap) {
         encode_scratch_clear(s);
-        s->out = malloc(n * sizeof(float));
+        s->out = malloc(n * sizeof(double)); /* the widest target */
         s->before = malloc(n * sizeof(float));
         s->after = malloc(n * sizeof(float));
-        if (!s->out || !s->before || !s->after) return error_nomem(err, 3 * n * sizeof(float));
+        if (!s->out || !s->before || !s->after) return error_nomem(err, n * (sizeof(double) + 2 * sizeof(float)));
         s->cap = n;
     }
-    if (job->scale_end > 0 && !s->scaled) s->scaled = malloc(s->cap * sizeof *s->scaled);
-    return job->scale_end > 0 && !s->scaled ? error_nomem(err, s->cap * sizeof *s->scaled) : STATUS_OK;
+    if (is_scaled(job) && !s->scaled) s->scaled = malloc(s->cap * sizeof *s->scaled);
+    return is_scaled(job) && !s->scaled ? error_nomem(err, s->cap * sizeof *s->scaled) : STATUS_OK;
 }
 
 /* n elements from `at` on as doubles, scaled where that is asked for */
@@ -138,6 +143,9 @@ static enum status scale(const struct encode_job *job, double *dst, int64_t at, 
 {
     TRY(dtype_decode_f64(job->from, (const char *)job->src + bytes_of(job->from, at), dst, n, err));
     for (int64_t i = 0; i < n && job->first + at + i < job->scale_end; i++) dst[i] *= job->scale;
+    if (job->scale_cols == 0) return STATUS_OK;
+    for (int64_t i = 0; i < n; i++)
+        if ((job->first + at + i) % job->n_per_row < job->scale_cols) dst[i] *= job->scale;
     return STATUS_OK;
 }
 
@@ -147,8 +155,8 @@ static enum status step(struct encode_job *job, struct encode_scratch *s, int64_
     struct cast_audit part = CAST_AUDIT_INIT;
     const void *src = (const char *)job->src + bytes_of(job->from, at);
     void *out = s->out;
-    if (job->scale_end > 0) TRY(scale(job, s->scaled, at, n, err));
-    TRY(job->scale_end > 0 ? dtype_cast(job->to, out, DTYPE_F64, s->scaled, n, &part, err)
+    if (is_scaled(job)) TRY(scale(job, s->scaled, at, n, err));
+    TRY(is_scaled(job) ? dtype_cast(job->to, out, DTYPE_F64, s->scaled, n, &part, err)
                            : dtype_cast(job->to, out, job->from, src, n, &part, err));
     cast_audit_add(&job->audit, &part);
     bool refuse_source = job->finite && part.n_nan + part.n_inf > 0,
@@ -203,13 +211,13 @@ static enum status encode_rows(struct encode_job *job, struct encode_scratch *s,
     const void *src = (const char *)job->src + bytes_of(job->from, at);
     const float *before = src, *weights = job->weights;
     if (weights) weights += tensor_row / job->n_rows_shared * cols;
-    if (job->scale_end > 0) {
+    if (is_scaled(job)) {
         TRY(scale(job, s->scaled, at, n, err));
         for (int64_t i = 0; i < n; i++) s->before[i] = (float)s->scaled[i];
     } else if (job->from != DTYPE_F32) {
         TRY(dtype_decode_f32(job->from, src, s->before, n, err));
     }
-    if (job->scale_end > 0 || job->from != DTYPE_F32) before = s->before;
+    if (is_scaled(job) || job->from != DTYPE_F32) before = s->before;
     TRY(dtype_encode_rows(job->to, before, weights, s->out, n_rows, cols, err));
     TRY(dtype_decode_f32(job->to, s->out, s->after, n, err));
     uint64_t n_bad = job->damage.n_bad, n_flushed = job->damage.n_flushed;
@@ -241,14 +249,14 @@ uint64_t encode_scratch_bytes(enum dtype from, enum dtype to, int64_t n_per_row,
     bool rows = dtype_info(to)->block_len > 1;
     uint64_t n = rows ? (uint64_t)(n_per_row > ROWS_STEP ? n_per_row : ROWS_STEP) : STEP;
     if (from == to && !scaled) return 0;
-    return n * (3 * sizeof(float) + (scaled ? sizeof(double) : 0));
+    return n * (2 * sizeof(float) + sizeof(double) + (scaled ? sizeof(double) : 0));
 }
 
 enum status encode_run(struct encode_job *job, struct encode_scratch *s, struct error *err)
 {
-    if (job->from == job->to && job->scale_end == 0) return pass_on(job, err);
+    if (job->from == job->to && !is_scaled(job)) return pass_on(job, err);
     if (dtype_info(job->to)->block_len > 1) return run_rows(job, s, err);
-    TRY(reserve(s, job, STEP, err)); /* nothing is cast to a wider type */
+    TRY(reserve(s, job, STEP, err));
     for (int64_t at = 0; at < job->n && job->fault.kind == FAULT_NONE; at += STEP)
         TRY(step(job, s, at, job->n - at < STEP ? job->n - at : STEP, err));
     return STATUS_OK;

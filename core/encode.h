@@ -38,6 +38,7 @@ struct encode_job {
     bool finite, allow_overflow; /* as in struct writer_options */
     /* elements of the tensor before this index are multiplied by scale, in double, before they are rounded; 0: none */
     int64_t scale_end;
+    int64_t scale_cols; /* likewise, of each row of n_per_row the elements before this one */
     double scale;
     /* target bytes, in ascending order of offsets; off is that of the tensor's first byte */
     uint64_t off;

@@ -1,4 +1,5 @@
 #include "core/model_plan.h"
+#include "core/rule.h"
 #include "formats/tokenizer.h"
 #include "models/rope_runtime.h"
 
@@ -77,27 +78,15 @@ static enum status choose_type(struct builder *b, const struct ckpt_tensor *sour
 
 /* --- tensors --- */
 
-/* "blk.{i}.attn_q.weight" with the layer's number. */
-static const char *target_name(struct plan *p, const char *pattern, int64_t layer)
-{
-    const char *hole = strstr(pattern, "{i}");
-    if (!hole) return arena_printf(&p->mem, "%s", pattern);
-    return arena_printf(&p->mem, "%.*s%lld%s", (int)(hole - pattern), pattern, (long long)layer, hole + 3);
-}
-
 /* The numbers of a rule's transform for this model. */
 static void set_args(struct builder *b, const struct tensor_rule *rule, int64_t layer, struct plan_tensor *t)
 {
-    const struct hparams *hp = &b->m->hp;
-    t->transform = rule->transform;
-    if (t->transform == TRANSFORM_QKV_GROUPS && hp->n_head_kv == 1) t->transform = TRANSFORM_NONE;
-    if (rule->heads && t->transform != TRANSFORM_NONE) t->args.heads = hparams_eval(hp, rule->heads);
-    if (t->transform == TRANSFORM_QKV_GROUPS) t->args.groups = hp->n_head_kv;
-    if (rule->rotated) t->args.rotated = hparams_eval(hp, rule->rotated);
-    double ratio = rule->scaled ? hparams_scale_ratio(hp, layer) : 1;
-    if (ratio == 1) return;
-    t->scale = ratio;
-    t->scaled_rows = hparams_eval(hp, rule->scaled);
+    struct rule_step step;
+    rule_step(rule, &b->m->hp, layer, &step);
+    t->transform = step.transform;
+    t->args = step.args;
+    t->scale = step.scale;
+    t->scaled_rows = step.scaled_rows;
 }
 
 static void set_scales(struct builder *b, const struct ckpt_tensor *source, struct plan_tensor *t)
@@ -130,7 +119,7 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
 {
     const struct tensor_rule *rule = weight->rule;
     const struct tensor *source = weight->t->t;
-    struct plan_tensor t = {.name = target_name(b->plan, rule->target, weight->layer)};
+    struct plan_tensor t = {.name = rule_name(&b->plan->mem, rule->target, "", weight->layer, 0)};
     if (!t.name) return error_nomem(err, strlen(rule->target));
     set_args(b, rule, weight->layer, &t);
     set_scales(b, weight->t, &t);
@@ -182,7 +171,7 @@ static enum status fill_rope(struct builder *b, struct plan_tensor *t, enum role
 static enum status add_fill(struct builder *b, const struct model_fill *fill, struct error *err)
 {
     const struct tensor_rule *rule = fill->rule;
-    struct plan_tensor t = {.name = target_name(b->plan, rule->target, fill->layer), .n_dims = 1, .to = DTYPE_F32};
+    struct plan_tensor t = {.name = rule_name(&b->plan->mem, rule->target, "", fill->layer, 0), .n_dims = 1, .to = DTYPE_F32};
     if (!t.name) return error_nomem(err, strlen(rule->target));
     t.shape[0] = hparams_eval(&b->hp, rule->shape);
     switch (rule->fill) {

@@ -87,6 +87,28 @@ static enum status name_error(struct error *err, const struct plan_tensor *t)
                     "%s", cause.text);
 }
 
+/* How many bytes it takes; GGUF's writer has a list of its own. */
+static enum status add_place(struct plan *p, struct plan_tensor *t, struct error *err)
+{
+    if (p->format == PLAN_GGUF) {
+        TRY(gguf_add_tensor(&p->out, t->name, t->to, t->spec.n_dims, t->spec.shape, err));
+        t->place.size_bytes = p->out.tensors[p->out.n_tensors - 1].size_bytes;
+        return STATUS_OK;
+    }
+    struct tensor sized = {.name = t->name, .dtype = t->to, .n_dims = t->spec.n_dims};
+    memcpy(sized.shape, t->spec.shape, sizeof sized.shape);
+    TRY(tensor_set_size(&sized, "", err));
+    t->place.size_bytes = t->place.padded_bytes = sized.size_bytes;
+    return STATUS_OK;
+}
+
+/* A row of blocks is cut by transposing it; numbers are not. */
+static bool needs_decoding(const struct plan_tensor *t)
+{
+    const struct dtype_info *from = dtype_info(t->from);
+    return t->transform == TRANSFORM_TRANSPOSE && from->block_len > 1 && from->decode_f32;
+}
+
 enum status plan_add(struct plan *p, const struct plan_tensor *tensor, const struct ckpt_tensor *source,
                      struct error *err)
 {
@@ -95,7 +117,8 @@ enum status plan_add(struct plan *p, const struct plan_tensor *tensor, const str
     if (t.wanted == DTYPE_F32 || t.wanted == DTYPE_COUNT) t.wanted = t.to; /* F32 is 0: left out */
     t.audit = (struct cast_audit)CAST_AUDIT_INIT;
     t.order = p->n_tensors;
-    if (transform_init(&t.spec, t.transform, t.from, t.n_dims, t.shape, &t.args, err) != STATUS_OK)
+    t.decoded = needs_decoding(&t);
+    if (transform_init(&t.spec, t.transform, t.decoded ? DTYPE_F32 : t.from, t.n_dims, t.shape, &t.args, err) != STATUS_OK)
         return name_error(err, &t);
     if (t.from != t.to) {
         const struct dtype_info *from = dtype_info(t.from), *to = dtype_info(t.to);
@@ -107,9 +130,8 @@ enum status plan_add(struct plan *p, const struct plan_tensor *tensor, const str
     if (t.scales.t && (t.n_sources != 1 || t.n_dims != 2 || t.transform == TRANSFORM_TRANSPOSE))
         return error_at(err, STATUS_UNSUPPORTED, source_path(&t), t.name,
                         "scales of a tensor that is no matrix, or is transposed or put together");
-    enum status st = gguf_add_tensor(&p->out, t.name, t.to, t.spec.n_dims, t.spec.shape, err);
-    if (st != STATUS_OK) return name_error(err, &t);
-    if (t.n_sources == 0) TRY(copy_data(p, &t, p->out.tensors[p->out.n_tensors - 1].size_bytes, err));
+    if (add_place(p, &t, err) != STATUS_OK) return name_error(err, &t);
+    if (t.n_sources == 0) TRY(copy_data(p, &t, t.place.size_bytes, err));
     TRY(grow((void **)&p->tensors, p->n_tensors, &p->cap_tensors, sizeof *p->tensors, err));
     p->tensors[p->n_tensors++] = t;
     return STATUS_OK;
@@ -136,10 +158,21 @@ enum status plan_layout(struct plan *p, struct error *err)
 {
     if (p->n_tensors == 0) return error_set(err, STATUS_NOTFOUND, "there is no tensor to write");
     TRY(gguf_layout(&p->out, err));
-    p->source_bytes = 0;
+    p->size_bytes = p->out.size_bytes;
     for (size_t i = 0; i < p->n_tensors; i++) {
         struct plan_tensor *t = &p->tensors[i];
-        t->name = p->out.tensors[i].name;
+        const struct gguf_out_tensor *out = &p->out.tensors[i];
+        t->name = out->name;
+        t->place = (struct plan_place){out->off_file, out->size_bytes, out->padded_bytes};
+    }
+    return plan_count_sources(p, err);
+}
+
+enum status plan_count_sources(struct plan *p, struct error *err)
+{
+    p->source_bytes = 0;
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        const struct plan_tensor *t = &p->tensors[i];
         uint64_t n_bytes = transform_bytes(&t->spec, t->spec.n_elements);
         if (!size_add(p->source_bytes, n_bytes, &p->source_bytes))
             return error_at(err, STATUS_RANGE, source_path(t), t->name, "the sources pass 2^64 bytes");
@@ -150,6 +183,8 @@ enum status plan_layout(struct plan *p, struct error *err)
 void plan_clear(struct plan *p)
 {
     gguf_writer_clear(&p->out);
+    for (size_t i = 0; i < p->n_parts; i++) buf_clear(&p->parts[i].header);
+    free(p->parts);
     free(p->tensors);
     free(p->dropped);
     arena_clear(&p->mem);
@@ -161,7 +196,7 @@ size_t plan_tensor_at(const struct plan *p, uint64_t off)
     size_t low = 0, high = p->n_tensors;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (p->out.tensors[middle].off_file <= off)
+        if (p->tensors[middle].place.off_file <= off)
             low = middle;
         else
             high = middle;
@@ -185,7 +220,7 @@ int64_t plan_fallback_cost(const struct plan *p, size_t i)
     const struct plan_tensor *t = &p->tensors[i];
     const struct dtype_info *wanted = dtype_info(t->wanted);
     double ideal = (double)t->spec.n_elements / wanted->block_len * wanted->block_bytes;
-    return (int64_t)p->out.tensors[i].size_bytes - (int64_t)ideal;
+    return (int64_t)t->place.size_bytes - (int64_t)ideal;
 }
 
 enum dtype plan_main_type(const struct plan *p)

@@ -3,7 +3,7 @@
  *     struct plan p = {0};
  *     gguf_put_string(&p.out, "general.architecture", "llama"); ...
  *     TRY(plan_add(&p, &(struct plan_tensor){.name = ..., .sources = ..., .to = DTYPE_BF16, .why = "matrix"}, err)); ...
- *     TRY(plan_layout(&p, err));                  p.out.size_bytes is the size the file will have
+ *     TRY(plan_layout(&p, err));                  p.size_bytes is the size the file will have
  *     plan_print(&p, &text);                      or plan_print_json: what --dry-run shows
  *     TRY(writer_run(...))                        core/writer.h
  *     plan_clear(&p);
@@ -29,6 +29,10 @@ struct plan_scales {
     int64_t block_rows, block_cols, grid_cols;
     uint8_t sha256[SHA256_BYTES]; /* a result of writer_run */
 };
+/* Results of plan_layout. Offsets count through all files of the output, in their order. */
+struct plan_place {
+    uint64_t off_file, size_bytes, padded_bytes;
+};
 struct plan_tensor {
     const char *name; /* in the output; copied */
     /* One source, or several that follow each other along the outermost dimension; all of one type. Copied. None: `data`. */
@@ -47,11 +51,14 @@ struct plan_tensor {
     /* The first rows of the target are multiplied by a number, in double, before they are rounded to `to`; scaled_rows 0: none. */
     double scale;
     int64_t scaled_rows;
+    int64_t scaled_cols; /* the same for the first elements of each row */
     struct plan_scales scales;
     const char *why; /* the rule that chose `to`; a literal, or a text of the command line */
     const struct imatrix_entry *weights; /* importance weights for a block type, from the plan's imatrix; NULL: none */
 
     struct transform_spec spec; /* filled by plan_add */
+    bool decoded; /* filled by plan_add: blocks become floats before they are rearranged, because they would be cut */
+    struct plan_place place;
     size_t order;               /* place among the tensors as they were added */
     struct cast_audit audit;    /* a result of writer_run; indices are those of the target */
     struct damage *damage;      /* likewise; NULL: not measured */
@@ -61,9 +68,21 @@ struct plan_dropped {
     const struct ckpt_tensor *t;
     const char *why; /* a literal */
 };
+/* A file of an output that is more than one: a header, then tensors. A file without tensors is all header. */
+struct plan_part {
+    const char *name; /* without folder */
+    uint64_t off, size_bytes; /* its place among the bytes of all */
+    struct buf header;        /* of the first part of a split GGUF: empty here, it is out.header */
+    size_t first, n_tensors;
+};
+enum plan_format { PLAN_GGUF, PLAN_SAFETENSORS };
 struct plan {
+    enum plan_format format; /* before the first plan_add */
     struct gguf_writer
-        out; /* metadata is put here directly; its tensors are those of `tensors`, in the same order */
+        out; /* GGUF: metadata is put here directly; its tensors are those of `tensors`, in the same order */
+    uint64_t size_bytes;     /* of all files; a result of plan_layout */
+    struct plan_part *parts; /* in the order of their bytes; core/parts.h makes them. None: one file */
+    size_t n_parts, cap_parts;
     struct plan_tensor *tensors;
     size_t n_tensors, cap_tensors;
     struct plan_dropped *dropped;
@@ -80,8 +99,10 @@ enum status plan_add(struct plan *p, const struct plan_tensor *t, const struct c
 enum status plan_drop(struct plan *p, const struct ckpt_tensor *source, const char *why, struct error *err);
 /* The list of tensors for the header anew, after types or order were changed. */
 enum status plan_rebuild(struct plan *p, struct error *err);
-/* gguf_layout, and everything a run relies on. STATUS_NOTFOUND for a plan without tensors. */
+/* Of one GGUF file: gguf_layout, and everything a run relies on. STATUS_NOTFOUND for a plan without tensors. For more files: core/parts.h. */
 enum status plan_layout(struct plan *p, struct error *err);
+/* For layouts: fills source_bytes. */
+enum status plan_count_sources(struct plan *p, struct error *err);
 void plan_clear(struct plan *p);
 
 /* Index of the tensor that holds file offset off, or the padding behind it. After plan_layout; off lies among the tensors. */

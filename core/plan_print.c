@@ -120,7 +120,7 @@ static void print_tensor(struct buf *b, const struct plan *p, size_t i)
     text_escape(t->name, name, sizeof name);
     if (t->n_sources > 0) text_escape(t->sources[0].t->t->name, source, sizeof source);
     buf_printf(b, "  %-34s %-5s %-17s %12" PRIu64 "  %s, %s", name, dtype_info(t->to)->ggml_name, shape,
-               p->out.tensors[i].size_bytes, plan_source_type_name(t->from), source);
+               t->place.size_bytes, plan_source_type_name(t->from), source);
     if (t->n_sources > 1) buf_printf(b, " and %zu more", t->n_sources - 1);
     if (t->transform != TRANSFORM_NONE) buf_printf(b, ", %s", transform_name(t->transform));
     if (t->args.heads > 0) buf_printf(b, " of %" PRId64 " heads", t->args.heads);
@@ -227,13 +227,12 @@ void plan_put_transform(struct jwriter *w, const struct plan_tensor *t)
 static void json_tensor(struct jwriter *w, const struct plan *p, size_t i)
 {
     const struct plan_tensor *t = &p->tensors[i];
-    const struct gguf_out_tensor *out = &p->out.tensors[i];
     jw_begin_object(w, NULL);
     jw_string(w, "name", t->name);
     jw_string(w, "dtype", dtype_info(t->to)->ggml_name);
     json_shape(w, t->spec.n_dims, t->spec.shape);
-    jw_uint(w, "size_bytes", out->size_bytes);
-    jw_uint(w, "offset", out->off_file);
+    jw_uint(w, "size_bytes", t->place.size_bytes);
+    jw_uint(w, "offset", t->place.off_file);
     plan_put_transform(w, t);
     jw_string(w, "rule", t->why);
     if (t->wanted != t->to) {

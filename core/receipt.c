@@ -18,6 +18,20 @@ enum { DIGEST_HEX = 2 * SHA256_BYTES };
 /* Far beyond any published tokenizer; a file is held in memory. */
 static const uint64_t file_max_bytes = 512u << 20;
 
+static const char *const file_names[] = {
+    "added_tokens.json",  "chat_template.jinja",     "chat_template.json", "cog-pretrain.model",
+    "generation_config.json", "ice_text.model",   "merges.txt",         "params.json",
+    "special_tokens_map.json", "tokenizer.json",  "tokenizer.model",    "tokenizer_config.json",
+    "vocab.json",
+};
+
+bool receipt_file_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof file_names / sizeof *file_names; i++)
+        if (strcmp(file_names[i], name) == 0) return true;
+    return strcmp(name, "config.json") == 0;
+}
+
 bool receipt_key(const char *key)
 {
     return strncmp(key, key_prefix, sizeof key_prefix - 1) == 0;
@@ -177,13 +191,6 @@ void receipt_patch(struct plan *p)
 }
 
 /* --- files of the source's folder --- */
-
-static const char *const file_names[] = {
-    "added_tokens.json",  "chat_template.jinja",     "chat_template.json", "cog-pretrain.model",
-    "generation_config.json", "ice_text.model",   "merges.txt",         "params.json",
-    "special_tokens_map.json", "tokenizer.json",  "tokenizer.model",    "tokenizer_config.json",
-    "vocab.json",
-};
 
 static enum status put_file(struct plan *p, const char *name, const char *path, struct error *err)
 {

@@ -22,6 +22,47 @@ enum status receipt_put(struct plan *p, const struct model *m, enum receipt_leve
 void receipt_patch(struct plan *p);
 /* true for a key of a receipt */
 bool receipt_key(const char *key);
+/* true for the name of a configuration or tokenizer file that a full receipt may hold */
+bool receipt_file_name(const char *name);
+
+/* A receipt being read. Nothing in it is trusted: names, shapes and numbers are what the file says, of the right kind and within limits. */
+struct receipt_source {
+    const char *name;
+    enum dtype dtype;
+    int n_dims;
+    int64_t shape[TENSOR_DIMS_MAX];
+    int64_t n_elements;
+    uint8_t sha256[SHA256_BYTES];
+};
+struct receipt_tensor {
+    const char *name; /* in the GGUF */
+    enum transform transform;
+    struct transform_args args;
+    double scale; /* of the first scaled_rows rows of the GGUF's tensor */
+    int64_t scaled_rows;
+    struct receipt_source *sources;
+    size_t n_sources;
+    bool had_scales; /* what the file holds are products: the source's bytes do not follow */
+};
+struct receipt_dropped {
+    struct receipt_source source;
+    const char *reason;
+};
+struct receipt {
+    bool full;
+    const char *format; /* of the source: "safetensors", ... */
+    struct receipt_tensor *tensors;
+    size_t n_tensors;
+    struct receipt_dropped *dropped;
+    size_t n_dropped;
+    const struct container *gguf; /* outlives the receipt */
+    struct arena mem;
+};
+/* *out is NULL, and STATUS_OK, for a file without one. STATUS_UNSUPPORTED for a higher version. */
+enum status receipt_read(struct receipt **out, const struct container *gguf, struct error *err);
+void receipt_free(struct receipt *r); /* NULL is allowed */
+/* Number i of the files of a full receipt; *name is NULL behind the last. STATUS_FORMAT for a name that no receipt has. */
+enum status receipt_read_file(const struct receipt *r, size_t i, const char **name, struct buf *out, struct error *err);
 
 /* Packed texts: zlib stream in base64 (RFC 4648, with padding, no line breaks). A string, because array readers of other tools build one object
  * per element. */

@@ -185,6 +185,15 @@ static int64_t unit_of_qkv(const struct transform_spec *s, int64_t unit)
     return unit % groups * (width + 2) + width + unit / groups;
 }
 
+/* All H queries, all K keys, all K values → K groups of H/K queries, a key, a value. */
+static int64_t unit_of_groups(const struct transform_spec *s, int64_t unit)
+{
+    int64_t heads = s->args.heads, groups = s->args.groups, width = heads / groups;
+    int64_t group = unit / (width + 2), place = unit % (width + 2);
+    if (place < width) return group * width + place;
+    return heads + (place - width) * groups + group;
+}
+
 static int64_t unit_elements(const struct transform_spec *s)
 {
     int64_t n = s->unit_rows * s->cols;
@@ -240,6 +249,8 @@ static const struct transform_info infos[TRANSFORM_COUNT] = {
                                unit_of_halves},
     [TRANSFORM_QKV_GROUPS] = {"qkv_groups", init_qkv_groups, unit_elements, read_units, index_rows, false,
                               unit_of_qkv},
+    [TRANSFORM_QKV_UNGROUP] = {"qkv_ungroup", init_qkv_groups, unit_elements, read_units, index_rows, false,
+                               unit_of_groups},
 };
 
 const char *transform_name(enum transform kind)
@@ -252,6 +263,22 @@ enum transform transform_from_name(const char *name)
     int k = 0;
     while (k < TRANSFORM_COUNT && strcmp(infos[k].name, name) != 0) k++;
     return (enum transform)k;
+}
+
+enum transform transform_inverse(enum transform kind)
+{
+    switch (kind) {
+    case TRANSFORM_ROPE_ROWS:
+        return TRANSFORM_HALVES_ROWS;
+    case TRANSFORM_HALVES_ROWS:
+        return TRANSFORM_ROPE_ROWS;
+    case TRANSFORM_QKV_GROUPS:
+        return TRANSFORM_QKV_UNGROUP;
+    case TRANSFORM_QKV_UNGROUP:
+        return TRANSFORM_QKV_GROUPS;
+    default:
+        return kind; /* its own */
+    }
 }
 
 enum status transform_init(struct transform_spec *s, enum transform kind, enum dtype dtype, int n_dims,

@@ -16,8 +16,8 @@
 
 /* What a kind needs beside the shape; the rest stays 0. */
 struct transform_args {
-    int64_t heads;   /* ROPE_ROWS, HALVES_ROWS: heads in the rows; QKV_GROUPS: query heads */
-    int64_t groups;  /* QKV_GROUPS: key and value heads */
+    int64_t heads;   /* ROPE_ROWS, HALVES_ROWS: heads in the rows; QKV_GROUPS, QKV_UNGROUP: query heads */
+    int64_t groups;  /* QKV_GROUPS, QKV_UNGROUP: key and value heads */
     int64_t rotated; /* ROPE_ROWS, HALVES_ROWS: rows at the start of each head that are reordered; 0: all */
 };
 struct transform_spec {
@@ -36,9 +36,11 @@ struct transform_spec {
 /* Source bytes [off, off + n), row-major. */
 typedef enum status transform_reader(void *ctx, uint64_t off, void *dst, size_t n, struct error *err);
 
-/* "none", "transpose", "rope_rows", "halves_rows", "qkv_groups": the word in plans and receipts */
+/* "none", "transpose", "rope_rows", "halves_rows", "qkv_groups", "qkv_ungroup": the word in plans and receipts */
 const char *transform_name(enum transform kind);
 enum transform transform_from_name(const char *name); /* TRANSFORM_COUNT if unknown */
+/* What undoes it, with the same arguments. */
+enum transform transform_inverse(enum transform kind);
 
 /* n_dims and shape are the source's; args may be NULL. STATUS_RANGE when the shape does not fit the transform: not a matrix, rows that are no
  * multiple of the heads, an odd number of rotated rows; STATUS_UNSUPPORTED for a block type that would be cut. */

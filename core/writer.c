@@ -108,7 +108,7 @@ static uint64_t tensor_memory(const struct writer *w, const struct plan_tensor *
     uint64_t piece = transform_bytes(&t->spec, piece_elements(w, t));
     uint64_t weights = t->weights ? (uint64_t)t->weights->n_values * sizeof(float) : 0;
     return piece * (t->transform != TRANSFORM_NONE ? 2 : 1) + weights +
-           encode_scratch_bytes(t->from, t->to, t->spec.cols, t->scaled_rows > 0);
+           encode_scratch_bytes(t->from, t->to, t->spec.cols, t->scaled_rows + t->scaled_cols > 0);
 }
 
 uint64_t writer_memory_bytes(struct plan *p, int n_workers)
@@ -207,6 +207,30 @@ static enum status read_sources(void *ctx, uint64_t off, void *dst, size_t n, st
         off = 0;
     }
     return n == 0 ? STATUS_OK : error_at(err, STATUS_RANGE, "", t->name, "the plan reads beyond its sources");
+}
+
+/* The same bytes of the sources as floats, for blocks that must not be cut. Off and n are whole floats. */
+static enum status read_decoded(void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    enum { CHUNK = 4096 }; /* floats; a multiple of every block */
+    const struct plan_tensor *t = ctx;
+    const struct dtype_info *info = dtype_info(t->from);
+    float values[CHUNK];
+    char blocks[CHUNK * sizeof(float)]; /* no block type takes more than floats do */
+    uint64_t first = off / sizeof(float), end = first + n / sizeof(float);
+    char *to = dst;
+    for (uint64_t at = first - first % info->block_len; at < end;) {
+        uint64_t last = end + info->block_len - 1, n_here;
+        last -= last % info->block_len;
+        n_here = last - at < CHUNK ? last - at : CHUNK;
+        TRY(read_sources(ctx, at / info->block_len * info->block_bytes, blocks, (size_t)(n_here / info->block_len * info->block_bytes), err));
+        TRY(dtype_decode_f32(t->from, blocks, values, (int64_t)n_here, err));
+        uint64_t from = at < first ? first - at : 0, stop = at + n_here > end ? end - at : n_here;
+        memcpy(to, values + from, (size_t)(stop - from) * sizeof(float));
+        to += (stop - from) * sizeof(float);
+        at += n_here;
+    }
+    return STATUS_OK;
 }
 
 static enum status reserve(void **p, size_t *cap, size_t n, struct error *err)
@@ -332,14 +356,13 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
                                struct scratch *s, struct error *err)
 {
     struct plan_tensor *t = &w->plan->tensors[task->tensor];
-    const struct gguf_out_tensor *out = &w->plan->out.tensors[t - w->plan->tensors];
     TRY(load_weights(w, task, err));
     if (t->scales.t) {
         TRY(reserve(&s->whole, &s->whole_cap, (size_t)n * sizeof(float), err));
         TRY(dequant_run(t, first, n, s->piece, s->whole, err));
     }
     struct encode_job job = {
-        .from = t->scales.t ? DTYPE_F32 : t->from,
+        .from = t->scales.t || t->decoded ? DTYPE_F32 : t->from,
         .to = t->to,
         .first = first,
         .n = n,
@@ -350,8 +373,9 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
         .finite = w->opt->finite,
         .allow_overflow = w->opt->allow_overflow,
         .scale_end = t->scaled_rows * (t->spec.n_dims > 1 ? t->spec.cols : 1), /* a vector: of elements */
+        .scale_cols = t->scaled_cols,
         .scale = t->scale,
-        .off = out->off_file,
+        .off = t->place.off_file,
         .write = w->sink->write,
         .ctx = w->sink->ctx,
         .audit = CAST_AUDIT_INIT,
@@ -375,7 +399,7 @@ static enum status do_piece(struct writer *w, struct task *task, uint64_t number
         raw = s->piece;
     } else {
         if (t->transform != TRANSFORM_NONE) TRY(reserve(&s->aside, &s->aside_cap, n_bytes, err));
-        TRY(transform_read(&t->spec, first, n, read_sources, t, s->piece, s->aside, &raw, err));
+        TRY(transform_read(&t->spec, first, n, t->decoded ? read_decoded : read_sources, t, s->piece, s->aside, &raw, err));
     }
     bool hashed = task->purpose == PURPOSE_WRITE;
     if (!hashed) TRY(hash_in_turn(w, task, number, raw, n_bytes, false, &hashed, err));
@@ -446,7 +470,7 @@ static enum status write_rest(struct writer *w, struct error *err)
     static const char zeros[4096];
     for (size_t i = 0; i < w->plan->n_tensors; i++) {
         struct plan_tensor *t = &w->plan->tensors[i];
-        const struct gguf_out_tensor *out = &w->plan->out.tensors[i];
+        const struct plan_place *out = &t->place;
         if (t->n_sources == 0)
             TRY(w->sink->write(w->sink->ctx, out->off_file, t->data, (size_t)out->size_bytes, err));
         if (t->n_sources > 0 && t->spec.n_elements == 0 && w->opt->hash) TRY(hash_empty(t, err));

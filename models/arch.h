@@ -64,6 +64,7 @@ enum transform {
     TRANSFORM_HALVES_ROWS, /* the other way: out[h*D + b*(R/2) + p] = in[h*D + 2p + b] */
     /* rows of a fused matrix from K groups [H/K queries | key | value] of heads to [H queries | K keys | K values] */
     TRANSFORM_QKV_GROUPS,
+    TRANSFORM_QKV_UNGROUP, /* the other way; no rule's, only the way back needs it */
     TRANSFORM_COUNT
 };
 

@@ -15,11 +15,8 @@ refused() {
 }
 out=$DIR/o/x.gguf
 refused "no output" "lathe-convert: no output given" "$llama"
-refused "another suffix" \
-    "lathe-convert: $DIR/o/x.bin: expected the name of a .gguf file; writing a safetensors folder is not in this version" "$llama" -o "$DIR/o/x.bin"
-refused "a folder as output" \
-    "lathe-convert: $DIR/o: expected the name of a .gguf file; writing a safetensors folder is not in this version" "$llama" -o "$DIR/o"
-refused "splitting" "lathe-convert: --split-max-size is not in this version" "$llama" -o "$out" --split-max-size 2G
+refused "another suffix" "lathe-convert: $DIR/o/x.bin: a folder is written from a GGUF file, and '$llama' is none" "$llama" -o "$DIR/o/x.bin"
+refused "a folder as output" "lathe-convert: $DIR/o: a folder is written from a GGUF file, and '$llama' is none" "$llama" -o "$DIR/o"
 refused "an unknown type" "lathe-convert: type 'q4_q' is not known here" \
     "$llama" -o "$out" --type q4_q
 refused "pure without a type" "lathe-convert: options about types need a --type" "$llama" -o "$out" --pure
@@ -33,7 +30,6 @@ equal "errors as json: status" usage "$(jq -r .status "$DIR/out")"
 status "bare call" 2 "$convert"
 status "help" 0 "$convert" --help
 contains "help on stdout" "$DIR/out" "lathe-convert SRC -o OUT.gguf"
-equal "splitting is not in the help" 0 "$(grep -c split "$DIR/out")"
 status "explain" 0 "$convert" --explain source-nan
 contains "explain: text" "$DIR/out" "NaN"
 status "explain something unknown" 2 "$convert" --explain nonsense

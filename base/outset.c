@@ -1,0 +1,239 @@
+#include "base/outset.h"
+
+#include "base/temp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct outset {
+    struct arena mem;
+    const char *path, *name; /* of the folder, without slashes at its end */
+    const char *dir;         /* where files are made */
+    struct temp_name *temp;  /* of the folder; NULL: files beside each other */
+    int dir_fd, fd;          /* of the folder above, and of the temporary one */
+    bool replace;
+    bool (*ours)(const char *name);
+    unsigned flags;
+    struct outfile **files;
+    const char **names;
+    size_t n_files, n_committed, cap;
+};
+
+/* --- what stands under the folder's name --- */
+
+enum standing { STANDS_NOTHING, STANDS_EMPTY, STANDS_OURS };
+
+static enum status examine(const char *path, bool replace, bool (*ours)(const char *), enum standing *out, struct error *err)
+{
+    struct stat st;
+    struct arena mem = {0};
+    char **names;
+    size_t n;
+    *out = STANDS_NOTHING;
+    if (lstat(path, &st) != 0) return errno == ENOENT ? STATUS_OK : error_errno(err, path, "cannot examine");
+    if (S_ISLNK(st.st_mode)) return error_at(err, STATUS_EXISTS, path, NULL, "is a symbolic link; expected a folder, or nothing");
+    if (!S_ISDIR(st.st_mode)) return error_at(err, STATUS_EXISTS, path, NULL, "is a file; expected a folder, or nothing");
+    enum status status = dir_list(path, &mem, &names, &n, err);
+    *out = n == 0 ? STANDS_EMPTY : STANDS_OURS;
+    if (status == STATUS_OK && n > 0 && !replace) {
+        error_at(err, STATUS_EXISTS, path, NULL, "is a folder with files in it");
+        status = error_hint(err, "--force replaces a model that was written there");
+    }
+    for (size_t i = 0; i < n && status == STATUS_OK; i++)
+        if (!ours(names[i]))
+            status = error_at(err, STATUS_EXISTS, path, NULL, "holds '%.200s', which is no file of a model: the folder is not replaced", names[i]);
+    arena_clear(&mem);
+    return status;
+}
+
+static char *without_slashes(struct arena *mem, const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return arena_strndup(mem, path, n);
+}
+
+enum status outset_check_folder(const char *path, bool replace, bool (*ours)(const char *name), struct error *err)
+{
+    struct arena mem = {0};
+    enum standing what;
+    char *plain = without_slashes(&mem, path);
+    enum status st = plain ? examine(plain, replace, ours, &what, err) : error_nomem(err, strlen(path));
+    arena_clear(&mem);
+    return st;
+}
+
+/* --- making one --- */
+
+static enum status new_set(struct outset **out, struct error *err)
+{
+    void *mem;
+    TRY(mem_alloc(&mem, 1, sizeof **out, err));
+    *out = mem;
+    (*out)->dir_fd = (*out)->fd = -1;
+    return STATUS_OK;
+}
+
+static enum status open_above(struct outset *s, struct error *err)
+{
+    size_t n = (size_t)(s->name - s->path);
+    while (n > 1 && s->path[n - 1] == '/') n--;
+    const char *above = n > 0 ? arena_strndup(&s->mem, s->path, n) : ".";
+    if (!above) return error_nomem(err, n);
+    if (!s->name[0] || strcmp(s->name, ".") == 0 || strcmp(s->name, "..") == 0) {
+        error_at(err, STATUS_USAGE, s->path, NULL, "expected the name of a folder to make");
+        return err->status;
+    }
+    s->dir_fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir_fd < 0 && errno == ENOENT) return error_at(err, STATUS_NOTFOUND, s->path, NULL, "the folder '%s' does not exist", above);
+    if (s->dir_fd < 0) return error_errno(err, s->path, "cannot open the folder '%s'", above);
+    s->temp = temp_create(s->dir_fd, s->name, true, &s->fd);
+    if (!s->temp) return error_errno(err, s->path, "cannot make a folder in '%s'", above);
+    s->dir = path_join(&s->mem, above, s->temp->name);
+    return s->dir ? STATUS_OK : error_nomem(err, n);
+}
+
+enum status outset_folder(struct outset **out, const char *path, bool replace, bool (*ours)(const char *name), struct error *err)
+{
+    struct outset *s;
+    enum standing what;
+    TRY(new_set(&s, err));
+    enum status st = STATUS_OK;
+    s->replace = replace;
+    s->ours = ours;
+    s->path = without_slashes(&s->mem, path);
+    if (!s->path) TRY_OUT(error_nomem(err, strlen(path)));
+    s->name = path_base(s->path);
+    TRY_OUT(examine(s->path, replace, ours, &what, err));
+    TRY_OUT(open_above(s, err));
+    *out = s;
+    return STATUS_OK;
+out:
+    outset_discard(s);
+    return st;
+}
+
+enum status outset_beside(struct outset **out, const char *dir, unsigned flags, struct error *err)
+{
+    struct outset *s;
+    TRY(new_set(&s, err));
+    s->flags = flags;
+    s->dir = arena_strndup(&s->mem, dir, strlen(dir));
+    if (!s->dir) {
+        outset_discard(s);
+        return error_nomem(err, strlen(dir));
+    }
+    *out = s;
+    return STATUS_OK;
+}
+
+static enum status grow(struct outset *s, struct error *err)
+{
+    if (s->n_files < s->cap) return STATUS_OK;
+    size_t cap = s->cap ? 2 * s->cap : 16;
+    struct outfile **files = arena_array(&s->mem, cap, sizeof *files);
+    const char **names = arena_array(&s->mem, cap, sizeof *names);
+    if (!files || !names) return error_nomem(err, cap * sizeof *files);
+    if (s->n_files > 0) {
+        memcpy(files, s->files, s->n_files * sizeof *files);
+        memcpy(names, s->names, s->n_files * sizeof *names);
+    }
+    s->files = files;
+    s->names = names;
+    s->cap = cap;
+    return STATUS_OK;
+}
+
+enum status outset_add(struct outset *s, const char *name, uint64_t size_bytes, struct outfile **file, struct error *err)
+{
+    TRY(grow(s, err));
+    const char *path = s->dir[0] ? path_join(&s->mem, s->dir, name) : arena_strndup(&s->mem, name, strlen(name));
+    if (!path) return error_nomem(err, strlen(name));
+    TRY(outfile_create(file, path, s->flags, size_bytes, err));
+    s->names[s->n_files] = path;
+    s->files[s->n_files++] = *file;
+    return STATUS_OK;
+}
+
+/* --- the end --- */
+
+/* The old folder, which now has the temporary name. */
+static enum status swap(struct outset *s, struct error *err)
+{
+    if (renameat2(s->dir_fd, s->temp->name, s->dir_fd, s->name, RENAME_EXCHANGE) != 0)
+        return error_errno(err, s->path, "cannot exchange the folder with the new one");
+    temp_remove(s->temp);
+    s->temp = NULL;
+    return STATUS_OK;
+}
+
+/* An empty folder gives way to a rename, one with files in it does not. */
+static enum status rename_folder(struct outset *s, struct error *err)
+{
+    enum standing what;
+    if (fsync(s->fd) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP) return error_errno(err, s->path, "cannot flush the folder");
+    TRY(examine(s->path, s->replace, s->ours, &what, err));
+    if (what == STANDS_OURS) {
+        TRY(swap(s, err));
+    } else {
+        if (renameat(s->dir_fd, s->temp->name, s->dir_fd, s->name) != 0) return error_errno(err, s->path, "cannot rename the finished folder");
+        temp_release(s->temp);
+        s->temp = NULL;
+    }
+    if (fsync(s->dir_fd) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP) return error_errno(err, s->path, "cannot flush its folder");
+    return STATUS_OK;
+}
+
+static void take_back(struct outset *s)
+{
+    if (s->flags & OUTFILE_REPLACE) return; /* what stood there is gone; whole files are better than none */
+    for (size_t i = s->n_files - s->n_committed; i < s->n_files; i++) unlink(s->names[i]);
+}
+
+/* All is on the device before the first name is given, so that little can fail between the first and the last. */
+static enum status commit_all(struct outset *s, struct error *err)
+{
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < s->n_files; i++) TRY(outfile_flush(s->files[i], err));
+    for (size_t i = s->n_files; i-- > 0 && st == STATUS_OK;) {
+        struct outfile *file = s->files[i];
+        s->files[i] = NULL;
+        st = outfile_commit(file, err);
+        if (st == STATUS_OK) s->n_committed++;
+    }
+    if (st == STATUS_OK && s->temp) st = rename_folder(s, err);
+    if (st != STATUS_OK && !s->temp) take_back(s);
+    return st;
+}
+
+enum status outset_commit(struct outset *s, struct error *err)
+{
+    sigset_t old;
+    for (size_t i = 0; i < s->n_files; i++) {
+        enum status st = outfile_flush(s->files[i], err);
+        if (st == STATUS_OK) continue;
+        outset_discard(s);
+        return st;
+    }
+    signals_block(&old);
+    enum status st = commit_all(s, err);
+    outset_discard(s);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    return st;
+}
+
+void outset_discard(struct outset *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->n_files; i++) outfile_discard(s->files[i]);
+    if (s->temp) temp_remove(s->temp);
+    if (s->fd >= 0) close(s->fd);
+    if (s->dir_fd >= 0) close(s->dir_fd);
+    arena_clear(&s->mem);
+    free(s);
+}

@@ -1,0 +1,219 @@
+#include "core/restore_build.h"
+#include "core/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- tensors --- */
+
+const struct ckpt_tensor *restore_view(struct restore *r, const struct ckpt_tensor *of, int64_t first, int n_dims, const int64_t *shape,
+                                       struct error *err)
+{
+    struct tensor *t = arena_alloc(&r->mem, sizeof *t);
+    struct ckpt_tensor *view = arena_alloc(&r->mem, sizeof *view);
+    uint64_t off, end;
+    if (!t || !view) {
+        error_nomem(err, sizeof *t);
+        return NULL;
+    }
+    *t = *of->t;
+    t->n_dims = n_dims;
+    memset(t->shape, 0, sizeof t->shape);
+    memcpy(t->shape, shape, (size_t)n_dims * sizeof *shape);
+    if (tensor_set_size(t, of->container->file.path, err) != STATUS_OK) return NULL;
+    if (!dtype_bytes(t->dtype, first, &off) || !size_add(off, t->size_bytes, &end) || end > of->t->size_bytes) {
+        error_at(err, STATUS_MISMATCH, of->container->file.path, of->t->name, "has %lld elements, fewer than the tensors that it was made of",
+                 (long long)of->t->n_elements);
+        return NULL;
+    }
+    t->off_file += off; /* a GGUF's tensors are plain ranges */
+    *view = (struct ckpt_tensor){t, of->container};
+    return view;
+}
+
+static enum status remember(struct restore *r, const struct restored *t, struct error *err)
+{
+    size_t i = r->plan->n_tensors;
+    if (i == r->cap) {
+        size_t cap = r->cap ? 2 * r->cap : 256;
+        struct restored *tensors = realloc(r->tensors, cap * sizeof *tensors);
+        if (!tensors) return error_nomem(err, cap * sizeof *tensors);
+        r->tensors = tensors;
+        r->cap = cap;
+    }
+    r->tensors[i] = *t;
+    return STATUS_OK;
+}
+
+/* Exponent and mantissa bits, where a type has them. */
+static bool float_bits(enum dtype t, int *exponent, int *mantissa)
+{
+    static const struct {
+        enum dtype t;
+        int exponent, mantissa;
+    } bits[] = {{DTYPE_F64, 11, 52}, {DTYPE_F32, 8, 23},     {DTYPE_BF16, 8, 7},
+                {DTYPE_F16, 5, 10},  {DTYPE_F8_E5M2, 5, 2}, {DTYPE_F8_E4M3, 4, 3}};
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
+        if (bits[i].t == t) {
+            *exponent = bits[i].exponent;
+            *mantissa = bits[i].mantissa;
+            return true;
+        }
+    return false;
+}
+
+bool restore_holds(enum dtype a, enum dtype b)
+{
+    int ea, ma, eb, mb;
+    if (a == b) return true;
+    return float_bits(a, &ea, &ma) && float_bits(b, &eb, &mb) && ea >= eb && ma >= mb;
+}
+
+enum status restore_add(struct restore *r, const struct restore_item *item, struct error *err)
+{
+    struct plan_source *sources = arena_array(&r->mem, item->n_sources, sizeof *sources);
+    if (!sources) return error_nomem(err, item->n_sources * sizeof *sources);
+    for (size_t i = 0; i < item->n_sources; i++) sources[i].t = item->sources[i];
+    enum dtype from = item->sources[0]->t->dtype;
+    struct plan_tensor t = {
+        .name = item->name,
+        .sources = sources,
+        .n_sources = item->n_sources,
+        .to = r->opt->type != DTYPE_COUNT ? r->opt->type : item->to,
+        .wanted = DTYPE_COUNT,
+        .transform = transform_inverse(item->transform),
+        .args = item->args,
+        .why = item->why,
+    };
+    if (item->scaled_rows > 0) {
+        t.scale = 1 / item->scale;
+        if (item->transform == TRANSFORM_TRANSPOSE)
+            t.scaled_cols = item->scaled_rows;
+        else if (item->transform == TRANSFORM_NONE)
+            t.scaled_rows = item->scaled_rows;
+        else
+            return error_at(err, STATUS_UNSUPPORTED, r->m->ckpt->path, item->name, "rows that were moved and scaled cannot be brought back");
+    }
+    TRY(remember(r, &(struct restored){.sha256 = item->sha256, .exact = restore_holds(from, t.to)}, err));
+    return plan_add(r->plan, &t, NULL, err);
+}
+
+/* --- the plan --- */
+
+static enum dtype main_type(const struct model *m)
+{
+    uint64_t n[DTYPE_COUNT] = {0};
+    for (size_t i = 0; i < m->n_weights; i++) {
+        const struct tensor *t = m->weights[i].t->t;
+        enum dtype type = dtype_info(t->dtype)->block_len > 1 ? DTYPE_F32 : t->dtype;
+        if (t->n_dims >= 2) n[type] += (uint64_t)t->n_elements;
+    }
+    enum dtype best = DTYPE_F32;
+    for (int t = 0; t < DTYPE_COUNT; t++)
+        if (n[t] > n[best]) best = (enum dtype)t;
+    return best;
+}
+
+static enum status plan_all(struct restore *r, struct error *err)
+{
+    const struct container *gguf = ckpt_gguf(r->m->ckpt);
+    if (!r->opt->rebuild) TRY(receipt_read(&r->receipt, gguf, err));
+    bool meta = r->receipt && strcmp(r->receipt->format, "meta") == 0;
+    if (meta && !r->receipt->full) { /* names of that folder without its params.json are of no use */
+        receipt_free(r->receipt);
+        r->receipt = NULL;
+    }
+    r->main = r->opt->type != DTYPE_COUNT ? r->opt->type : main_type(r->m);
+    r->plan->format = PLAN_SAFETENSORS;
+    TRY(r->receipt ? restore_by_receipt(r, err) : restore_by_rules(r, err));
+    TRY(parts_safetensors(r->plan, meta && r->receipt ? "consolidated" : "model", r->opt->shard_bytes, err));
+    return restore_files(r, err);
+}
+
+enum status restore_plan(struct restore **out, struct plan *p, const struct model *m, const struct restore_options *opt, struct warnings *warn,
+                         struct error *err)
+{
+    void *mem;
+    *out = NULL;
+    TRY(mem_alloc(&mem, 1, sizeof **out, err));
+    struct restore *r = mem;
+    *r = (struct restore){.plan = p, .m = m, .opt = opt, .warn = warn};
+    *out = r; /* the plan's sources are in it, also after a failure */
+    return plan_all(r, err);
+}
+
+void restore_free(struct restore *r)
+{
+    if (!r) return;
+    receipt_free(r->receipt);
+    free(r->tensors);
+    arena_clear(&r->mem);
+    free(r);
+}
+
+/* --- the check --- */
+
+enum { CHECK_BYTES = 1 << 20 };
+struct check {
+    struct restore *r;
+    const struct emit_written *w;
+};
+
+static enum status hash_written(const struct emit_written *w, const struct plan_tensor *t, uint8_t digest[SHA256_BYTES], struct error *err)
+{
+    struct sha256 *sha;
+    void *chunk;
+    TRY(mem_alloc(&chunk, CHECK_BYTES, 1, err));
+    enum status st = sha256_new(&sha, err);
+    if (st != STATUS_OK) {
+        free(chunk);
+        return st;
+    }
+    for (uint64_t off = 0; off < t->place.size_bytes && st == STATUS_OK; off += CHECK_BYTES) {
+        uint64_t left = t->place.size_bytes - off;
+        size_t n = left < CHECK_BYTES ? (size_t)left : CHECK_BYTES;
+        st = w->read(w, t->place.off_file + off, chunk, n, err);
+        if (st == STATUS_OK) sha256_update(sha, chunk, n);
+    }
+    if (st == STATUS_OK) sha256_finish(sha, digest);
+    sha256_free(sha);
+    free(chunk);
+    return st;
+}
+
+static enum status check_one(void *ctx, uint64_t i, int worker, struct error *err)
+{
+    (void)worker;
+    const struct check *c = ctx;
+    const struct plan_tensor *t = &c->r->plan->tensors[i];
+    struct restored *known = &c->r->tensors[t->order];
+    uint8_t digest[SHA256_BYTES];
+    if (!known->sha256) return STATUS_OK;
+    TRY(hash_written(c->w, t, digest, err));
+    known->differs = memcmp(digest, known->sha256, sizeof digest) != 0;
+    return STATUS_OK;
+}
+
+enum status restore_check(void *restore, const struct emit_written *w, struct error *err)
+{
+    struct restore *r = restore;
+    size_t n_rounded = 0, n_differs = 0;
+    const char *rounded = NULL, *differs = NULL;
+    if (!r->receipt || r->opt->type != DTYPE_COUNT) return STATUS_OK;
+    TRY(workers_run(w->workers, r->plan->n_tensors, check_one, &(struct check){r, w}, err));
+    for (size_t i = 0; i < r->plan->n_tensors; i++) {
+        const struct plan_tensor *t = &r->plan->tensors[i];
+        const struct restored *known = &r->tensors[t->order];
+        if (!known->differs) continue;
+        if (known->exact && n_differs++ == 0) differs = t->name;
+        if (!known->exact && n_rounded++ == 0) rounded = t->name;
+    }
+    if (n_rounded > 0)
+        warnings_add(r->warn, "restored-rounded",
+                     "%zu tensors ('%s', ...) are not the source's bytes: the GGUF holds them in a type that rounded them", n_rounded, rounded);
+    if (n_differs > 0)
+        warnings_add(r->warn, "restored-differs",
+                     "%zu tensors ('%s', ...) are not the source's bytes, although their type holds them: they were changed after the conversion",
+                     n_differs, differs);
+    return STATUS_OK;
+}
