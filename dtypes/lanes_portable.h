@@ -152,7 +152,7 @@ static inline void b_nibbles_16(const uint8_t p[16], int8_t q[32])
 static inline void b_or_bits(uint32_t bits, int by, int8_t q[32])
 {
     for (int k = 0; k < 4; k++) {
-        uint64_t v, own = (bits >> 8 * k & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
+        uint64_t v, own = (bits >> 8 * k & 0xFF) * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
         memcpy(&v, q + 8 * k, 8);
         v |= ((own + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101) * (uint64_t)by;
         memcpy(q + 8 * k, &v, 8);
