@@ -103,7 +103,7 @@ static enum status check_pair(const struct model *a, const struct model *b, stru
                     (long long)b->hp.n_head);
 }
 
-static enum status check_request(const struct attention_request *r, struct error *err)
+enum status attention_check(const struct attention_request *r, struct error *err)
 {
     TRY(check_pair(r->model, r->against, err));
     TRY(check_number("layer", r->layer, r->model->hp.n_layer, err));
@@ -143,7 +143,7 @@ static enum status begin(struct forward **f, const struct capture *c, const stru
 static enum status open_capture(struct capture *c, struct error *err)
 {
     const struct attention_request *r = c->r;
-    TRY(check_request(r, err));
+    TRY(attention_check(r, err));
     if (r->against) TRY(keep_room(c, err));
     if (r->precision == PRECISION_F64) {
         void *p;

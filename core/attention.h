@@ -45,8 +45,10 @@ struct attention_request {
     struct workers *workers;
     struct progress *progress; /* NULL, or counts attention_bytes */
 };
-/* STATUS_RANGE for a layer or head that the model does not have, too many ids, ids or positions that it does not take; STATUS_MISMATCH when
- * the two models' layers or heads differ in number. */
+/* What can be said before the run: STATUS_RANGE for a layer or head that the model does not have, or too many ids; STATUS_MISMATCH when the two
+ * models' layers or heads differ in number. */
+enum status attention_check(const struct attention_request *r, struct error *err);
+/* Checks, too; and STATUS_RANGE for ids or positions that a model does not take. */
 enum status attention_capture(const struct attention_request *r, struct error *err);
 /* Bytes of weights that it reads */
 uint64_t attention_bytes(const struct attention_request *r);

@@ -214,24 +214,27 @@ double npy_double(const struct npy *a, int64_t i)
     }
 }
 
+static void put_shape(struct buf *out, int n_dims, const int64_t *shape)
+{
+    buf_puts(out, "(");
+    for (int i = 0; i < n_dims; i++)
+        buf_printf(out, "%s%" PRId64 "%s", i > 0 ? " " : "", shape[i], i + 1 < n_dims || n_dims == 1 ? "," : "");
+    buf_puts(out, ")");
+}
+
 enum status npy_header(struct buf *out, enum dtype t, int n_dims, const int64_t *shape, struct error *err)
 {
     const char *descr = NULL;
-    char dims[48];
     struct buf text = {0};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (types[i].dtype == t) descr = types[i].descr;
-    if (!descr || n_dims < 0 || n_dims > DIMS_MAX)
+    if (!descr || n_dims < 0 || n_dims > NPY_HEADER_DIMS_MAX)
         return error_set(err, STATUS_UNSUPPORTED,
                          "expected an array of int32, int64, float32 or float64 of up to %d dimensions",
-                         DIMS_MAX);
-    if (n_dims == 0)
-        snprintf(dims, sizeof dims, "()");
-    else if (n_dims == 1)
-        snprintf(dims, sizeof dims, "(%" PRId64 ",)", shape[0]);
-    else
-        snprintf(dims, sizeof dims, "(%" PRId64 ", %" PRId64 ")", shape[0], shape[1]);
-    buf_printf(&text, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, dims);
+                         NPY_HEADER_DIMS_MAX);
+    buf_printf(&text, "{'descr': '%s', 'fortran_order': False, 'shape': ", descr);
+    put_shape(&text, n_dims, shape);
+    buf_puts(&text, ", }");
     size_t fixed = MAGIC_BYTES + 4, total = fixed + text.len + 1;
     while (total % HEADER_ALIGN != 0) total++;
     unsigned char version_and_length[4] = {1, 0};

@@ -36,7 +36,9 @@ void npy_clear(struct npy *a);
 /* Element i as integer (a fraction is cut off) or double. i must be in range. */
 int64_t npy_int(const struct npy *a, int64_t i);
 double npy_double(const struct npy *a, int64_t i);
-/* Parts 1 to 3 appended to out: version 1, a multiple of 64 bytes, as NumPy writes them. Types as above, 0 to 2 dimensions. */
+enum { NPY_HEADER_DIMS_MAX = 4 };
+/* Parts 1 to 3 appended to out: version 1, a multiple of 64 bytes, as NumPy writes them. Types as above, 0 to
+ * NPY_HEADER_DIMS_MAX dimensions. */
 enum status npy_header(struct buf *out, enum dtype t, int n_dims, const int64_t *shape, struct error *err);
 
 #endif

@@ -102,6 +102,11 @@ void unicode_lower(uint32_t code, struct buf *out)
     buf_append(out, s, utf8_encode(lower, s));
 }
 
+int unicode_columns(uint32_t code)
+{
+    return utf8proc_charwidth((utf8proc_int32_t)code);
+}
+
 size_t unicode_grapheme(const char *s, size_t n)
 {
     uint32_t code, next;

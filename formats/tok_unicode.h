@@ -29,6 +29,8 @@ enum status unicode_normalize(enum normal_form f, const char *s, size_t n, struc
                               struct error *err);
 /* Appends the lower case of a character (full mapping, without context). */
 void unicode_lower(uint32_t code, struct buf *out);
+/* Columns of a terminal that a character takes: 0, 1, or 2 (East Asian wide) */
+int unicode_columns(uint32_t code);
 /* Length of the extended grapheme cluster at the start of n > 0 bytes of valid UTF-8. */
 size_t unicode_grapheme(const char *s, size_t n);
 

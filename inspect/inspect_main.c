@@ -3,7 +3,7 @@
 #include "base/options.h"
 #include "inspect/audit.h"
 #include "inspect/listing.h"
-#include "inspect/picture.h"
+#include "inspect/pictures.h"
 #include "inspect/summary.h"
 #include "inspect/table.h"
 #include "inspect/tokenizer_check.h"
@@ -14,8 +14,7 @@
 
 struct inspect_options {
     bool tensors, metadata, config, all, stats, hash, csv;
-    const char *heatmap, *output;
-    int reduction;
+    struct picture_options pictures;
     struct tokens_request tokens;
     bool tokenizer_check, audit;
 };
@@ -40,12 +39,8 @@ static enum status check_tokens(const struct tool *t, const struct inspect_optio
 
 static enum status check_options(const struct tool *t, const struct inspect_options *o, struct error *err)
 {
-    if (o->heatmap && !o->output) return error_set(err, STATUS_USAGE, "--heatmap needs -o FILE.png");
-    if (o->output && !o->heatmap)
-        return error_set(err, STATUS_USAGE, "-o names a picture: it needs --heatmap TENSOR");
-    if (o->heatmap && t->n_args != 1)
-        return error_set(err, STATUS_USAGE, "--heatmap takes one checkpoint, found %d", t->n_args);
-    if (o->csv && (t->n_args != 1 || t->json || o->heatmap || o->metadata || o->config))
+    TRY(pictures_check_alone(&o->pictures, err));
+    if (o->csv && (t->n_args != 1 || t->json || o->metadata || o->config))
         return error_set(err, STATUS_USAGE, "--csv is the list of one checkpoint's tensors and nothing else");
     return check_tokens(t, o, err);
 }
@@ -83,28 +78,12 @@ static enum status inspect_one(const struct tool *t, const struct inspect_option
 {
     struct subject s;
     if (wants_tokens(o)) return tokens_run(path, &o->tokens, out, t->json ? w : NULL, err);
-    TRY(o->heatmap ? subject_open(&s, path, err) : subject_open_headers(&s, path, err));
-    enum status st;
-    if (o->heatmap) {
-        struct buf line = {0};
-        struct picture p = {o->heatmap, o->output, (enum reduction)o->reduction, workers};
-        st = picture_heatmap(&s, &p, &line, err);
-        if (st == STATUS_OK && t->json) {
-            jw_begin_object(w, NULL);
-            jw_string(w, "output", o->output);
-            jw_end_object(w);
-        } else if (st == STATUS_OK && !t->quiet) {
-            buf_append(out, line.data, line.len);
-        }
-        buf_clear(&line);
-    } else {
-        struct progress progress = {0};
-        if (o->stats || o->hash)
-            progress_begin(&progress, t->progress, t->quiet, "reading", bytes_to_read(&s, o));
-        struct listing list = {o->stats, o->hash, o->all, workers, &progress};
-        st = t->json ? report_json(&s, o, &list, w, err) : report_text(&s, o, &list, out, err);
-        progress_end(&progress);
-    }
+    TRY(subject_open_headers(&s, path, err));
+    struct progress progress = {0};
+    if (o->stats || o->hash) progress_begin(&progress, t->progress, t->quiet, "reading", bytes_to_read(&s, o));
+    struct listing list = {o->stats, o->hash, o->all, workers, &progress};
+    enum status st = t->json ? report_json(&s, o, &list, w, err) : report_text(&s, o, &list, out, err);
+    progress_end(&progress);
     subject_close(&s);
     return st;
 }
@@ -225,12 +204,15 @@ static enum status inspect(const struct tool *t, const struct inspect_options *o
 {
     if (o->tokenizer_check) return check_tokenizers(t, code, out, err);
     if (o->audit) return audit(t, o, code, out, err);
+    if (pictures_wanted(&o->pictures)) return pictures_run(t, &o->pictures, out, err);
     return inspect_all(t, o, code, out, err);
 }
 
 int inspect_main(int argc, char **argv)
 {
-    struct inspect_options o = {0};
+    struct inspect_options o = {.pictures = PICTURE_OPTIONS_INIT};
+    struct picture_options *p = &o.pictures;
+    struct attention_options *a = &p->attention;
     const struct option_spec specs[] = {
         {"tensors", 0, NULL, OPTION_FLAG, &o.tensors, "every tensor: name, type, shape, bytes",
          "What to show (default: one screen)"},
@@ -257,14 +239,24 @@ int inspect_main(int argc, char **argv)
          "special tokens in the text are text; with --detokenize: leave them out", NULL},
         {"tokenizer-check", 0, NULL, OPTION_FLAG, &o.tokenizer_check,
          "SOURCE OUT.gguf, or OUT.gguf with a full receipt: does the embedded tokenizer give the source's ids?", NULL},
-        {"heatmap", 0, "TENSOR", OPTION_STRING, &o.heatmap, "draw a tensor's weights into the PNG file of -o",
-         "Pictures"},
-        {"output", 'o', "FILE", OPTION_STRING, &o.output, "the picture to write; replaced if it exists",
-         NULL},
-        {"reduce", 0, "extreme|mean|rms", OPTION_CHOICE, &o.reduction,
+        {"heatmap", 0, "TENSOR", OPTION_STRING, &p->heatmap, "a tensor's weights", "Pictures"},
+        {"attention", 0, NULL, OPTION_FLAG, &a->wanted, "what the heads look at over a text: all, or those of --layer and --head", NULL},
+        {"output", 'o', "FILE", OPTION_STRING, &p->output,
+         ".png, .svg, or .npy for the numbers of --attention; replaced if it exists (default: onto the terminal)", NULL},
+        {"against", 0, "OTHER", OPTION_STRING, &p->against, "another form of the model: the difference", NULL},
+        {"reduce", 0, "extreme|mean|rms", OPTION_CHOICE, &p->reduction,
          "what one cell of a large matrix shows: value of largest magnitude, mean magnitude, root mean "
          "square",
          NULL},
+        {"clip", 0, "PERCENT", OPTION_DOUBLE, &p->clip, "of the cells that the colours reach (default 99.9); what is beyond gets the last colour", NULL},
+        {"layer", 0, "N", OPTION_INT, &a->layer, "of --attention: one layer, from 0 on", NULL},
+        {"head", 0, "N", OPTION_INT, &a->head, "of --attention: one head, from 0 on", NULL},
+        {"prompt", 0, "TEXT", OPTION_STRING, &a->prompt, "what --attention runs over; no BOS is added", NULL},
+        {"text", 0, "FILE", OPTION_STRING, &a->text, "the same, from a file", NULL},
+        {"tokens", 0, "FILE", OPTION_STRING, &a->tokens, "the same as ids: text, or .npy", NULL},
+        {"context", 0, "N", OPTION_INT, &a->context, "ids from the start (default: at most 2048)", NULL},
+        {"causal", 0, NULL, OPTION_FLAG, &a->causal, "plain positions and a causal mask, whatever the family's code makes of the ids", NULL},
+        {"precision", 0, "f32|f64", OPTION_CHOICE, &a->precision, "of the forward pass", NULL},
         {0},
     };
     struct tool tool = {
@@ -274,7 +266,8 @@ int inspect_main(int argc, char **argv)
         .examples = "  lathe-inspect model.gguf\n"
                     "  lathe-inspect SmolLM2-135M/ --tensors --stats\n"
                     "  lathe-inspect model.gguf --tokenize 'Hello world'\n"
-                    "  lathe-inspect model.gguf --heatmap blk.0.attn_q.weight -o q.png\n",
+                    "  lathe-inspect model.gguf --heatmap blk.0.attn_q.weight -o q.png\n"
+                    "  lathe-inspect model.gguf --attention --prompt 'The cat sat' --layer 3 --head 5\n",
         .specs = specs,
         .n_min = 1,
         .n_max = -1,

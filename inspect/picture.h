@@ -8,6 +8,7 @@
 struct picture {
     const char *tensor, *output;
     enum reduction reduction;
+    double clip; /* quantile of the cells where the colours end */
     struct workers *workers;
 };
 /* STATUS_NOTFOUND with the nearest name as a hint when there is no such tensor. *line: what was drawn, for people. */

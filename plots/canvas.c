@@ -30,8 +30,10 @@ enum status canvas_init(struct canvas *c, int width, int height, enum colormap m
 
 void canvas_clear(struct canvas *c)
 {
+    for (size_t i = 0; i < c->n_texts; i++) free(c->texts[i].utf8);
+    free(c->texts);
     free(c->pixels);
-    c->pixels = NULL;
+    *c = (struct canvas){0};
 }
 
 void canvas_rect(struct canvas *c, int x, int y, int w, int h, int index)
@@ -97,21 +99,68 @@ void canvas_ring(struct canvas *c, int x, int y, int radius, int index)
 struct pen {
     struct canvas *c;
     int x, y, index;
+    bool up;
 };
 
 static void put_glyph(void *ctx, const struct glyph *g)
 {
     struct pen *p = ctx;
     for (int r = 0; r < GLYPH_H; r++)
-        for (int i = 0; i < GLYPH_W_MAX; i++)
-            if (g->rows[r][i]) canvas_rect(p->c, p->x + i, p->y + r, 1, 1, p->index);
-    p->x += g->advance;
+        for (int i = 0; i < GLYPH_W_MAX; i++) {
+            if (!g->rows[r][i]) continue;
+            if (p->up)
+                canvas_rect(p->c, p->x + r, p->y - 1 - i, 1, 1, p->index);
+            else
+                canvas_rect(p->c, p->x + i, p->y + r, 1, 1, p->index);
+        }
+    if (p->up)
+        p->y -= g->advance;
+    else
+        p->x += g->advance;
+}
+
+static void keep_text(struct canvas *c, const struct canvas_text *t)
+{
+    if (c->n_texts == c->cap_texts) {
+        size_t cap = c->cap_texts ? 2 * c->cap_texts : 64;
+        struct canvas_text *grown = realloc(c->texts, cap * sizeof *grown);
+        if (!grown) {
+            c->failed = true;
+            return;
+        }
+        c->texts = grown;
+        c->cap_texts = cap;
+    }
+    struct canvas_text *kept = &c->texts[c->n_texts];
+    *kept = *t;
+    kept->width = font_text_width(t->utf8);
+    kept->utf8 = strdup(t->utf8);
+    if (kept->utf8)
+        c->n_texts++;
+    else
+        c->failed = true;
+}
+
+static void put_text(struct canvas *c, int x, int y, int index, bool up, const char *utf8)
+{
+    if (c->texts_apart) {
+        /* the copy is what is kept: the const comes back with it */
+        const struct canvas_text t = {.x = x, .y = y, .index = index, .up = up, .utf8 = (char *)(uintptr_t)utf8};
+        if (utf8[0]) keep_text(c, &t);
+        return;
+    }
+    struct pen p = {c, x, y, index, up};
+    font_each_glyph(utf8, put_glyph, &p);
 }
 
 void canvas_text(struct canvas *c, int x, int y, int index, const char *utf8)
 {
-    struct pen p = {c, x, y, index};
-    font_each_glyph(utf8, put_glyph, &p);
+    put_text(c, x, y, index, false, utf8);
+}
+
+void canvas_text_up(struct canvas *c, int x, int y, int index, const char *utf8)
+{
+    put_text(c, x, y, index, true, utf8);
 }
 
 void canvas_text_right(struct canvas *c, int x, int y, int index, const char *utf8)

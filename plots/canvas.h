@@ -17,6 +17,8 @@
 #include "base/status.h"
 #include "plots/colormap.h"
 
+#include <stdbool.h>
+
 enum ink {
     INK_NAN = N_LEVELS, /* magenta: no number */
     INK_MASKED,         /* flat grey: not part of the data */
@@ -30,10 +32,21 @@ enum ink {
 enum { N_SERIES = INK_COUNT - INK_SERIES };
 enum { TEXT_H = 16, TEXT_W = 8 };
 
+/* A text that is kept apart from the pixels, for a picture with letters in it (plots/svg.h) */
+struct canvas_text {
+    int x, y; /* where its cell begins: top left, or for `up` bottom left */
+    int width, index;
+    bool up;
+    char *utf8;
+};
 struct canvas {
     int width, height;
     enum colormap map;
-    uint8_t *pixels; /* height × width palette indices, owned */
+    uint8_t *pixels;  /* height × width palette indices, owned */
+    bool texts_apart; /* set after canvas_init: texts go to `texts` and not into the pixels */
+    struct canvas_text *texts;
+    size_t n_texts, cap_texts;
+    bool failed; /* memory for a text ran out: the encoders refuse */
 };
 /* STATUS_RANGE for sizes outside 1 .. 32767 */
 enum status canvas_init(struct canvas *c, int width, int height, enum colormap map, struct error *err);
@@ -48,6 +61,8 @@ void canvas_frame(struct canvas *c, int x, int y, int w, int h,
 void canvas_text(struct canvas *c, int x, int y, int index, const char *utf8);
 /* right-aligned so that it ends before x */
 void canvas_text_right(struct canvas *c, int x, int y, int index, const char *utf8);
+/* turned to the left: it begins above y and runs up, TEXT_H pixels wide from x on */
+void canvas_text_up(struct canvas *c, int x, int y, int index, const char *utf8);
 void canvas_color(const struct canvas *c, int index, uint8_t rgb[3]);
 
 #endif

@@ -1,14 +1,14 @@
 /* Colour maps from numbers to colours, as N_LEVELS steps, so that a pixel's palette index gives the number back.
  *
  * Sequential (viridis) for magnitudes: perceptually uniform, readable in grey and by colour-blind people. Diverging (blue – white – red)
- * for signed values, with symmetric limits, so that white is zero. */
+ * for signed values, with symmetric limits, so that zero is white, the level in the middle. */
 #ifndef LATHE_COLORMAP_H
 #define LATHE_COLORMAP_H
 
 #include <stdint.h>
 
 enum colormap { COLORMAP_VIRIDIS, COLORMAP_DIVERGING, COLORMAP_COUNT };
-enum { N_LEVELS = 240 };
+enum { N_LEVELS = 241 };
 
 const char *colormap_name(enum colormap m);
 /* Colour of level 0 .. N_LEVELS-1 */

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "plots/font_system.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,14 +37,31 @@ static const uint8_t dots[95][5] = {
     /* clang-format on */
 };
 
+/* Marks that our own labels use */
+static const struct {
+    uint32_t code_point;
+    uint8_t dots[5];
+} marks[] = {
+    {0x2423, {0x60, 0x40, 0x40, 0x40, 0x60}}, /* open box: a space */
+    {0x2026, {0x40, 0x00, 0x40, 0x00, 0x40}}, /* ellipsis: cut off */
+};
+
+static const uint8_t *builtin_dots(uint32_t code_point)
+{
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (marks[i].code_point == code_point) return marks[i].dots;
+    return code_point >= 32 && code_point <= 126 ? dots[code_point - 32] : NULL;
+}
+
 static bool builtin_glyph(uint32_t code_point, struct glyph *g)
 {
-    if (code_point < 32 || code_point > 126) return false;
+    const uint8_t *shape = builtin_dots(code_point);
+    if (!shape) return false;
     memset(g, 0, sizeof *g);
     g->advance = 8;
     for (int col = 0; col < 5; col++)
         for (int row = 0; row < 8; row++)
-            if (dots[code_point - 32][col] >> row & 1)
+            if (shape[col] >> row & 1)
                 g->rows[2 * row][col + 1] = g->rows[2 * row + 1][col + 1] = 1;
     return true;
 }

@@ -1,49 +1,65 @@
 #include "plots/heatmap.h"
 
+#include "base/utf8.h"
 #include "plots/font.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Pixels around the cells. */
+/* Pixels */
 enum {
     PAD = 12,
-    LEFT = 72,
-    TOP = 64,
-    BAR_GAP = 24,
-    BAR_W = 20,
-    BAR_TICKS = 5,
-    BAR_LABEL_W = 104,
-    AXIS_H = 44,
     LINE_H = 18,
-    WANTED_PX = 720
+    LEFT_MIN = 72,
+    TICK = 5,
+    GAP = 6,        /* to a strip, to a label */
+    BAR_GAP = 24,
+    STRIP = 14,
+    PANEL_GAP = 20,
+    LABEL_W_MAX = 168, /* of an axis with texts */
+    WANTED_PX = 720,   /* of the longer side */
+    TEXT_CELL = 16,    /* a cell with a text of its own */
+    TEXT_CELLS_MAX = 128,
+    WANTED_TEXT_PX = 1024
 };
-enum { CELLS_MAX = 4096, BAR_H_MIN = 120 };
 
-static int cell_pixels(const struct heatmap *h)
+static int max_int(int a, int b)
 {
-    int64_t longest = h->rows > h->cols ? h->rows : h->cols;
-    int64_t px = WANTED_PX / longest;
-    return px < 1 ? 1 : px > 24 ? 24 : (int)px;
+    return a > b ? a : b;
 }
 
-static int cell_index(const struct heatmap *h, int64_t row, int64_t col)
+/* --- texts of axes --- */
+
+/* Bytes of `text` whose glyphs fit the width */
+static size_t fitting(const char *text, int width)
 {
-    double v = h->cells[row * h->cols + col];
-    return isnan(v) ? INK_NAN : colormap_level(v, h->lo, h->hi);
+    char one[8];
+    size_t n = strlen(text), at = 0;
+    while (at < n) {
+        size_t len = utf8_decode(text + at, n - at, NULL);
+        if (len == 0) len = 1;
+        memcpy(one, text + at, len);
+        one[len] = '\0';
+        width -= font_text_width(one);
+        if (width < 0) break;
+        at += len;
+    }
+    return at;
 }
 
-static void draw_cells(struct canvas *c, const struct heatmap *h, const struct heatmap_place *at)
+void heatmap_axis_text(char dst[128], const char *const *texts, int64_t i)
 {
-    for (int64_t r = 0; r < h->rows; r++)
-        for (int64_t k = 0; k < h->cols; k++)
-            canvas_rect(c, at->x0 + (int)k * at->cell_px, at->y0 + (int)r * at->cell_px, at->cell_px,
-                        at->cell_px, cell_index(h, r, k));
-    canvas_frame(c, at->x0, at->y0, (int)h->cols * at->cell_px, (int)h->rows * at->cell_px, INK_LINE);
+    char number[24];
+    snprintf(number, sizeof number, "%s%lld", texts ? " " : "", (long long)i);
+    int room = LABEL_W_MAX - (int)strlen(number) * TEXT_W;
+    size_t whole = texts ? strlen(texts[i]) : 0, fits = texts ? fitting(texts[i], room) : 0;
+    bool cut = fits < whole;
+    if (cut) fits = fitting(texts[i], room - TEXT_W);
+    if (fits > 96) fits = 96; /* of characters without width */
+    snprintf(dst, 128, "%.*s%s%s", (int)fits, texts ? texts[i] : "", cut ? "\u2026" : "", number);
 }
 
-/* Distance between tick labels in original units: 1, 2 or 5 times a power of ten (or 64 … 8192 where dimensions are powers of two). */
+/* Distance between tick labels in original units: 1, 2 or 5 times a power of ten */
 static int64_t tick_step(int64_t extent, int pixels, int label_px)
 {
     int wanted = pixels / label_px;
@@ -56,76 +72,195 @@ static int64_t tick_step(int64_t extent, int pixels, int label_px)
     return extent > 0 ? extent : 1;
 }
 
-static void draw_axes(struct canvas *c, const struct heatmap *h, const struct heatmap_place *at)
+/* One side of the cells */
+struct side {
+    int64_t cells, step, extent;
+    const char *const *texts;
+    int64_t every; /* original indices from label to label */
+};
+
+static struct side make_side(int64_t cells, int64_t step, int64_t extent, const char *const *texts,
+                             int cell_px, int number_px)
 {
-    char text[32];
-    int width = (int)h->cols * at->cell_px, height = (int)h->rows * at->cell_px;
-    int64_t step = tick_step(h->n_rows, height, 2 * TEXT_H);
-    for (int64_t row = 0; row < h->n_rows; row += step) {
-        int y = at->y0 + (int)(row / h->row_step) * at->cell_px + at->cell_px / 2;
-        canvas_rect(c, at->x0 - 6, y, 5, 1, INK_LINE);
-        snprintf(text, sizeof text, "%lld", (long long)row);
-        canvas_text_right(c, at->x0 - 9, y - TEXT_H / 2, INK_TEXT, text);
-    }
-    step = tick_step(h->n_cols, width, 9 * TEXT_W);
-    for (int64_t col = 0; col < h->n_cols; col += step) {
-        int x = at->x0 + (int)(col / h->col_step) * at->cell_px + at->cell_px / 2;
-        canvas_rect(c, x, at->y0 + height + 1, 1, 5, INK_LINE);
-        snprintf(text, sizeof text, "%lld", (long long)col);
-        canvas_text(c, x - (int)strlen(text) * TEXT_W / 2, at->y0 + height + 7, INK_TEXT, text);
-    }
-    canvas_text(c, PAD, at->y0 - TEXT_H - 6, INK_TEXT, h->row_label);
-    canvas_text(c, at->x0, at->y0 + height + 7 + LINE_H, INK_TEXT, h->col_label);
+    struct side s = {cells, step, extent, texts, 0};
+    int64_t rows = (TEXT_H + cell_px - 1) / cell_px; /* of cells that a text needs */
+    s.every = texts ? rows * step : tick_step(extent, (int)cells * cell_px, number_px);
+    return s;
 }
 
-static void draw_bar(struct canvas *c, const struct heatmap *h, int x, int y, int height)
+static int side_text_width(const struct side *s)
 {
-    char text[40];
-    for (int i = 0; i < height; i++) {
-        int level = (height - 1 - i) * (N_LEVELS - 1) / (height - 1);
-        canvas_rect(c, x, y + i, BAR_W, 1, level);
+    char text[128];
+    int width = 0;
+    for (int64_t i = 0; i < s->extent; i += s->every) {
+        heatmap_axis_text(text, s->texts, i);
+        width = max_int(width, font_text_width(text));
     }
-    canvas_frame(c, x, y, BAR_W, height, INK_LINE);
-    for (int i = 0; i < BAR_TICKS; i++) {
-        int ty = y + height - 1 - i * (height - 1) / (BAR_TICKS - 1);
-        double v = h->lo + (h->hi - h->lo) * i / (BAR_TICKS - 1);
-        bool beyond = (i == 0 && h->clipped_lo) || (i == BAR_TICKS - 1 && h->clipped_hi);
-        canvas_rect(c, x + BAR_W + 1, ty, 5, 1, INK_LINE);
-        snprintf(text, sizeof text, "%s%.4g", beyond ? (i == 0 ? "<= " : ">= ") : "", v);
-        canvas_text(c, x + BAR_W + 9, ty - TEXT_H / 2, INK_TEXT, text);
-    }
-    canvas_text(c, x, y + height + 10, INK_TEXT, h->unit);
+    return width;
 }
 
-enum status heatmap_draw(struct canvas *c, const struct heatmap *h, struct heatmap_place *place,
+/* --- layout --- */
+
+struct box {
+    struct heatmap_place at;
+    struct side rows, cols;
+    int cells_w, cells_h; /* pixels of the cells */
+    int bar_x, bar_h;
+    int axis_y;    /* where the column axis begins */
+    int caption_y; /* first line */
+    int n_captions;
+    int width, height; /* of it all */
+};
+
+static int cell_pixels(const struct heatmap *h)
+{
+    int64_t longest = h->rows > h->cols ? h->rows : h->cols;
+    bool texts = h->row_texts || h->col_texts;
+    int64_t px = (texts ? WANTED_TEXT_PX : WANTED_PX) / longest;
+    if (texts && longest <= TEXT_CELLS_MAX) px = TEXT_CELL;
+    return px < 1 ? 1 : px > 24 ? 24 : (int)px;
+}
+
+static int column_axis_height(const struct box *b)
+{
+    return TICK + 2 + (b->cols.texts ? side_text_width(&b->cols) : TEXT_H) + LINE_H + GAP;
+}
+
+static int text_width(const struct heatmap *h, int *n_captions)
+{
+    int w = max_int(font_text_width(h->title), font_text_width(h->subtitle));
+    for (*n_captions = 0; *n_captions < HEATMAP_CAPTIONS && h->caption[*n_captions]; ++*n_captions)
+        w = max_int(w, font_text_width(h->caption[*n_captions]));
+    return w;
+}
+
+/* With its upper left corner at x, PAD */
+static struct box lay_out(const struct heatmap *h, int x)
+{
+    struct box b = {.at = {.cell_px = cell_pixels(h), .strip_px = STRIP}};
+    int px = b.at.cell_px;
+    b.rows = make_side(h->rows, h->row_step, h->n_rows, h->row_texts, px, 2 * TEXT_H);
+    b.cols = make_side(h->cols, h->col_step, h->n_cols, h->col_texts, px, 9 * TEXT_W);
+    b.cells_w = (int)h->cols * px;
+    b.cells_h = (int)h->rows * px;
+    b.at.x0 = x + max_int(LEFT_MIN - PAD, side_text_width(&b.rows) + TICK + GAP);
+    b.at.y0 = PAD + (h->title[0] ? LINE_H : 0) + (h->subtitle[0] ? LINE_H : 0) + LINE_H + GAP;
+    int right = b.at.x0 + b.cells_w, below = b.at.y0 + b.cells_h;
+    for (int i = 0; i < HEATMAP_STRIPS; i++) {
+        if (!h->right[i].values) continue;
+        b.at.right_x[i] = right + GAP;
+        right += GAP + STRIP;
+    }
+    b.at.below_y = below + GAP;
+    b.axis_y = h->below.values ? b.at.below_y + STRIP : below;
+    b.bar_x = right + BAR_GAP;
+    b.bar_h = max_int(b.cells_h, COLORBAR_H_MIN);
+    b.caption_y = max_int(b.axis_y + column_axis_height(&b), b.at.y0 + b.bar_h + COLORBAR_BELOW) + GAP;
+    int text_w = text_width(h, &b.n_captions);
+    b.width = max_int(b.bar_x + COLORBAR_W + COLORBAR_LABEL_W - x, text_w);
+    b.height = b.caption_y + b.n_captions * LINE_H + PAD;
+    return b;
+}
+
+/* --- drawing --- */
+
+static void draw_cells(struct canvas *c, const struct heatmap *h, const struct box *b)
+{
+    int px = b->at.cell_px;
+    for (int64_t r = 0; r < h->rows; r++)
+        for (int64_t k = 0; k < h->cols; k++)
+            canvas_rect(c, b->at.x0 + (int)k * px, b->at.y0 + (int)r * px, px, px,
+                        cell_color(&h->scale, h->cells[r * h->cols + k]));
+    canvas_frame(c, b->at.x0, b->at.y0, b->cells_w, b->cells_h, INK_LINE);
+}
+
+static void draw_strips(struct canvas *c, const struct heatmap *h, const struct box *b)
+{
+    int px = b->at.cell_px;
+    for (int i = 0; i < HEATMAP_STRIPS; i++) {
+        const struct heatmap_strip *s = &h->right[i];
+        if (!s->values) continue;
+        for (int64_t r = 0; r < h->rows; r++)
+            canvas_rect(c, b->at.right_x[i], b->at.y0 + (int)r * px, STRIP, px,
+                        cell_color(&(struct color_scale){.lo = s->lo, .hi = s->hi}, s->values[r]));
+        canvas_frame(c, b->at.right_x[i], b->at.y0, STRIP, b->cells_h, INK_LINE);
+    }
+    if (!h->below.values) return;
+    for (int64_t k = 0; k < h->cols; k++)
+        canvas_rect(c, b->at.x0 + (int)k * px, b->at.below_y, px, STRIP,
+                    cell_color(&(struct color_scale){.lo = h->below.lo, .hi = h->below.hi}, h->below.values[k]));
+    canvas_frame(c, b->at.x0, b->at.below_y, b->cells_w, STRIP, INK_LINE);
+}
+
+static void draw_row_axis(struct canvas *c, const struct heatmap *h, const struct box *b, int x)
+{
+    char text[128];
+    for (int64_t row = 0; row < h->n_rows; row += b->rows.every) {
+        int y = b->at.y0 + (int)(row / h->row_step) * b->at.cell_px + b->at.cell_px / 2;
+        canvas_rect(c, b->at.x0 - 1 - TICK, y, TICK, 1, INK_LINE);
+        heatmap_axis_text(text, h->row_texts, row);
+        canvas_text_right(c, b->at.x0 - TICK - 4, y - TEXT_H / 2, INK_TEXT, text);
+    }
+    canvas_text(c, x, b->at.y0 - TEXT_H - GAP, INK_TEXT, h->row_label);
+}
+
+static void draw_column_axis(struct canvas *c, const struct heatmap *h, const struct box *b)
+{
+    char text[128];
+    for (int64_t col = 0; col < h->n_cols; col += b->cols.every) {
+        int x = b->at.x0 + (int)(col / h->col_step) * b->at.cell_px + b->at.cell_px / 2, y = b->axis_y + 1;
+        canvas_rect(c, x, y, 1, TICK, INK_LINE);
+        heatmap_axis_text(text, h->col_texts, col);
+        int w = font_text_width(text);
+        if (h->col_texts)
+            canvas_text_up(c, x - TEXT_H / 2, y + TICK + 2 + w, INK_TEXT, text);
+        else
+            canvas_text(c, x - w / 2, y + TICK + 1, INK_TEXT, text);
+    }
+    canvas_text(c, b->at.x0, b->axis_y + column_axis_height(b) - LINE_H - 2, INK_TEXT, h->col_label);
+}
+
+static void draw_one(struct canvas *c, const struct heatmap *h, const struct box *b, int x)
+{
+    canvas_text(c, x, PAD, INK_TEXT, h->title);
+    canvas_text(c, x, PAD + (h->title[0] ? LINE_H : 0), INK_TEXT, h->subtitle);
+    draw_cells(c, h, b);
+    draw_strips(c, h, b);
+    draw_row_axis(c, h, b, x);
+    draw_column_axis(c, h, b);
+    colorbar_draw(c, &h->scale, b->bar_x, b->at.y0, b->bar_h);
+    for (int i = 0; i < b->n_captions; i++)
+        canvas_text(c, x, b->caption_y + i * LINE_H, INK_TEXT, h->caption[i]);
+}
+
+static enum status check_sizes(const struct heatmap *h, int n, struct error *err)
+{
+    for (int i = 0; i < n; i++)
+        if (h[i].rows < 1 || h[i].cols < 1 || h[i].rows > HEATMAP_CELLS_MAX || h[i].cols > HEATMAP_CELLS_MAX)
+            return error_set(err, STATUS_RANGE, "a heatmap of %lld x %lld cells is outside 1 to %d",
+                             (long long)h[i].rows, (long long)h[i].cols, HEATMAP_CELLS_MAX);
+    return STATUS_OK;
+}
+
+enum status heatmap_draw(struct canvas *c, const struct heatmap *h, int n, struct heatmap_place *places,
                          struct error *err)
 {
-    memset(c, 0, sizeof *c);
-    if (h->rows < 1 || h->cols < 1 || h->rows > CELLS_MAX || h->cols > CELLS_MAX)
-        return error_set(err, STATUS_RANGE, "a heatmap of %lld x %lld cells is outside 1 to %d",
-                         (long long)h->rows, (long long)h->cols, CELLS_MAX);
-    struct heatmap_place at = {.x0 = LEFT, .y0 = TOP + LINE_H, .cell_px = cell_pixels(h)};
-    int width = (int)h->cols * at.cell_px, height = (int)h->rows * at.cell_px;
-    int bar_h = height < BAR_H_MIN ? BAR_H_MIN : height;
-    int text_w = font_text_width(h->title);
-    if (font_text_width(h->subtitle) > text_w) text_w = font_text_width(h->subtitle);
-    int n_captions = 0;
-    for (; n_captions < 3 && h->caption[n_captions]; n_captions++)
-        if (font_text_width(h->caption[n_captions]) > text_w)
-            text_w = font_text_width(h->caption[n_captions]);
-
-    int total_w = LEFT + width + BAR_GAP + BAR_W + BAR_LABEL_W + PAD;
-    if (text_w + 2 * PAD > total_w) total_w = text_w + 2 * PAD;
-    int total_h = at.y0 + bar_h + AXIS_H + n_captions * LINE_H + PAD;
-    TRY(canvas_init(c, total_w, total_h, h->map, err));
-
-    canvas_text(c, PAD, PAD, INK_TEXT, h->title);
-    canvas_text(c, PAD, PAD + LINE_H, INK_TEXT, h->subtitle);
-    draw_cells(c, h, &at);
-    draw_axes(c, h, &at);
-    draw_bar(c, h, LEFT + width + BAR_GAP, at.y0, bar_h);
-    for (int i = 0; i < n_captions; i++)
-        canvas_text(c, PAD, at.y0 + bar_h + AXIS_H + i * LINE_H, INK_TEXT, h->caption[i]);
-    if (place) *place = at;
+    *c = (struct canvas){0};
+    TRY(check_sizes(h, n, err));
+    int x = PAD, height = 0;
+    for (int i = 0; i < n; i++) {
+        struct box b = lay_out(&h[i], x);
+        x += b.width + PANEL_GAP;
+        height = max_int(height, b.height);
+    }
+    TRY(canvas_init(c, x - PANEL_GAP + PAD, height, h[0].map, err));
+    c->texts_apart = h[0].texts_apart;
+    x = PAD;
+    for (int i = 0; i < n; i++) {
+        struct box b = lay_out(&h[i], x);
+        draw_one(c, &h[i], &b, x);
+        if (places) places[i] = b.at;
+        x += b.width + PANEL_GAP;
+    }
     return STATUS_OK;
 }

@@ -82,6 +82,7 @@ enum status png_encode(struct buf *out, const struct canvas *c, const struct png
                        struct error *err)
 {
     struct png_sink sink = {.out = out, .err = err};
+    if (c->failed) return error_nomem(err, sizeof *c->texts);
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &sink, on_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) {

@@ -113,10 +113,10 @@ def picture(folder):
     run("inspect", folder, "--heatmap", name, "-o", out, "--quiet")
     w = load_file(os.path.join(folder, "model.safetensors"))[name].float().numpy()
     image = Image.open(out)
-    lo, hi = map(float, re.match(r"(\S+) to (\S+) in 240", image.text["Colours"]).groups())
+    lo, hi = map(float, re.match(r"(\S+) to (\S+) in 241", image.text["Colours"]).groups())
     rows, cols, px, x0, y0 = map(int, re.match(r"(\d+) x (\d+) cells of (\d+) pixels from (\d+),(\d+)", image.text["Cells"]).groups())
     pixels = np.array(image)[y0:y0 + rows * px:px, x0:x0 + cols * px:px]
-    want = np.clip(np.floor((w.astype(np.float64) - lo) / (hi - lo) * 239 + 0.5), 0, 239)
+    want = np.clip(np.floor((w.astype(np.float64) - lo) / (hi - lo) * 240 + 0.5), 0, 240)
     check("picture: palette indices are the weights", pixels.shape == w.shape and np.abs(pixels - want).max() <= 0,
           f"{rows} x {cols} cells")
 

@@ -97,7 +97,12 @@ static void test_headers(void **state)
     assert_int_equal(b.len, 128);
     buf_clear(&b);
     assert_int_equal(npy_header(&b, DTYPE_BF16, 2, big, &err), STATUS_UNSUPPORTED);
-    assert_int_equal(npy_header(&b, DTYPE_F32, 3, big, &err), STATUS_UNSUPPORTED);
+    assert_int_equal(npy_header(&b, DTYPE_F32, NPY_HEADER_DIMS_MAX + 1, big, &err), STATUS_UNSUPPORTED);
+    buf_clear(&b);
+    const int64_t four[] = {2, 3, 4, 5}; /* numpy.lib.format.write_array_header_1_0 spells it so */
+    assert_int_equal(npy_header(&b, DTYPE_F32, 4, four, &err), STATUS_OK);
+    assert_non_null(strstr(b.data + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 4, 5), }"));
+    assert_int_equal(b.len, 128);
     buf_clear(&b);
 }
 

@@ -72,7 +72,6 @@ static void cells_are_where_the_place_says(void **state)
                         .subtitle = "s",
                         .row_label = "row",
                         .col_label = "column",
-                        .unit = "",
                         .cells = cells,
                         .rows = 2,
                         .cols = 3,
@@ -80,12 +79,11 @@ static void cells_are_where_the_place_says(void **state)
                         .col_step = 1,
                         .n_rows = 2,
                         .n_cols = 3,
-                        .lo = -1,
-                        .hi = 1,
+                        .scale = {.lo = -1, .hi = 1, .unit = ""},
                         .map = COLORMAP_DIVERGING};
     struct canvas c;
     struct heatmap_place at;
-    assert_int_equal(heatmap_draw(&c, &h, &at, &err), STATUS_OK);
+    assert_int_equal(heatmap_draw(&c, &h, 1, &at, &err), STATUS_OK);
     for (int r = 0; r < 2; r++)
         for (int k = 0; k < 3; k++) {
             double v = cells[r * 3 + k];
@@ -98,7 +96,7 @@ static void cells_are_where_the_place_says(void **state)
         }
     canvas_clear(&c);
     h.rows = 0;
-    assert_int_equal(heatmap_draw(&c, &h, &at, &err), STATUS_RANGE);
+    assert_int_equal(heatmap_draw(&c, &h, 1, &at, &err), STATUS_RANGE);
 }
 
 static uint32_t be32(const unsigned char *p)

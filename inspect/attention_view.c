@@ -1,0 +1,143 @@
+#include "inspect/attention_view.h"
+
+#include <stdlib.h>
+
+static enum status reserve(double **out, uint64_t n, struct error *err)
+{
+    void *p;
+    TRY(mem_alloc(&p, n, sizeof **out, err));
+    *out = p;
+    return STATUS_OK;
+}
+
+static enum status allocate(struct attention_view *v, struct error *err)
+{
+    void *p;
+    uint64_t heads = (uint64_t)(v->n_layers * v->n_heads), side = (uint64_t)v->side, n;
+    if (!size_mul(heads, side * side, &n)) return error_nomem(err, SIZE_MAX);
+    TRY(reserve(&v->cells, n, err));
+    TRY(reserve(&v->entropy, side, err));
+    TRY(reserve(&v->first, side, err));
+    TRY(reserve(&v->row_gap, side, err));
+    TRY(mem_alloc(&p, heads, sizeof *v->facts, err));
+    v->facts = p;
+    TRY(mem_alloc(&p, heads, sizeof *v->tiles, err));
+    v->tiles = p;
+    for (uint64_t i = 0; i < heads; i++) v->tiles[i] = v->cells + i * side * side;
+    TRY(mem_alloc(&p, (uint64_t)v->n_layers, sizeof *v->windows, err));
+    v->windows = p;
+    return STATUS_OK;
+}
+
+enum status attention_view_init(struct attention_view *v, const struct attention_request *r, int64_t max_side,
+                                struct error *err)
+{
+    const struct hparams *hp = &r->model->hp;
+    *v = (struct attention_view){.layer0 = r->layer < 0 ? 0 : r->layer,
+                                 .head0 = r->head < 0 ? 0 : r->head,
+                                 .n_layers = r->layer < 0 ? hp->n_layer : 1,
+                                 .n_heads = r->head < 0 ? hp->n_head : 1,
+                                 .n = r->n,
+                                 .is_difference = r->against != NULL};
+    v->step = (v->n + max_side - 1) / max_side;
+    v->side = (v->n + v->step - 1) / v->step;
+    enum status st = allocate(v, err);
+    if (st != STATUS_OK) attention_view_clear(v);
+    return st;
+}
+
+void attention_view_clear(struct attention_view *v)
+{
+    free(v->cells);
+    free(v->entropy);
+    free(v->first);
+    free(v->row_gap);
+    free(v->facts);
+    free(v->tiles);
+    free(v->windows);
+    *v = (struct attention_view){0};
+}
+
+/* --- one head --- */
+
+static bool sees(const struct attention_map *a, const struct attention_map *b, int64_t query, int64_t key)
+{
+    return attention_sees(a, query, key) || (b && attention_sees(b, query, key));
+}
+
+/* What a cell shows at one query and key: the probability, or how much it grew */
+static double value_at(const struct attention_map *a, const struct attention_map *b, int64_t i)
+{
+    return b ? (double)b->p[i] - (double)a->p[i] : (double)a->p[i];
+}
+
+/* A cell takes what is largest in magnitude among what is not masked. */
+static void pool_row(struct attention_view *v, double *cells, const struct attention_map *a,
+                     const struct attention_map *b, int64_t query)
+{
+    for (int64_t key = 0; key < v->n; key++) {
+        double *cell = &cells[key / v->step];
+        if (isnan(*cell) || !sees(a, b, query, key)) continue;
+        double x = value_at(a, b, query * v->n + key);
+        v->n_not_finite += !isfinite(x);
+        if (!isfinite(x)) *cell = NAN;
+        else if (isinf(*cell) || fabs(x) > fabs(*cell)) *cell = x;
+    }
+}
+
+static double row_entropy(const float *p, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!(p[i] <= 0)) sum -= (double)p[i] * log((double)p[i]); /* NaN stays */
+    return sum;
+}
+
+static void compare_row(struct attention_gap *gap, double *row_gap, const struct attention_map *a,
+                        const struct attention_map *b, int64_t query)
+{
+    for (int64_t key = 0; key < a->n; key++) {
+        double x = (double)a->p[query * a->n + key], y = (double)b->p[query * a->n + key], d = y - x;
+        if (!isnan(*row_gap) && !(fabs(d) <= fabs(*row_gap))) *row_gap = d;
+        if (isnan(gap->diff) || fabs(d) <= fabs(gap->diff)) continue;
+        *gap = (struct attention_gap){d, x, y, a->layer, a->head, query, key};
+    }
+}
+
+enum status attention_view_add(void *ctx, const struct attention_map *a, const struct attention_map *b,
+                               struct error *err)
+{
+    (void)err;
+    struct attention_view *v = ctx;
+    int64_t layer = a->layer - v->layer0, at = layer * v->n_heads + a->head - v->head0;
+    double *cells = v->cells + at * v->side * v->side, entropy = 0, first = 0;
+    struct head_facts *f = &v->facts[at];
+    v->windows[layer] = a->window;
+    v->prefix = a->prefix;
+    f->gap = (struct attention_gap){.layer = a->layer, .head = a->head};
+    for (int64_t i = 0; i < v->side * v->side; i++) cells[i] = CELL_MASKED;
+    for (int64_t r = 0; r < v->side; r++) v->entropy[r] = v->first[r] = v->row_gap[r] = 0;
+    for (int64_t q = 0; q < v->n; q++) {
+        int64_t r = q / v->step, rows = v->n - r * v->step < v->step ? v->n - r * v->step : v->step;
+        double e = row_entropy(a->p + q * v->n, v->n), share = (double)a->p[q * v->n];
+        pool_row(v, cells + r * v->side, a, b, q);
+        if (b) compare_row(&f->gap, &v->row_gap[r], a, b, q);
+        v->entropy[r] += e / (double)rows;
+        v->first[r] += share / (double)rows;
+        entropy += e;
+        if (q > 0) first += share;
+    }
+    f->entropy = entropy / (double)v->n;
+    f->first = v->n > 1 ? first / (double)(v->n - 1) : 1;
+    return STATUS_OK;
+}
+
+const struct attention_gap *attention_view_gap(const struct attention_view *v)
+{
+    const struct attention_gap *most = NULL;
+    for (int64_t i = 0; v->is_difference && i < v->n_layers * v->n_heads; i++) {
+        const struct attention_gap *g = &v->facts[i].gap;
+        if (!most || (!isnan(most->diff) && !(fabs(g->diff) <= fabs(most->diff)))) most = g;
+    }
+    return most;
+}

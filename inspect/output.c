@@ -1,0 +1,34 @@
+#include "inspect/output.h"
+
+#include "base/file.h"
+#include "plots/svg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum status output_format_of(enum output_format *f, const char *path, struct error *err)
+{
+    static const char *const ends[] = {[OUTPUT_PNG] = ".png", [OUTPUT_SVG] = ".svg", [OUTPUT_NPY] = ".npy"};
+    size_t n = path ? strlen(path) : 0;
+    *f = OUTPUT_TERMINAL;
+    if (!path) return STATUS_OK;
+    for (*f = OUTPUT_PNG; *f <= OUTPUT_NPY; ++*f)
+        if (n > 4 && strcmp(path + n - 4, ends[*f]) == 0) return STATUS_OK;
+    return error_set(err, STATUS_USAGE, "-o %s: expected a name that ends in .png, .svg or .npy", path);
+}
+
+enum status output_save(const char *path, enum output_format f, const struct canvas *c,
+                        const struct png_note *notes, int n_notes, struct error *err)
+{
+    struct buf svg = {0};
+    if (f == OUTPUT_PNG) return png_write(path, c, notes, n_notes, err);
+    enum status st = svg_encode(&svg, c, notes, n_notes, err);
+    if (st == STATUS_OK) st = file_write_whole(path, OUTFILE_REPLACE, svg.data, svg.len, err);
+    buf_clear(&svg);
+    return st;
+}
+
+void output_colors(char *dst, size_t size, const struct color_scale *s, enum colormap map)
+{
+    snprintf(dst, size, "%.17g to %.17g in %d levels, %s", s->lo, s->hi, N_LEVELS, colormap_name(map));
+}

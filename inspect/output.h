@@ -1,0 +1,17 @@
+/* Where a picture goes: into a PNG or SVG file, an array of numbers, or onto the terminal. */
+#ifndef LATHE_OUTPUT_H
+#define LATHE_OUTPUT_H
+
+#include "plots/png.h"
+#include "plots/terminal.h"
+
+enum output_format { OUTPUT_TERMINAL, OUTPUT_PNG, OUTPUT_SVG, OUTPUT_NPY };
+/* By the end of the name; no name: the terminal. STATUS_USAGE for any other. */
+enum status output_format_of(enum output_format *f, const char *path, struct error *err);
+/* Writes the canvas, which was drawn with texts_apart for SVG; an existing file is replaced. */
+enum status output_save(const char *path, enum output_format f, const struct canvas *c,
+                        const struct png_note *notes, int n_notes, struct error *err);
+/* "0 to 1 in 241 levels, viridis" */
+void output_colors(char *dst, size_t size, const struct color_scale *s, enum colormap map);
+
+#endif
