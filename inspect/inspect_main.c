@@ -2,6 +2,7 @@
 
 #include "base/options.h"
 #include "inspect/audit.h"
+#include "inspect/diff.h"
 #include "inspect/listing.h"
 #include "inspect/pictures.h"
 #include "inspect/summary.h"
@@ -16,7 +17,7 @@ struct inspect_options {
     bool tensors, metadata, config, all, stats, hash, csv;
     struct picture_options pictures;
     struct tokens_request tokens;
-    bool tokenizer_check, audit;
+    bool tokenizer_check, audit, diff;
 };
 
 static bool wants_tokens(const struct inspect_options *o)
@@ -200,9 +201,32 @@ static enum status audit(const struct tool *t, const struct inspect_options *o, 
     return st == STATUS_OK ? buf_check(out, err) : st;
 }
 
+static enum status diff_two(const struct tool *t, int *code, struct buf *out, struct error *err)
+{
+    struct subject a, b;
+    struct diff d;
+    struct jwriter w = {.out = out, .pretty = true};
+    if (t->n_args != 2) return error_set(err, STATUS_USAGE, "--diff takes two checkpoints, found %d", t->n_args);
+    TRY(subject_open_headers(&a, t->args[0], err));
+    enum status st = subject_open_headers(&b, t->args[1], err);
+    if (st == STATUS_OK) {
+        st = diff_make(&d, &a, &b, err);
+        if (st == STATUS_OK) {
+            *code = !diff_same(&d);
+            t->json ? diff_json(&d, &w) : diff_text(&d, out);
+            if (t->json) buf_puts(out, "\n");
+            diff_clear(&d);
+        }
+        subject_close(&b);
+    }
+    subject_close(&a);
+    return st == STATUS_OK ? buf_check(out, err) : st;
+}
+
 static enum status inspect(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out, struct error *err)
 {
     if (o->tokenizer_check) return check_tokenizers(t, code, out, err);
+    if (o->diff) return diff_two(t, code, out, err);
     if (o->audit) return audit(t, o, code, out, err);
     if (pictures_wanted(&o->pictures)) return pictures_run(t, &o->pictures, out, err);
     return inspect_all(t, o, code, out, err);
@@ -228,6 +252,7 @@ int inspect_main(int argc, char **argv)
          "per tensor: SHA-256 of its bytes in row-major order (reads the weights)", NULL},
         {"audit", 0, NULL, OPTION_FLAG, &o.audit,
          "what a pickle would run, where bytes lie that no tensor owns, what readers refuse (with --all: every opcode); executes nothing", NULL},
+        {"diff", 0, NULL, OPTION_FLAG, &o.diff, "A B: what differs in metadata, hyperparameters, tensor names, types and shapes, layouts undone", NULL},
         {"csv", 0, NULL, OPTION_FLAG, &o.csv, "the list of tensors as comma-separated values", NULL},
         {"tokenize", 0, "TEXT", OPTION_STRING, &o.tokens.text, "pieces and ids of a text, as the model's own tokenizer cuts it",
          "Text"},

@@ -1,8 +1,8 @@
 #include "inspect/listing.h"
 
+#include "inspect/layer_names.h"
 #include "inspect/stats_report.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,66 +42,28 @@ static void format_shape(const struct tensor *t, char dst[160])
 /* One line of the list: a tensor, or the layers that look alike. */
 struct row {
     const struct ckpt_tensor *t;
-    const char *pattern; /* the name with {} for its layer; NULL: no layer */
-    int64_t first, last;
-    size_t count;
+    struct layer_group group;
 };
-
-/* The first component of the name that is a number is the layer. -1 if there is none. */
-static int64_t split_layer(const char *name, const char **digits, size_t *n_digits)
-{
-    for (const char *p = name; *p; p++) {
-        if (!isdigit((unsigned char)*p) || (p > name && p[-1] != '.')) continue;
-        size_t n = strspn(p, "0123456789");
-        if (n < 10 && (p[n] == '.' || p[n] == '\0')) {
-            *digits = p;
-            *n_digits = n;
-            return strtoll(p, NULL, 10);
-        }
-        p += n - 1;
-    }
-    return -1;
-}
 
 static enum status add_row(struct row *rows, size_t *n_rows, struct strmap *groups, struct arena *a,
                            const struct ckpt_tensor *t, bool all, struct error *err)
 {
-    const char *digits;
-    size_t n_digits, index;
-    int64_t layer = all ? -1 : split_layer(t->t->name, &digits, &n_digits);
-    struct row row = {.t = t, .first = layer, .last = layer, .count = 1};
+    size_t index;
+    const char *pattern = NULL;
+    int64_t layer = all ? -1 : layer_split(t->t->name, a, &pattern);
     if (layer >= 0) {
         char shape[160];
         format_shape(t->t, shape);
-        row.pattern = arena_printf(a, "%.*s{}%s", (int)(digits - t->t->name), t->t->name, digits + n_digits);
-        const char *key =
-            arena_printf(a, "%s %d %s", row.pattern ? row.pattern : "", (int)t->t->dtype, shape);
-        if (!row.pattern || !key) return error_nomem(err, 0);
+        const char *key = arena_printf(a, "%s %d %s", pattern ? pattern : "", (int)t->t->dtype, shape);
+        if (!pattern || !key) return error_nomem(err, 0);
         if (strmap_find(groups, key, &index)) {
-            struct row *g = &rows[index];
-            g->first = layer < g->first ? layer : g->first;
-            g->last = layer > g->last ? layer : g->last;
-            g->count++;
+            layer_group_add(&rows[index].group, layer);
             return STATUS_OK;
         }
         TRY(strmap_add(groups, key, *n_rows, NULL, err));
     }
-    rows[(*n_rows)++] = row;
+    rows[(*n_rows)++] = (struct row){t, {t->t->name, pattern, layer, layer, 1}};
     return STATUS_OK;
-}
-
-static void row_name(const struct row *r, char dst[320])
-{
-    char name[256];
-    if (r->count == 1) {
-        text_escape(r->t->t->name, dst, 320);
-        return;
-    }
-    text_escape(r->pattern, name, sizeof name);
-    char *at = strstr(name, "{}");
-    bool gaps = r->last - r->first + 1 != (int64_t)r->count;
-    snprintf(dst, 320, "%.*s{%" PRId64 "%s%" PRId64 "}%s", (int)(at - name), name, r->first,
-             gaps ? ",...," : "..", r->last, at + 2);
 }
 
 static enum status print_rows(const struct subject *s, const struct listing *o, const struct row *rows,
@@ -110,7 +72,7 @@ static enum status print_rows(const struct subject *s, const struct listing *o, 
     char name[320], shape[160];
     int width = 6;
     for (size_t i = 0; i < n; i++) {
-        row_name(&rows[i], name);
+        layer_group_name(&rows[i].group, name);
         if ((int)strlen(name) > width) width = (int)strlen(name);
     }
     buf_printf(out, "%-*s %5s %-8s %-20s %14s", width, "tensor", "", "type", "shape", "bytes");
@@ -120,9 +82,9 @@ static enum status print_rows(const struct subject *s, const struct listing *o, 
         char times[24] = "";
         struct measured m;
         TRY(measure(rows[i].t, o, &m, err));
-        row_name(&rows[i], name);
+        layer_group_name(&rows[i].group, name);
         format_shape(rows[i].t->t, shape);
-        if (rows[i].count > 1) snprintf(times, sizeof times, "x%zu", rows[i].count);
+        if (rows[i].group.count > 1) snprintf(times, sizeof times, "x%zu", rows[i].group.count);
         buf_printf(out, "%-*s %5s %-8s %-20s %14" PRIu64, width, name, times,
                    subject_dtype_name(s, rows[i].t->t->dtype), shape, rows[i].t->t->size_bytes);
         if (o->stats) stats_text(&m.stats, out);
@@ -291,7 +253,7 @@ static void string_text(const struct kv_string *s, bool whole, struct buf *out)
     if (shown < s->len) buf_printf(out, " ... %" PRIu64 " bytes", s->len);
 }
 
-static void value_text(const struct kv *kv, bool whole, struct buf *out)
+void listing_value_text(const struct kv *kv, bool whole, struct buf *out)
 {
     switch (kv->type) {
     case KV_U8:
@@ -324,7 +286,7 @@ static void value_text(const struct kv *kv, bool whole, struct buf *out)
         for (uint64_t i = 0; i < shown; i++) {
             struct kv e = array_element(kv, i);
             if (i) buf_puts(out, ", ");
-            value_text(&e, whole, out);
+            listing_value_text(&e, whole, out);
         }
         buf_puts(out, "]");
         if (shown < kv->v.array.n)
@@ -336,7 +298,7 @@ static void value_text(const struct kv *kv, bool whole, struct buf *out)
     }
 }
 
-static void type_text(const struct kv *kv, char dst[32])
+void listing_type_text(const struct kv *kv, char dst[32])
 {
     if (kv->type == KV_ARRAY)
         snprintf(dst, 32, "%s[%" PRIu64 "]", kv_type_name(kv->v.array.type), kv->v.array.n);
@@ -352,9 +314,9 @@ void listing_metadata_text(const struct subject *s, const struct listing *o, str
         for (size_t i = 0; i < c->n_kvs; i++) {
             char key[256], type[32];
             text_escape(c->kvs[i].key, key, sizeof key);
-            type_text(&c->kvs[i], type);
+            listing_type_text(&c->kvs[i], type);
             buf_printf(out, "%-42s %-14s ", key, type);
-            value_text(&c->kvs[i], o->all, out);
+            listing_value_text(&c->kvs[i], o->all, out);
             buf_puts(out, "\n");
         }
     }
@@ -407,7 +369,7 @@ void listing_metadata_json(const struct subject *s, const struct listing *o, str
         for (size_t i = 0; i < s->ckpt->files[f]->n_kvs; i++) {
             const struct kv *kv = &s->ckpt->files[f]->kvs[i];
             char type[32];
-            type_text(kv, type);
+            listing_type_text(kv, type);
             jw_begin_object(w, NULL);
             jw_string(w, "key", kv->key);
             jw_string(w, "type", type);
@@ -434,7 +396,7 @@ void listing_config_text(const struct subject *s, struct buf *out)
         const char *key = g->kvs[i].key;
         if (strncmp(key, s->arch->gguf_arch, n_prefix) != 0 || key[n_prefix] != '.') continue;
         buf_printf(out, "%-42s ", key + n_prefix + 1);
-        value_text(&g->kvs[i], false, out);
+        listing_value_text(&g->kvs[i], false, out);
         buf_puts(out, "\n");
     }
 }

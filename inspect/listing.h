@@ -24,6 +24,9 @@ enum status listing_tensors_json(const struct subject *s, const struct listing *
 /* Metadata keys of GGUF and safetensors in file order: key, type, value (arrays cut after a few elements unless `all`). */
 void listing_metadata_text(const struct subject *s, const struct listing *o, struct buf *out);
 void listing_metadata_json(const struct subject *s, const struct listing *o, struct jwriter *w);
+/* One value as the list shows it (cut unless `whole`, control characters escaped), and its type: "u32", "string[8]". */
+void listing_value_text(const struct kv *kv, bool whole, struct buf *out);
+void listing_type_text(const struct kv *kv, char dst[32]);
 /* config.json as it stands; for GGUF the architecture's keys. */
 void listing_config_text(const struct subject *s, struct buf *out);
 
