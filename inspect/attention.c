@@ -251,6 +251,7 @@ static enum status capture(struct show *s, struct workers *w, struct error *err)
     int64_t n_layers = o->layer < 0 ? s->a->hp.n_layer : 1, n_heads = o->head < 0 ? s->a->hp.n_head : 1;
     int64_t side = s->format == OUTPUT_NPY ? 1 : attention_tile_side(n_layers, n_heads);
     TRY(attention_view_init(&s->view, &s->request, side, err));
+    s->view.figures = s->tool->json || n_layers * n_heads == 1;
     if (s->format == OUTPUT_NPY) TRY(begin_array(s, err));
     progress_begin(&progress, s->tool->progress, s->tool->quiet, "running", attention_bytes(&s->request));
     enum status st = attention_capture(&s->request, err);

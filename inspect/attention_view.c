@@ -119,7 +119,7 @@ enum status attention_view_add(void *ctx, const struct attention_map *a, const s
     for (int64_t r = 0; r < v->side; r++) v->entropy[r] = v->first[r] = v->row_gap[r] = 0;
     for (int64_t q = 0; q < v->n; q++) {
         int64_t r = q / v->step, rows = v->n - r * v->step < v->step ? v->n - r * v->step : v->step;
-        double e = row_entropy(a->p + q * v->n, v->n), share = (double)a->p[q * v->n];
+        double e = v->figures ? row_entropy(a->p + q * v->n, v->n) : 0, share = (double)a->p[q * v->n];
         pool_row(v, cells + r * v->side, a, b, q);
         if (b) compare_row(&f->gap, &v->row_gap[r], a, b, q);
         v->entropy[r] += e / (double)rows;

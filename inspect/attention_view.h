@@ -22,6 +22,7 @@ struct attention_view {
     int64_t n;                                /* ids */
     int64_t side, step;                       /* a tile has side × side cells of step × step ids */
     bool is_difference;
+    bool figures;             /* set after init: entropies and shares are wanted, which cost a logarithm per probability */
     double *cells;            /* (n_layers, n_heads, side, side) */
     const double **tiles;     /* (n_layers, n_heads) of them */
     struct head_facts *facts; /* (n_layers, n_heads) */

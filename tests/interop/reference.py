@@ -2,6 +2,7 @@
 
     logits_f64(folder, ids)     transformers, every operation in float64: the arbiter
     logits_f32(folder, ids)     transformers in float32: what ordinary use gives
+    attentions_f64(folder, ids) transformers' attention probabilities (eager), every operation in float64
     llama_cpp_logits(gguf, ids) llama.cpp, float32 key/value cache, flash attention off
 
 All take one sequence of token ids (positions 0, 1, ...) and return a numpy array (positions, vocabulary).
@@ -86,17 +87,30 @@ def logits_of(model, ids, positions=None):
     return model(ids, use_cache=False, **where).logits[0].numpy()
 
 
-@torch.no_grad()
-def logits_f64(folder, ids, positions=None, **kwargs):
+def in_f64(folder, compute, **kwargs):
+    """compute(model) with every operation in float64."""
     model = load(folder, torch.float64, **kwargs)
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)  # of a number times an integer tensor, as dynamic RoPE has it
     try:
         lift_buffers(model)
         with Lifted():
-            return logits_of(model, ids, positions)
+            return compute(model)
     finally:
         torch.set_default_dtype(usual)
+
+
+@torch.no_grad()
+def logits_f64(folder, ids, positions=None, **kwargs):
+    return in_f64(folder, lambda model: logits_of(model, ids, positions), **kwargs)
+
+
+@torch.no_grad()
+def attentions_f64(folder, ids):
+    """Attention probabilities, (layers, heads, queries, keys)."""
+    tokens = torch.tensor([list(map(int, ids))])
+    run = lambda model: model(tokens, use_cache=False, output_attentions=True).attentions
+    return np.stack([a[0].numpy() for a in in_f64(folder, run)])
 
 
 @torch.no_grad()

@@ -433,6 +433,7 @@ static void attention_in_cells(void **state)
     struct attention_map ma = {.layer = 0, .head = 1, .n = N, .p = a}, mb = ma;
     mb.p = b;
     must(attention_view_init(&v, &r, SIDE, &err));
+    v.figures = true;
     assert_true(v.step == 3 && v.side == 3 && v.n_layers == 1 && v.n_heads == 1 && v.head0 == 1);
     must(attention_view_add(&v, &ma, &mb, &err));
     const double expected[9] = {0, CELL_MASKED, CELL_MASKED, 0.25, 0, CELL_MASKED, 0, 0, -0.5};
