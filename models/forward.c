@@ -102,6 +102,7 @@ void forward_free(struct forward *f)
             buffer_clear(&s->scratch[i].raw);
             buffer_clear(&s->scratch[i].rows);
             buffer_clear(&s->scratch[i].acc);
+            buffer_clear(&s->scratch[i].edge);
             buffer_clear(&s->scratch[i].scales);
         }
         free(s->scratch);
@@ -112,6 +113,7 @@ void forward_free(struct forward *f)
         buffer_clear(&s->spans);
         buffer_clear(&s->tapped);
         buffer_clear(&s->shared);
+        buffer_clear(&s->input);
         buffer_clear(&s->norm_w);
         buffer_clear(&s->norm_b);
         buffer_clear(&s->bias);

@@ -21,11 +21,11 @@ struct attention_panel {
     int64_t ld_out;
     void *probs; /* (n_queries, ld_probs) zeroed, or NULL */
     int64_t ld_probs;
-    void *q_panel; /* scratch: head_dim * width */
+    void *q_panel; /* scratch: head_dim * width, of the queries and then of the result */
     void *scores;  /* scratch: max(first + n_queries, prefix) * width */
 };
 
-/* Loops over plain arrays of one precision. `width` elements are 64 bytes. */
+/* Loops over plain arrays of one precision. `width` elements are 128 bytes. */
 struct real_ops {
     size_t size; /* bytes of an element */
     int width;   /* columns of a panel */
@@ -45,15 +45,12 @@ struct real_ops {
 
     /* panel (k, width) from up to `width` rows; missing ones are 0 */
     void (*pack)(void *panel, const void *src, int64_t ld, int64_t rows, int64_t k);
-    /* out (n_pos, n_rows) = panels (n_pos, k) · rows (n_rows, k)ᵀ + bias. acc: scratch of OPS_CHUNK * n_rows.
-     * bias may be NULL. */
-    void (*linear)(const struct matmul *mm, void *out, int64_t ld_out, const void *panels, int64_t n_pos,
-                   const void *rows, int64_t n_rows, int64_t k, const void *bias, void *acc);
+    /* out (n_pos, n_cols) (+)= x (n_pos, n_k) · panels, of which each is (n_k, width), + bias unless NULL. add: then what is there is the sum
+     * over a multiple of MATMUL_BLOCK. edge: scratch of OPS_CHUNK * width. */
+    void (*linear)(const struct matmul *mm, void *out, int64_t ld_out, const void *x, int64_t ld_x, int64_t n_pos,
+                   const void *panels, int64_t n_cols, int64_t n_k, bool add, const void *bias, void *edge);
     /* Row k of a (n_k, n) matrix into its place in panels of `width` columns, each (n_k, width). */
     void (*scatter)(void *panels, int64_t n_k, int64_t k, const void *row, int64_t n);
-    /* out (n_pos, n_cols <= width) (+)= x (n_pos, n_k <= MATMUL_CUT) · panel (n_k, width), + bias unless NULL */
-    void (*conv1d)(const struct matmul *mm, void *out, int64_t ld_out, const void *x, int64_t ld_x,
-                   int64_t n_pos, const void *panel, int64_t n_k, int64_t n_cols, bool add, const void *bias);
     /* dst (cols, ld) = src (rows, cols) turned */
     void (*turn)(void *dst, int64_t ld_dst, const void *src, int64_t ld_src, int64_t rows, int64_t cols);
     void (*attention)(const struct matmul *mm, const struct attention_panel *p);
@@ -69,7 +66,7 @@ extern const struct ops_set ops_sets[];
 /* The fastest set for this precision and processor; all give the same bits. */
 const struct real_ops *ops_select(enum precision p);
 
-enum { OPS_CHUNK = 256 /* positions that share a pass over a tile of weights */ };
+enum { OPS_CHUNK = 18 * MATMUL_ROWS /* positions that share a pass over a panel of weights */ };
 
 /* Memory that grows and does not keep its content; aligned to 64 bytes. */
 struct buffer {
@@ -79,7 +76,7 @@ struct buffer {
 enum status buffer_reserve(struct buffer *b, uint64_t n, uint64_t size, struct error *err);
 
 struct worker_scratch {
-    struct buffer raw, rows, acc, scales;
+    struct buffer raw, rows, acc, edge, scales; /* acc: panels, scores */
 };
 struct forward_state {
     const struct real_ops *ops;
@@ -88,7 +85,8 @@ struct forward_state {
     struct buffer positions; /* of all rows: 2 * n_max int64_t */
     struct buffer spans;
     struct buffer tapped; /* what a tap is shown in another order */
-    struct buffer shared;    /* panels of an operation's input, or values turned */
+    struct buffer shared;    /* an operation's input in another form, or panels of weights that workers share */
+    struct buffer input; /* of a product, in other places */
     struct buffer norm_w, norm_b, bias;
     double *rope_cos, *rope_sin;   /* (n_max, rope_dim/2), or NULL */
     double *block_cos, *block_sin; /* likewise, of the second position */

@@ -37,7 +37,28 @@ int64_t attention_query_column(const struct attention *p, int64_t head)
     return p->group ? head / width * p->group + head % width * p->head_dim : head * p->head_dim;
 }
 
-/* Values of one head of keys turned to (head_dim, n), so that a sum over keys runs along a row. */
+/* Distance of the rows of values turned: no multiple of a power of two that many rows of a cache share */
+static int64_t turned_stride(const struct forward *f)
+{
+    int64_t line = 64 / (int64_t)f->state->ops->size;
+    return (f->n + line - 1) / line * line + line;
+}
+
+static void *turned_values(const struct attention_job *job, int64_t head_kv)
+{
+    struct forward *f = job->f;
+    return ops_at(f, f->state->shared.data, head_kv * job->p->head_dim * turned_stride(f));
+}
+
+/* Keys of one head side by side, behind all values */
+static void *head_keys(const struct attention_job *job, int64_t head_kv)
+{
+    const struct attention *p = job->p;
+    struct forward *f = job->f;
+    return ops_at(f, f->state->shared.data, (p->n_head_kv * turned_stride(f) + head_kv * f->n) * p->head_dim);
+}
+
+/* Of one head of keys: values turned to (head_dim, n), so that a sum over keys runs along a row, and keys. */
 static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error *err)
 {
     (void)worker;
@@ -45,10 +66,12 @@ static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error 
     const struct attention_job *job = ctx;
     const struct attention *p = job->p;
     struct forward *f = job->f;
-    int64_t head = (int64_t)unit;
-    f->state->ops->turn(ops_at(f, f->state->shared.data, head * p->head_dim * f->n), f->n,
-                        ops_at(f, p->v->data, p->v_col0 + attention_key_column(p, head)), p->v->cols, f->n,
-                        p->head_dim);
+    int64_t head = (int64_t)unit, column = attention_key_column(p, head);
+    f->state->ops->turn(turned_values(job, head), turned_stride(f), ops_at(f, p->v->data, p->v_col0 + column),
+                        p->v->cols, f->n, p->head_dim);
+    for (int64_t t = 0; t < f->n; t++)
+        memcpy(ops_at(f, head_keys(job, head), t * p->head_dim), ops_at(f, p->k->data, t * p->k->cols + p->k_col0 + column),
+               (size_t)p->head_dim * f->state->ops->size);
     return STATUS_OK;
 }
 
@@ -66,11 +89,11 @@ static enum status panel_unit(void *ctx, uint64_t unit, int worker, struct error
     int64_t first = number * ops->width, row = span->first + first;
     const struct attention_panel panel = {
         .q = ops_at(f, p->q->data, row * p->q->cols + p->q_col0 + attention_query_column(p, head)),
-        .k = ops_at(f, p->k->data, span->first * p->k->cols + p->k_col0 + attention_key_column(p, head_kv)),
-        .v_turned = ops_at(f, f->state->shared.data, head_kv * p->head_dim * f->n + span->first),
+        .k = ops_at(f, head_keys(job, head_kv), span->first * p->head_dim),
+        .v_turned = ops_at(f, turned_values(job, head_kv), span->first),
         .ld_q = p->q->cols,
-        .ld_k = p->k->cols,
-        .ld_v = f->n,
+        .ld_k = p->head_dim,
+        .ld_v = turned_stride(f),
         .head_dim = p->head_dim,
         .first = first,
         .n_queries = span->n - first < ops->width ? span->n - first : ops->width,
@@ -97,7 +120,8 @@ static enum status reserve(struct attention_job *job, struct error *err)
     for (int64_t i = 0; i < f->n_spans; i++)
         if ((uint64_t)f->spans[i].n > longest) longest = (uint64_t)f->spans[i].n;
     TRY(ops_reserve(f, 0, (uint64_t)p->head_dim * line, longest * line, err));
-    TRY(buffer_reserve(&f->state->shared, n * ops->size, (uint64_t)(p->n_head_kv * p->head_dim), err));
+    TRY(buffer_reserve(&f->state->shared, (n + (uint64_t)turned_stride(f)) * ops->size,
+                       (uint64_t)(p->n_head_kv * p->head_dim), err));
     job->n_group = p->n_head;
     if (!f->probs) return STATUS_OK;
     uint64_t head_bytes;

@@ -1,10 +1,13 @@
 /* Reading weights tile by tile, and the products with them. */
 #include "models/ops.h"
 
+#include <string.h>
+
 enum {
-    TILE_ROWS = 96,       /* rows of weights that a unit of work decodes: a multiple of MATMUL_ROWS */
-    TILE_BYTES = 8 << 20, /* ... fewer when they would take more */
-    CONV1D_COLS = 96,     /* columns of a unit: a multiple of both widths */
+    TILE_COLS = 96,       /* columns of the result, which are rows of weights, in a unit of work: a multiple of both widths */
+    TILE_BYTES = 8 << 20, /* of a unit's panels: one is enough where three would take more */
+    SLAB_ROWS = 256,      /* rows of an (in, out) matrix that become panels at once: a multiple of MATMUL_BLOCK */
+    BAD_STRIDE = 2048,    /* bytes: rows that far apart fall into few sets of the first cache */
 };
 
 enum status ops_reserve(struct forward *f, uint64_t raw, uint64_t rows, uint64_t acc, struct error *err)
@@ -108,21 +111,48 @@ struct linear_job {
     struct forward *f;
     const struct linear *p;
     const void *bias;
-    int64_t tile_rows;
+    const void *x; /* the input, in other places if its own are bad ones */
+    int64_t ld_x;
+    int64_t tile_cols;
     int64_t k0, n_k; /* conv1d: the slab of rows in hand */
 };
 
-static enum status pack_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+/* The product of all positions with panels of columns [c, c + n) of the result, over the n_k numbers of x from k0 on */
+static void multiply(const struct linear_job *job, int worker, int64_t c, int64_t n, const void *panels, int64_t k0, int64_t n_k)
+{
+    const struct linear *p = job->p;
+    struct forward *f = job->f;
+    const void *bias = job->bias && k0 + n_k == p->n_in ? ops_at(f, job->bias, c) : NULL;
+    f->state->ops->linear(f->state->mm, ops_at(f, p->out, c), p->n_out, ops_at(f, job->x, k0), job->ld_x, p->n_pos, panels, n, n_k,
+                          k0 > 0, bias, f->state->scratch[worker].edge.data);
+}
+
+static enum status copy_unit(void *ctx, uint64_t unit, int worker, struct error *err)
 {
     (void)worker;
     (void)err;
     const struct linear_job *job = ctx;
     const struct linear *p = job->p;
-    const struct real_ops *ops = job->f->state->ops;
-    int64_t pos = (int64_t)unit * ops->width, n = p->n_pos - pos < ops->width ? p->n_pos - pos : ops->width;
-    ops->pack(ops_at(job->f, job->f->state->shared.data, pos * p->n_in), ops_at(job->f, p->x, pos * p->n_in),
-              p->n_in, n, p->n_in);
+    int64_t pos = (int64_t)unit * OPS_CHUNK, end = pos + OPS_CHUNK < p->n_pos ? pos + OPS_CHUNK : p->n_pos;
+    for (; pos < end; pos++)
+        memcpy(ops_at(job->f, job->x, pos * job->ld_x), ops_at(job->f, p->x, pos * p->n_in),
+               (size_t)p->n_in * job->f->state->ops->size);
     return STATUS_OK;
+}
+
+/* The input as it is, or a copy whose rows are further apart */
+static enum status place_input(struct linear_job *job, struct error *err)
+{
+    const struct linear *p = job->p;
+    struct forward_state *s = job->f->state;
+    int64_t line = 64 / (int64_t)s->ops->size;
+    job->x = p->x;
+    job->ld_x = p->n_in;
+    if (p->n_in * (int64_t)s->ops->size % BAD_STRIDE != 0 || p->n_pos < 2 * MATMUL_ROWS) return STATUS_OK;
+    job->ld_x = p->n_in + line;
+    TRY(buffer_reserve(&s->input, (uint64_t)p->n_pos * s->ops->size, (uint64_t)job->ld_x, err));
+    job->x = s->input.data;
+    return workers_run(job->f->workers, ((uint64_t)p->n_pos + OPS_CHUNK - 1) / OPS_CHUNK, copy_unit, job, err);
 }
 
 static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error *err)
@@ -130,33 +160,38 @@ static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error 
     const struct linear_job *job = ctx;
     const struct linear *p = job->p;
     struct forward *f = job->f;
+    const struct real_ops *ops = f->state->ops;
     struct worker_scratch *scratch = &f->state->scratch[worker];
-    int64_t row = (int64_t)unit * job->tile_rows,
-            n = p->n_out - row < job->tile_rows ? p->n_out - row : job->tile_rows;
-    TRY(ops_read_rows(f, worker, p->w, p->row0 + row, n, scratch->rows.data, err));
-    f->state->ops->linear(f->state->mm, ops_at(f, p->out, row), p->n_out, f->state->shared.data, p->n_pos,
-                          scratch->rows.data, n, p->n_in, job->bias ? ops_at(f, job->bias, row) : NULL,
-                          scratch->acc.data);
+    int64_t c = (int64_t)unit * job->tile_cols, n = p->n_out - c < job->tile_cols ? p->n_out - c : job->tile_cols;
+    for (int64_t i = 0; i < n; i += ops->width) {
+        int64_t rows = n - i < ops->width ? n - i : ops->width;
+        TRY(ops_read_rows(f, worker, p->w, p->row0 + c + i, rows, scratch->rows.data, err));
+        ops->pack(ops_at(f, scratch->acc.data, i * p->n_in), scratch->rows.data, p->n_in, rows, p->n_in);
+    }
+    multiply(job, worker, c, n, scratch->acc.data, 0, p->n_in);
     return STATUS_OK;
 }
 
-/* W is (n_out, n_in): units are tiles of its rows, against all positions packed into panels. */
+/* Every worker's place for panels whose last columns are not there */
+static enum status reserve_edges(struct forward *f, struct error *err)
+{
+    struct forward_state *s = f->state;
+    for (int i = 0; i < s->n_scratch; i++)
+        TRY(buffer_reserve(&s->scratch[i].edge, OPS_CHUNK * (uint64_t)s->ops->width, s->ops->size, err));
+    return STATUS_OK;
+}
+
+/* W is (n_out, n_in): units are tiles of its rows, which their worker turns into panels. */
 static enum status run_rows(struct linear_job *job, struct error *err)
 {
     struct forward *f = job->f;
     const struct linear *p = job->p;
     const struct real_ops *ops = f->state->ops;
-    int64_t fit = TILE_BYTES / (p->n_in * (int64_t)ops->size) / MATMUL_ROWS * MATMUL_ROWS;
-    job->tile_rows = fit < MATMUL_ROWS ? MATMUL_ROWS : fit < TILE_ROWS ? fit : TILE_ROWS;
     uint64_t raw, row_bytes = (uint64_t)p->n_in * ops->size;
-    uint64_t n_panels = ((uint64_t)p->n_pos + (uint64_t)ops->width - 1) / (uint64_t)ops->width;
-    TRY(raw_bytes(p->w, job->tile_rows, &raw, err));
-    TRY(ops_reserve(f, raw, (uint64_t)job->tile_rows * row_bytes,
-                    (uint64_t)OPS_CHUNK * (uint64_t)job->tile_rows * ops->size, err));
-    TRY(buffer_reserve(&f->state->shared, n_panels * (uint64_t)ops->width, row_bytes, err));
-    TRY(workers_run(f->workers, n_panels, pack_unit, job, err));
-    return workers_run(f->workers,
-                       ((uint64_t)p->n_out + (uint64_t)job->tile_rows - 1) / (uint64_t)job->tile_rows,
+    job->tile_cols = TILE_COLS * row_bytes > TILE_BYTES ? ops->width : TILE_COLS;
+    TRY(raw_bytes(p->w, ops->width, &raw, err));
+    TRY(ops_reserve(f, raw, (uint64_t)ops->width * row_bytes, (uint64_t)job->tile_cols * row_bytes, err));
+    return workers_run(f->workers, ((uint64_t)p->n_out + (uint64_t)job->tile_cols - 1) / (uint64_t)job->tile_cols,
                        tile_unit, job, err);
 }
 
@@ -172,37 +207,27 @@ static enum status slab_unit(void *ctx, uint64_t unit, int worker, struct error 
 
 static enum status columns_unit(void *ctx, uint64_t unit, int worker, struct error *err)
 {
-    (void)worker;
     (void)err;
     const struct linear_job *job = ctx;
-    const struct linear *p = job->p;
-    struct forward *f = job->f;
-    const struct real_ops *ops = f->state->ops;
-    bool last = job->k0 + job->n_k == p->n_in;
-    int64_t end = ((int64_t)unit + 1) * CONV1D_COLS < p->n_out ? ((int64_t)unit + 1) * CONV1D_COLS : p->n_out;
-    for (int64_t c = (int64_t)unit * CONV1D_COLS; c < end; c += ops->width)
-        ops->conv1d(f->state->mm, ops_at(f, p->out, c), p->n_out, ops_at(f, p->x, job->k0), p->n_in, p->n_pos,
-                    ops_at(f, f->state->shared.data, c * job->n_k), job->n_k,
-                    end - c < ops->width ? end - c : ops->width, job->k0 > 0,
-                    last && job->bias ? ops_at(f, job->bias, c) : NULL);
+    int64_t c = (int64_t)unit * TILE_COLS, n = job->p->n_out - c < TILE_COLS ? job->p->n_out - c : TILE_COLS;
+    multiply(job, worker, c, n, ops_at(job->f, job->f->state->shared.data, c * job->n_k), job->k0, job->n_k);
     return STATUS_OK;
 }
 
-/* W is (n_in, n_out): slabs of its rows, one block of the sum each, become panels that all units share. */
+/* W is (n_in, n_out): slabs of its rows become panels that all units share. */
 static enum status run_conv1d(struct linear_job *job, struct error *err)
 {
     struct forward *f = job->f;
     const struct linear *p = job->p;
     const struct real_ops *ops = f->state->ops;
-    uint64_t raw,
-        n_out = ((uint64_t)p->n_out + (uint64_t)ops->width - 1) / (uint64_t)ops->width * (uint64_t)ops->width;
+    uint64_t raw, width = (uint64_t)ops->width, n_out = ((uint64_t)p->n_out + width - 1) / width * width;
     TRY(raw_bytes(p->w, 1, &raw, err));
     TRY(ops_reserve(f, raw, n_out * ops->size, 0, err));
-    TRY(buffer_reserve(&f->state->shared, n_out * MATMUL_CUT, ops->size, err));
+    TRY(buffer_reserve(&f->state->shared, n_out * SLAB_ROWS, ops->size, err));
     for (job->k0 = 0; job->k0 < p->n_in; job->k0 += job->n_k) {
-        job->n_k = p->n_in - job->k0 < MATMUL_CUT ? p->n_in - job->k0 : MATMUL_CUT;
+        job->n_k = p->n_in - job->k0 < SLAB_ROWS ? p->n_in - job->k0 : SLAB_ROWS;
         TRY(workers_run(f->workers, (uint64_t)job->n_k, slab_unit, job, err));
-        TRY(workers_run(f->workers, (n_out + CONV1D_COLS - 1) / CONV1D_COLS, columns_unit, job, err));
+        TRY(workers_run(f->workers, (n_out + TILE_COLS - 1) / TILE_COLS, columns_unit, job, err));
     }
     return STATUS_OK;
 }
@@ -221,6 +246,8 @@ enum status linear_run(struct forward *f, const struct linear *p, struct error *
         TRY(ops_read_vector(f, p->b, p->n_out, f->state->bias.data, err));
         job.bias = f->state->bias.data;
     }
+    TRY(reserve_edges(f, err));
+    TRY(place_input(&job, err));
     return p->conv1d ? run_conv1d(&job, err) : run_rows(&job, err);
 }
 
