@@ -30,9 +30,11 @@ STD   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-strict-aliasing -pthread
 OPT_release := -O2 -g
 OPT_debug   := -O0 -g3
 OPT_san     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# For `make fuzz`, which sets it: clang only
+OPT_fuzz    := -O2 -gline-tables-only -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT   := $(OPT_$(MODE))
 ifeq ($(OPT),)
-$(error MODE must be release, debug or san, not '$(MODE)')
+$(error MODE must be release, debug, san or fuzz, not '$(MODE)')
 endif
 
 # Targets that build first use all cores, unless make was given its own -j.
@@ -67,7 +69,7 @@ $(B)/obj/dtypes/%_avx512.o: ISA := $(LOOPS) $(AVX512)
 $(B)/obj/%_avx2.o: ISA := $(LOOPS) $(AVX2)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps demo check check-san interop bench install uninstall man fmt clean
+.PHONY: all help deps demo check check-san fuzz interop bench install uninstall man fmt clean
 
 all: $(BINS) $(if $(filter release,$(MODE)),build/bin) ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
 
@@ -89,6 +91,10 @@ check: ## build and pass the tests (distribution packages only)
 
 check-san: ## the tests under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory MODE=san check
+
+fuzz: ## run the fuzz targets for SECONDS each (clang with its compiler-rt; TARGETS="gguf json" for some)
+	@$(MAKE) --no-print-directory -s $(JOBS) MODE=fuzz CC=clang build/fuzz-clang/fuzz
+	@sh tests/fuzz/run.sh build/fuzz-clang $(or $(SECONDS),60) $(TARGETS)
 
 interop: ## compare with transformers, llama.cpp and gguf in an own Python environment
 	@sh tests/deps.sh --if-missing
@@ -173,6 +179,14 @@ $(B)/tests/test_verify $(B)/tests/test_verify_plot: $(patsubst %.c,$(B)/obj/%.o,
 $(B)/tests/test_glm_line $(B)/tests/test_glm_damage $(B)/tests/test_trace_faults $(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
 $(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard quantize/*.c))
 
+# Malformed files and fuzz targets: tables and readers that their tests share
+HOSTILE_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/hostile/*.c))
+FUZZ_OBJ    := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/fuzz/engine.c,$(wildcard tests/fuzz/*.c)))
+$(B)/tests/test_hostile $(B)/tests/test_fuzz_corpus: $(HOSTILE_OBJ) $(FUZZ_OBJ)
+$(B)/fuzz: $(HOSTILE_OBJ) $(FUZZ_OBJ) $(B)/obj/tests/fuzz/engine.o $(B)/liblathe.a
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(OPT) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
 # Programs that measure against a peer's library; built when asked for.
 $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a
 	@mkdir -p $(@D)
@@ -181,4 +195,4 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a
 $(B)/tests.stamp: $(TEST_BIN)
 	@touch $@
 
--include $(LIB_OBJ:.o=.d) $(FUSED_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(HOSTILE_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUSED_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)

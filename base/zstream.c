@@ -21,7 +21,7 @@ static int run(struct buf *out, z_stream *z, step_fn *step, const unsigned char 
         if (z->avail_in == 0) {
             z->avail_in = n > UINT32_MAX ? UINT32_MAX : (uInt)n;
             z->next_in = src;
-            src += z->avail_in;
+            if (z->avail_in > 0) src += z->avail_in; /* src may be NULL when n is 0 */
             n -= z->avail_in;
         }
         size_t before = out->len;

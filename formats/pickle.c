@@ -97,6 +97,12 @@ enum status pickle_take_mark(struct machine *m, uint32_t *n)
     return STATUS_OK;
 }
 
+enum status pickle_work(struct machine *m, uint32_t n)
+{
+    m->n_work += n;
+    return m->n_work <= m->max_work ? STATUS_OK : pickle_fail(m, STATUS_FORMAT, "more work than its size explains");
+}
+
 enum status pickle_list_append(struct machine *m, struct pickle_list *l, const struct pickle_value *v,
                                uint32_t n)
 {
@@ -194,6 +200,7 @@ static enum status run(struct machine *m)
     collect_runs(by_code);
     *m->p = (struct pickle){0};
     m->max_objects = m->in.size / 2 + 64;
+    m->max_work = (uint64_t)m->in.size + 4096;
     while (st == STATUS_OK && !m->stopped) st = step(m, by_code);
     if (st == STATUS_OK) m->p->root = m->stack[0];
     free(m->stack);

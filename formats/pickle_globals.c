@@ -17,6 +17,7 @@ static enum status build_ordered_dict(struct machine *m, const struct pickle_val
         return pickle_bad_value(m, "a list of pairs", n ? args : NULL);
     TRY(pickle_new_list(m, PICKLE_DICT, NULL, 0, out));
     out->v.list->ordered = true;
+    if (n == 1) TRY(pickle_work(m, args[0].v.list->n));
     for (uint32_t i = 0; n == 1 && i < args[0].v.list->n; i++) {
         const struct pickle_value *pair = &args[0].v.list->items[i];
         if ((pair->type != PICKLE_LIST && pair->type != PICKLE_TUPLE) || pair->v.list->n != 2)
@@ -115,6 +116,7 @@ static enum status check_grad(struct machine *m, const struct pickle_value *args
 static enum status check_metadata(struct machine *m, const struct pickle_value *v)
 {
     if (v->type != PICKLE_NONE && v->type != PICKLE_DICT) return pickle_bad_value(m, "metadata, a dict", v);
+    if (v->type == PICKLE_DICT) TRY(pickle_work(m, v->v.list->n));
     for (uint32_t i = 0; v->type == PICKLE_DICT && i < v->v.list->n; i += 2) {
         const struct pickle_value *key = &v->v.list->items[i], *value = key + 1;
         if (!pickle_is_string(key, "conj") && !pickle_is_string(key, "neg"))

@@ -28,6 +28,7 @@ struct machine {
     struct pickle_storage **views;
     uint32_t n_views, cap_views;
     size_t n_objects, max_objects;
+    uint64_t n_work, max_work;
     bool stopped;
     bool cut; /* the bytes end inside the pickle */
     struct error *err;
@@ -76,6 +77,9 @@ enum status pickle_bad_value(struct machine *m, const char *expected, const stru
 void *pickle_new_object(struct machine *m, size_t size);
 enum status pickle_new_list(struct machine *m, enum pickle_type type, const struct pickle_value *items,
                             uint32_t n, struct pickle_value *out);
+/* Before an opcode looks at the n items inside a value: through the memo it could be given the same value again and again. What it takes from the
+ * stack needs no such bound, since an opcode put each there. */
+enum status pickle_work(struct machine *m, uint32_t n);
 enum status pickle_list_append(struct machine *m, struct pickle_list *l, const struct pickle_value *v,
                                uint32_t n);
 bool pickle_is_string(const struct pickle_value *v, const char *s);

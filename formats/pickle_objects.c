@@ -79,6 +79,7 @@ static enum status op_build(struct machine *m)
     if (object->type != PICKLE_DICT || !object->v.list->ordered)
         return pickle_fail(m, STATUS_FORMAT, "a %s has no attributes", pickle_type_name(object->type));
     if (state->type != PICKLE_DICT) return pickle_bad_value(m, "a dict of attributes", state);
+    TRY(pickle_work(m, state->v.list->n));
     for (uint32_t i = 0; i < state->v.list->n; i += 2)
         if (state->v.list->items[i].type != PICKLE_STRING)
             return pickle_bad_value(m, "the name of an attribute", &state->v.list->items[i]);

@@ -193,7 +193,10 @@ static enum status scores_from_merges(struct tok_build *b, const struct json *do
 
 static enum status read_added_list(struct tok_build *b, const struct json *doc, struct error *err)
 {
-    for (const struct jvalue *e = json_first(json_get(json_root(doc), "added_tokens")); e; e = json_next(e)) {
+    const struct jvalue *added = json_get(json_root(doc), "added_tokens");
+    if (added && !json_is(added, JTYPE_ARRAY) && !json_is(added, JTYPE_NULL))
+        return error_at(err, STATUS_FORMAT, json_path(doc), NULL, "added_tokens: expected a list");
+    for (const struct jvalue *e = json_first(added); e; e = json_next(e)) {
         const char *text = json_string(json_get(e, "content"));
         struct added_token a = {.special = json_is_true(json_get(e, "special")),
                                 .normalized = json_is_true(json_get(e, "normalized")),
@@ -289,6 +292,8 @@ enum status tok_read_json(struct tok_build *b, const struct json *doc, bool extr
     }
     int64_t max_id = -1;
     size_t n_entries = 0;
+    if (!json_is(vocab, JTYPE_OBJECT)) return error_at(err, STATUS_FORMAT, path, NULL, "model.vocab: expected an object");
+    if (merges && !json_is(merges, JTYPE_ARRAY)) return error_at(err, STATUS_FORMAT, path, NULL, "model.merges: expected a list");
     TRY(tok_max_id(doc, vocab, &max_id, &n_entries, err));
     TRY(tok_max_id(doc, json_get(root, "added_tokens"), &max_id, &n_entries, err));
     TRY(tok_rows(b, max_id, n_entries, path, err));

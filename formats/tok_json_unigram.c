@@ -50,6 +50,13 @@ enum status tok_read_unigram(struct tok_build *b, const struct json *doc, struct
         return error_at(err, STATUS_FORMAT, json_path(doc), NULL, "model.vocab: expected a list of [piece, score]");
     int64_t n = (int64_t)json_count(vocab), max_id = n - 1, id = 0;
     size_t n_entries = (size_t)n;
+    const struct jvalue *unk = json_get(model, "unk_id");
+    if (json_is(unk, JTYPE_NUMBER)) {
+        TRY(json_int(doc, unk, &id, err));
+        if (id < 0 || id >= n)
+            return error_at(err, STATUS_FORMAT, json_path(doc), NULL, "model.unk_id: %" PRId64 ", expected an id of its %" PRId64 " pieces", id, n);
+        id = 0;
+    }
     TRY(tok_max_id(doc, json_get(root, "added_tokens"), &max_id, &n_entries, err));
     TRY(tok_rows(b, max_id, n_entries, json_path(doc), err));
     for (const struct jvalue *e = json_first(vocab); e; e = json_next(e)) TRY(read_entry(b, doc, e, id++, model, err));

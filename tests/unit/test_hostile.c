@@ -1,0 +1,241 @@
+/* The table of malformed files (tests/hostile/hostile.h): one test for each, and each prefix of small good files. With --dump DIR the files are written
+ * instead: DIR/GROUP/CASE/FILE, with what lies beside it, and a line "GROUP CASE FILE STATUS WORD" in DIR/LIST. */
+#include "base/file.h"
+#include "tests/hostile/folder.h"
+#include "tests/hostile/hostile.h"
+#include "tests/hostile/meter.h"
+#include "tests/hostile/readers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+/* What a reader may take, beside a multiple of the bytes of its file, and for how long. Generous: a machine may be busy. */
+enum { FLOOR_BYTES = 24 << 20, TIMES_FILE = 96, LIMIT_MS = 4000 };
+
+struct one {
+    const struct hostile_group *group;
+    const struct hostile_case *item;
+};
+static struct {
+    size_t cases, accepted, by_status[STATUS_COUNT], peak, peak_ms;
+    const char *peak_of, *peak_ms_of;
+} seen;
+
+static const char *put_file(const struct reader *r, const char *name, const void *bytes, size_t n)
+{
+    static const struct reader *made;
+    static const char *dir;
+    if (made != r) dir = folder_make(r->name);
+    made = r;
+    folder_write(r->folder ? r->file : name, bytes, n);
+    return r->folder ? dir : folder_path(name);
+}
+
+static void note(const char *name, size_t n_bytes, struct meter m)
+{
+    if (m.peak_bytes > seen.peak) {
+        seen.peak = m.peak_bytes;
+        seen.peak_of = name;
+    }
+    if (m.ms > seen.peak_ms) {
+        seen.peak_ms = m.ms;
+        seen.peak_ms_of = name;
+    }
+    if (m.peak_bytes > FLOOR_BYTES + TIMES_FILE * n_bytes) fail_msg("%s: %zu bytes of memory for a file of %zu", name, m.peak_bytes, n_bytes);
+    if (m.ms > LIMIT_MS) fail_msg("%s: %zu ms", name, m.ms);
+}
+
+static void run_case(void **state)
+{
+    const struct one *o = *state;
+    const struct reader *r = reader_find(o->group->reader);
+    struct error err = {0};
+    struct buf b = {0};
+    hostile_build(o->group, o->item, &b);
+    const char *path = put_file(r, o->group->file, b.data, b.len);
+    size_t n = b.len;
+    buf_clear(&b);
+    meter_start();
+    enum status st = r->run(path, &err);
+    struct meter m = meter_stop();
+    if (st != o->item->want) fail_msg("status %s, expected %s: %s", status_name(st), status_name(o->item->want), err.text);
+    if (st == STATUS_OK) {
+        seen.accepted++;
+    } else {
+        char line[2048];
+        error_format(&err, "test", line, sizeof line);
+        assert_int_equal(err.status, st);
+        if (!err.text[0] || !strstr(line, o->item->word)) fail_msg("no '%s' in: %s", o->item->word, line);
+        for (const char *c = line; *c; c++) assert_true((unsigned char)*c >= 0x20);
+    }
+    note(o->item->name, n, m);
+    seen.cases++;
+    seen.by_status[st]++;
+}
+
+/* --- prefixes --- */
+
+struct cut {
+    const char *reader, *file; /* below the root; NULL: the good file of the folder */
+    bool any;                  /* a prefix may be a legal file */
+};
+static const struct cut cuts[] = {
+    {"container", "tests/vectors/gguf/all_types.gguf", false},
+    {"container", "tests/vectors/gguf/metadata_only.gguf", false},
+    {"container", "tests/vectors/gguf/align64.gguf", false},
+    {"container", "tests/vectors/torch/tied.safetensors", false},
+    {"container", "tests/vectors/torch/dtypes.safetensors", false},
+    {"container", "tests/vectors/torch/little.pt", false},
+    {"container", "tests/vectors/torch/nested.pt", false},
+    {"container", "tests/vectors/torch/views_deflated.pt", false},
+    {"container", "tests/vectors/torch/legacy_nested.pt", false},
+    {"container", "tests/vectors/torch/legacy_views.pt", false},
+    {"container", "tests/vectors/torch/legacy_parts.pt", false},
+    {"container", "tests/vectors/families/llama-biases/model.safetensors", false},
+    {"container", "tests/data/tiny-llama/model.safetensors", false},
+    {"container", "tests/data/tiny-gpt2/pytorch_model.bin", false},
+    {"audit", "tests/vectors/torch/refused/sparse.pt", true},
+    {"audit", "tests/vectors/torch/legacy_nested.pt", true},
+    {"json", "tests/data/tiny-llama/config.json", false},
+    {"npy", "tests/vectors/npy/int32_2d.npy", false},
+    {"npy", "tests/vectors/npy/version2.npy", false},
+    {"index", NULL, false},
+    {"config", NULL, false},
+    {"sentencepiece", NULL, true},
+    {"tokenizer-json", NULL, false},
+    {"tokenizer-config", NULL, false},
+    {"merges", NULL, true},
+    {"vocab", NULL, false},
+};
+enum { N_CUTS = sizeof cuts / sizeof cuts[0], ALL_UP_TO = 4096, STRIDE = 61, FAR = 64 << 10, FAR_STRIDE = 65537 };
+
+static size_t n_prefixes;
+
+/* Every length of a small file; of a larger one those near its ends, and a sample */
+static size_t next_length(size_t n, size_t whole)
+{
+    if (n < ALL_UP_TO || whole - n <= 256) return n + 1;
+    size_t step = n < FAR ? STRIDE : FAR_STRIDE;
+    return n + step < whole - 256 ? n + step : whole - 256;
+}
+
+static void run_prefixes(void **state)
+{
+    const struct cut *c = *state;
+    const struct reader *r = reader_find(c->reader);
+    char path[600];
+    size_t whole = 0;
+    char *good = NULL;
+    struct buf b = {0};
+    struct error err;
+    if (c->file) {
+        const char *root = getenv("LATHE_ROOT");
+        snprintf(path, sizeof path, "%s/%s", root ? root : ".", c->file);
+        assert_int_equal(file_read_all(&b, path, 1 << 26, &err), STATUS_OK);
+        good = b.data;
+        whole = b.len;
+    } else {
+        good = folder_good(c->reader, &whole);
+    }
+    /* a text may be whole before its last newline */
+    while (whole > 0 && good[whole - 1] == '\n') whole--;
+    for (size_t n = 0; n < whole; n = next_length(n, whole)) {
+        memset(&err, 0, sizeof err);
+        meter_start();
+        enum status st = r->run(put_file(r, "cut", good, n), &err);
+        note(c->file ? c->file : c->reader, n, meter_stop());
+        if (st == STATUS_OK ? !c->any : st == STATUS_IO || st == STATUS_NOMEM || !err.text[0])
+            fail_msg("%zu of %zu bytes: status %s: %s", n, whole, status_name(st), err.text);
+        n_prefixes++;
+    }
+    if (r->run(put_file(r, "cut", good, whole), &err) != STATUS_OK) fail_msg("the whole file: %s", err.text);
+    free(good);
+}
+
+/* --- the program --- */
+
+static int print_counts(void **state)
+{
+    (void)state;
+    print_message("%zu cases: %zu accepted", seen.cases, seen.accepted);
+    for (int s = 1; s < STATUS_COUNT; s++)
+        if (seen.by_status[s]) print_message(", %zu %s", seen.by_status[s], status_name((enum status)s));
+    print_message("; %zu prefixes; at most %zu KB (%s), %zu ms (%s)\n", n_prefixes, seen.peak >> 10, seen.peak_of ? seen.peak_of : "-", seen.peak_ms,
+                  seen.peak_ms_of ? seen.peak_ms_of : "-");
+    return 0;
+}
+
+static void dump_folder(const char *dir, const struct hostile_group *g, const struct hostile_case *c, FILE *list)
+{
+    char path[700];
+    struct buf b = {0};
+    const struct reader *r = reader_find(g->reader);
+    hostile_build(g, c, &b);
+    snprintf(path, sizeof path, "%s/%s", dir, g->name);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", dir, g->name, c->name);
+    mkdir(path, 0777);
+    if (r->folder) folder_copy(r->name, path);
+    snprintf(path, sizeof path, "%s/%s/%s/%s", dir, g->name, c->name, g->file);
+    FILE *f = fopen(path, "wb");
+    if (!f || (b.len && fwrite(b.data, 1, b.len, f) != b.len) || fclose(f) != 0) exit(99);
+    fprintf(list, "%s %s %s %s\n", g->name, c->name, g->file, status_name(c->want));
+    buf_clear(&b);
+}
+
+static int dump(const char *dir)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/LIST", dir);
+    mkdir(dir, 0777);
+    FILE *list = fopen(path, "w");
+    if (!list) return 1;
+    for (size_t g = 0; g < n_hostile_groups; g++)
+        for (size_t i = 0; i < *hostile_groups[g].n; i++) dump_folder(dir, &hostile_groups[g], &hostile_groups[g].cases[i], list);
+    return fclose(list) == 0 ? 0 : 1;
+}
+
+static size_t count_cases(void)
+{
+    size_t n = 0;
+    for (size_t g = 0; g < n_hostile_groups; g++) n += *hostile_groups[g].n;
+    return n;
+}
+
+static const char *test_name(const char *group, const char *name)
+{
+    size_t n = strlen(group) + strlen(name) + 2;
+    char *s = malloc(n);
+    if (!s) exit(99);
+    snprintf(s, n, "%s/%s", group, name);
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--dump") == 0) return dump(argv[2]);
+    if (argc == 2) cmocka_set_test_filter(argv[1]);
+    size_t n = 0, total = count_cases() + N_CUTS;
+    struct CMUnitTest *tests = calloc(total, sizeof *tests);
+    struct one *ones = calloc(total, sizeof *ones);
+    if (!tests || !ones) return 99;
+    for (size_t g = 0; g < n_hostile_groups; g++)
+        for (size_t i = 0; i < *hostile_groups[g].n; i++, n++) {
+            ones[n] = (struct one){&hostile_groups[g], &hostile_groups[g].cases[i]};
+            tests[n] = (struct CMUnitTest){test_name(hostile_groups[g].name, hostile_groups[g].cases[i].name), run_case, NULL, NULL, &ones[n]};
+        }
+    for (size_t i = 0; i < N_CUTS; i++, n++)
+        tests[n] = (struct CMUnitTest){test_name("prefixes", cuts[i].file ? cuts[i].file : cuts[i].reader), run_prefixes, NULL, NULL, (void *)(uintptr_t)&cuts[i]};
+    int bad = _cmocka_run_group_tests("hostile", tests, n, NULL, print_counts);
+    for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tests[i].name);
+    free(tests);
+    free(ones);
+    return bad;
+}
