@@ -119,7 +119,8 @@ static enum status add_weight(struct builder *b, const struct weight *weight, st
 {
     const struct tensor_rule *rule = weight->rule;
     const struct tensor *source = weight->t->t;
-    struct plan_tensor t = {.name = rule_name(&b->plan->mem, rule->target, "", weight->layer, 0)};
+    struct plan_tensor t = {
+        .name = rule_name(&b->plan->mem, rule->target, "", weight->layer, 0), .rule = rule, .layer = weight->layer};
     if (!t.name) return error_nomem(err, strlen(rule->target));
     set_args(b, rule, weight->layer, &t);
     set_scales(b, weight->t, &t);
@@ -171,7 +172,11 @@ static enum status fill_rope(struct builder *b, struct plan_tensor *t, enum role
 static enum status add_fill(struct builder *b, const struct model_fill *fill, struct error *err)
 {
     const struct tensor_rule *rule = fill->rule;
-    struct plan_tensor t = {.name = rule_name(&b->plan->mem, rule->target, "", fill->layer, 0), .n_dims = 1, .to = DTYPE_F32};
+    struct plan_tensor t = {.name = rule_name(&b->plan->mem, rule->target, "", fill->layer, 0),
+                            .rule = rule,
+                            .layer = fill->layer,
+                            .n_dims = 1,
+                            .to = DTYPE_F32};
     if (!t.name) return error_nomem(err, strlen(rule->target));
     t.shape[0] = hparams_eval(&b->hp, rule->shape);
     switch (rule->fill) {
@@ -180,7 +185,7 @@ static enum status add_fill(struct builder *b, const struct model_fill *fill, st
     case FILL_ZEROS:
         return fill_zeros(b, &t, err);
     case FILL_EMBEDDING:
-        return fill_embedding(b, &(struct plan_tensor){.name = t.name}, err);
+        return fill_embedding(b, &(struct plan_tensor){.name = t.name, .rule = rule, .layer = -1}, err);
     case FILL_ROPE:
         return fill_rope(b, &t, rule->role, err);
     }
@@ -326,6 +331,17 @@ static void bake_rope(struct builder *b, struct warnings *warn)
         return;
     }
     b->hp.rope.n_baked = b->hp.n_ctx = b->opt->rope_context;
+}
+
+enum status model_plan_tensors(struct plan *p, const struct model *m, int64_t rope_context, struct error *err)
+{
+    const struct model_plan_options opt = {.rope_context = rope_context};
+    struct warnings unheard = {0};
+    struct builder b = {.plan = p, .m = m, .hp = m->hp, .opt = &opt};
+    if (rope_context > 0) bake_rope(&b, &unheard);
+    enum status st = add_tensors(&b, err);
+    warnings_clear(&unheard);
+    return st;
 }
 
 enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,

@@ -15,4 +15,8 @@ struct model_plan_options {
 enum status model_plan(struct plan *p, const struct model *m, const struct model_plan_options *opt,
                        struct warnings *warn, struct error *err);
 
+/* The tensors alone, none of them quantized, each with its rule and layer: what a file of the unified format would hold. rope_context as above;
+ * ignored where the model's rotary positions do not depend on the length. */
+enum status model_plan_tensors(struct plan *p, const struct model *m, int64_t rope_context, struct error *err);
+
 #endif

@@ -53,6 +53,8 @@ struct plan_tensor {
     int64_t scaled_rows;
     int64_t scaled_cols; /* the same for the first elements of each row */
     struct plan_scales scales;
+    const struct tensor_rule *rule; /* of the family, and the layer that it was for; NULL: none */
+    int64_t layer;
     const char *why; /* the rule that chose `to`; a literal, or a text of the command line */
     const struct imatrix_entry *weights; /* importance weights for a block type, from the plan's imatrix; NULL: none */
 

@@ -4,6 +4,7 @@
 #include "core/writer.h"
 #include "core/dequant.h"
 #include "core/encode.h"
+#include "core/plan_read.h"
 #include "core/plan_quantize.h"
 
 #include <pthread.h>
@@ -188,62 +189,6 @@ static struct task *take_piece(struct writer *w, struct scratch *own, uint64_t *
     return t;
 }
 
-/* --- reading --- */
-
-static enum status read_sources(void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
-{
-    const struct plan_tensor *t = ctx;
-    char *to = dst;
-    for (size_t i = 0; i < t->n_sources && n > 0; i++) {
-        uint64_t size_bytes = t->sources[i].t->t->size_bytes;
-        if (off >= size_bytes) {
-            off -= size_bytes;
-            continue;
-        }
-        size_t part = size_bytes - off < n ? (size_t)(size_bytes - off) : n;
-        TRY(ckpt_read(t->sources[i].t, off, to, part, err));
-        to += part;
-        n -= part;
-        off = 0;
-    }
-    return n == 0 ? STATUS_OK : error_at(err, STATUS_RANGE, "", t->name, "the plan reads beyond its sources");
-}
-
-/* The same bytes of the sources as floats, for blocks that must not be cut. Off and n are whole floats. */
-static enum status read_decoded(void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
-{
-    enum { CHUNK = 4096 }; /* floats; a multiple of every block */
-    const struct plan_tensor *t = ctx;
-    const struct dtype_info *info = dtype_info(t->from);
-    float values[CHUNK];
-    char blocks[CHUNK * sizeof(float)]; /* no block type takes more than floats do */
-    uint64_t first = off / sizeof(float), end = first + n / sizeof(float);
-    char *to = dst;
-    for (uint64_t at = first - first % info->block_len; at < end;) {
-        uint64_t last = end + info->block_len - 1, n_here;
-        last -= last % info->block_len;
-        n_here = last - at < CHUNK ? last - at : CHUNK;
-        TRY(read_sources(ctx, at / info->block_len * info->block_bytes, blocks, (size_t)(n_here / info->block_len * info->block_bytes), err));
-        TRY(dtype_decode_f32(t->from, blocks, values, (int64_t)n_here, err));
-        uint64_t from = at < first ? first - at : 0, stop = at + n_here > end ? end - at : n_here;
-        memcpy(to, values + from, (size_t)(stop - from) * sizeof(float));
-        to += (stop - from) * sizeof(float);
-        at += n_here;
-    }
-    return STATUS_OK;
-}
-
-static enum status reserve(void **p, size_t *cap, size_t n, struct error *err)
-{
-    if (n <= *cap) return STATUS_OK;
-    free(*p);
-    *cap = 0;
-    *p = malloc(n);
-    if (!*p) return error_nomem(err, n);
-    *cap = n;
-    return STATUS_OK;
-}
-
 /* --- digest --- */
 
 /* Source bytes in order; a piece may end one source and begin the next. */
@@ -358,7 +303,7 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
     struct plan_tensor *t = &w->plan->tensors[task->tensor];
     TRY(load_weights(w, task, err));
     if (t->scales.t) {
-        TRY(reserve(&s->whole, &s->whole_cap, (size_t)n * sizeof(float), err));
+        TRY(plan_scratch_reserve(&s->whole, &s->whole_cap, (size_t)n * sizeof(float), err));
         TRY(dequant_run(t, first, n, s->piece, s->whole, err));
     }
     struct encode_job job = {
@@ -393,13 +338,13 @@ static enum status do_piece(struct writer *w, struct task *task, uint64_t number
     int64_t n = left < task->piece ? left : task->piece;
     size_t n_bytes = (size_t)transform_bytes(&t->spec, n);
     const void *raw = s->piece;
-    TRY(reserve(&s->piece, &s->piece_cap, n_bytes, err));
+    TRY(plan_scratch_reserve(&s->piece, &s->piece_cap, n_bytes, err));
     if (task->purpose == PURPOSE_HASH) {
-        TRY(read_sources(t, transform_bytes(&t->spec, first), s->piece, n_bytes, err));
+        TRY(plan_read_sources(t, transform_bytes(&t->spec, first), s->piece, n_bytes, err));
         raw = s->piece;
     } else {
-        if (t->transform != TRANSFORM_NONE) TRY(reserve(&s->aside, &s->aside_cap, n_bytes, err));
-        TRY(transform_read(&t->spec, first, n, t->decoded ? read_decoded : read_sources, t, s->piece, s->aside, &raw, err));
+        if (t->transform != TRANSFORM_NONE) TRY(plan_scratch_reserve(&s->aside, &s->aside_cap, n_bytes, err));
+        TRY(transform_read(&t->spec, first, n, plan_reader(t), t, s->piece, s->aside, &raw, err));
     }
     bool hashed = task->purpose == PURPOSE_WRITE;
     if (!hashed) TRY(hash_in_turn(w, task, number, raw, n_bytes, false, &hashed, err));
