@@ -7,6 +7,7 @@
 
 struct tolerance {
     double value;     /* of max |Δlogit| / max |logit of A| */
+    bool lossy;       /* weights of one side are rounded: logits alone cannot tell a damaged row, the weights have to be looked at */
     char reason[256]; /* one line for people */
 };
 /* A is taken for the original: a type of B that holds every value of A's allows rounding of the arithmetic only. */

@@ -107,6 +107,7 @@ static void set_tolerance(const struct call *c, struct tolerance *t)
     tolerance_default(t, c->a, c->b, (enum precision)c->o->precision);
     if (isnan(c->o->tolerance)) return;
     t->value = c->o->tolerance;
+    t->lossy = false; /* the number decides, nothing else */
     snprintf(t->reason, sizeof t->reason, "as given by --tolerance");
 }
 
@@ -116,7 +117,9 @@ struct outcome {
     struct metrics_result result, probe_result;
     struct probe probe;
     struct trace_result trace;
-    bool probed, traced;
+    struct weights_report weights;
+    bool probed, traced, weighed;
+    struct error why_not_weighed; /* text "": there was no need */
     double seconds;
 };
 
@@ -124,7 +127,8 @@ static bool agree(const struct call *c, const struct outcome *o, double toleranc
 {
     if (!c->b) return o->result.n_bad_a == 0;
     return metrics_agree(&o->result, tolerance) &&
-           (!o->probed || metrics_agree(&o->probe_result, tolerance)) && !(o->traced && o->trace.found);
+           (!o->probed || metrics_agree(&o->probe_result, tolerance)) && !(o->traced && o->trace.found) &&
+           !(o->weighed && o->weights.n_off > 0);
 }
 
 /* The fewer of both sides' learned positions; 0: they have none */
@@ -180,10 +184,20 @@ static enum status write_files(struct call *c, const struct verify_report *r, st
     return st;
 }
 
-static enum status report(struct call *c, const struct outcome *o, int *code, struct buf *out, struct error *err)
+/* Where weights were rounded, logits of an honest copy are far enough off to hide a damaged row. Two files that cannot be laid side by side are
+ * left to the logits. */
+static enum status look_at_weights(const struct call *c, struct outcome *o, struct error *err)
 {
-    struct tolerance tolerance = {0};
-    set_tolerance(c, &tolerance);
+    enum status st = weights_compare(c->a, c->b, c->workers, &(struct progress){0}, &o->weights, err);
+    o->weighed = st == STATUS_OK;
+    if (st != STATUS_UNSUPPORTED && st != STATUS_MISMATCH) return st;
+    o->why_not_weighed = *err;
+    return STATUS_OK;
+}
+
+static enum status report(struct call *c, const struct outcome *o, const struct tolerance *tolerance, int *code, struct buf *out,
+                          struct error *err)
+{
     if (o->result.n_worst > 0) words_open(&c->words, c->tool->args, c->tool->n_args);
     const struct verify_report r = {
         .run = o->run,
@@ -196,8 +210,10 @@ static enum status report(struct call *c, const struct outcome *o, int *code, st
         .result = &o->result,
         .probe = o->probed ? &o->probe : NULL,
         .probe_result = o->probed ? &o->probe_result : NULL,
-        .tolerance = c->b ? &tolerance : NULL,
-        .agree = agree(c, o, tolerance.value),
+        .tolerance = c->b ? tolerance : NULL,
+        .agree = agree(c, o, tolerance->value),
+        .weights = o->weighed ? &o->weights : NULL,
+        .weights_why_not = o->why_not_weighed.text[0] ? o->why_not_weighed.text : NULL,
         .seconds = o->seconds,
         .trace = o->traced ? &o->trace : NULL,
         .words = &c->words,
@@ -340,8 +356,13 @@ static enum status verify(struct call *c, int *code, struct buf *out, struct err
     o.probed = probed;
     o.traced = c->o->trace;
     if (st == STATUS_OK && o.traced) st = run_trace(c, &run, &o.trace, err);
+    struct tolerance tolerance = {0};
+    set_tolerance(c, &tolerance);
+    if (st == STATUS_OK && tolerance.lossy) st = look_at_weights(c, &o, err);
     o.seconds = (double)(clock_ns() - start_ns) * 1e-9;
-    return st == STATUS_OK ? report(c, &o, code, out, err) : st;
+    if (st == STATUS_OK) st = report(c, &o, &tolerance, code, out, err);
+    weights_clear(&o.weights);
+    return st;
 }
 
 static void print_warnings(const struct call *c)

@@ -94,6 +94,12 @@ static double relative(const struct metrics_result *m)
     return m->max_abs_diff > 0 ? m->max_abs_diff / m->max_abs_logit : 0;
 }
 
+/* What makes sides differ whose logits are close */
+static const char *but(const struct verify_report *p)
+{
+    return p->weights && p->weights->n_off > 0 ? ", but weights are further off than their types explain" : ", but an operation is off";
+}
+
 static void put_verdict(const struct verify_report *p, struct buf *out)
 {
     const struct metrics_result *m = p->result, *far = p->probe_result;
@@ -107,7 +113,23 @@ static void put_verdict(const struct verify_report *p, struct buf *out)
         buf_printf(out, "%s: max |Δlogit| is %.3g of max |logit|%s, %s the tolerance %.3g%s\n",
                    p->agree ? "agree" : "differ", only_far ? relative(far) : relative(m),
                    only_far ? " at positions beyond the original context" : "", within ? "within" : "above",
-                   p->tolerance->value, within && !p->agree ? ", but an operation is off" : "");
+                   p->tolerance->value, within && !p->agree ? but(p) : "");
+}
+
+enum { OFF_LINES = 5 };
+
+/* What the weights say where logits alone cannot tell an honest cast from a damaged row */
+static void put_weights(const struct verify_report *p, struct buf *out)
+{
+    const struct weights_report *r = p->weights;
+    if (p->weights_why_not) buf_printf(out, "  weights     not compared: %s\n", p->weights_why_not);
+    if (!r) return;
+    if (r->n_off == 0)
+        buf_printf(out, "  weights     %zu tensors, no row further off than the types explain\n", r->n);
+    else
+        buf_printf(out, "  weights     %zu of %zu tensors are not what the types explain (--weights tells all):\n", r->n_off, r->n);
+    for (size_t i = 0, n = 0; i < r->n && n < OFF_LINES; i++)
+        if (r->items[i].verdict == WEIGHT_DIFFERENT) weight_text(&r->items[i], out), n++;
 }
 
 static void text_pair(const struct verify_report *p, struct buf *out)
@@ -117,6 +139,7 @@ static void text_pair(const struct verify_report *p, struct buf *out)
     if (p->trace) trace_text(p->trace, out);
     put_bad(m, out);
     buf_printf(out, "  tolerance   %.3g: %s\n", p->tolerance->value, p->tolerance->reason);
+    put_weights(p, out);
     put_run(p, out);
     put_probe(p, out);
     buf_printf(out, "  max |Δ|     %.3g    rms %.3g    max |logit| %.4g\n", m->max_abs_diff, m->rms_diff,
@@ -234,6 +257,28 @@ static void json_probe(const struct verify_report *p, struct jwriter *w)
     jw_end_object(w);
 }
 
+static void json_weights(const struct verify_report *p, struct jwriter *w)
+{
+    const struct weights_report *r = p->weights;
+    if (!r) {
+        jw_null(w, "weights");
+        return;
+    }
+    const struct weight_result *nearest = weights_nearest(r);
+    jw_begin_object(w, "weights");
+    jw_bool(w, "agree", r->n_off == 0);
+    jw_uint(w, "tensors", r->n);
+    jw_begin_array(w, "different");
+    for (size_t i = 0; i < r->n; i++)
+        if (r->items[i].verdict == WEIGHT_DIFFERENT) weight_json(&r->items[i], NULL, w);
+    jw_end_array(w);
+    if (nearest)
+        weight_json(nearest, "nearest", w);
+    else
+        jw_null(w, "nearest");
+    jw_end_object(w);
+}
+
 static void json_pair(const struct verify_report *p, struct jwriter *w)
 {
     const struct metrics_result *m = p->result;
@@ -254,6 +299,7 @@ static void json_pair(const struct verify_report *p, struct jwriter *w)
     jw_double(w, "tolerance", p->tolerance->value);
     jw_string(w, "tolerance_reason", p->tolerance->reason);
     jw_bool(w, "agree", p->agree);
+    json_weights(p, w);
     json_probe(p, w);
     if (p->trace) trace_json(p->trace, w);
     json_worst(p, w);

@@ -7,6 +7,7 @@
 #include "verify/tolerance.h"
 #include "verify/trace.h"
 #include "verify/verify_run.h"
+#include "verify/weights.h"
 #include "verify/words.h"
 
 struct verify_report {
@@ -15,7 +16,9 @@ struct verify_report {
     const char *tokens_path; /* NULL: the built-in ids */
     const struct metrics_result *result;
     const struct tolerance *tolerance; /* NULL: one side */
-    bool agree;                        /* in the probe and the trace, too */
+    bool agree;                        /* in the probe, the trace and the weights, too */
+    const struct weights_report *weights; /* NULL: not looked at */
+    const char *weights_why_not;          /* NULL: there was no need to */
     const struct probe *probe;         /* NULL: there was none */
     const struct metrics_result *probe_result;
     const struct trace_result *trace; /* NULL: no --trace */

@@ -16,14 +16,17 @@ const char *weight_verdict_name(enum weight_verdict v)
     return names[v];
 }
 
-static void line(const struct weight_result *r, struct buf *out)
+void weight_text(const struct weight_result *r, struct buf *out)
 {
     char name[256];
     text_escape(r->name, name, sizeof name);
     buf_printf(out, "  %-16s %s", names[r->verdict], name);
+    if (r->is_part) buf_printf(out, " rows %" PRId64 " to %" PRId64, r->row, r->row + r->n_rows - 1);
     if (r->dtype_a && r->dtype_b) buf_printf(out, " (%s, %s)", r->dtype_a, r->dtype_b);
     if (r->verdict == WEIGHT_DIFFERENT || r->verdict == WEIGHT_QUANTIZED)
-        buf_printf(out, ": max |Δ| %.3g, rms %.3g, %.3g of A's", r->max_abs_diff, r->rms_diff, r->rel);
+        buf_printf(out, ": max |Δ| %.3g, rms %.3g, %.3g of the original's", r->max_abs_diff, r->rms_diff, r->rel);
+    if (r->limit > 0)
+        buf_printf(out, "; row %" PRId64 " is off by %.3g of it, its type explains %.3g", r->worst_row, r->worst_rel, r->limit);
     if (r->verdict == WEIGHT_DIFFERENT)
         buf_printf(out, "; %" PRId64 " of %" PRId64 " rows, the first is %" PRId64, r->n_rows_different,
                    r->n_rows, r->first_row);
@@ -34,44 +37,52 @@ static void line(const struct weight_result *r, struct buf *out)
 void weights_text(const struct weights_report *r, const char *path_b, struct buf *out)
 {
     size_t count[WEIGHT_EXTRA + 1] = {0};
-    const struct weight_result *worst = NULL;
+    const struct weight_result *nearest = weights_nearest(r);
     for (size_t i = 0; i < r->n; i++) {
-        const struct weight_result *w = &r->items[i];
-        count[w->verdict]++;
-        if (w->verdict == WEIGHT_QUANTIZED && (!worst || w->rel > worst->rel)) worst = w;
+        count[r->items[i].verdict]++;
     }
     buf_printf(out, "%s: %zu tensors of %s", r->n_different == 0 ? "agree" : "differ", r->n, path_b);
     for (int v = 0; v <= WEIGHT_EXTRA; v++)
         if (count[v] > 0) buf_printf(out, ", %zu %s", count[v], names[v]);
     buf_puts(out, "\n");
     for (size_t i = 0; i < r->n; i++)
-        if (r->items[i].verdict >= WEIGHT_DIFFERENT) line(&r->items[i], out);
-    if (!worst) return;
-    buf_puts(out, "  of the quantized ones this is furthest off:\n");
-    line(worst, out);
+        if (r->items[i].verdict >= WEIGHT_DIFFERENT) weight_text(&r->items[i], out);
+    if (!nearest) return;
+    buf_puts(out, "  of the quantized ones this comes closest to what its type explains:\n");
+    weight_text(nearest, out);
+}
+
+void weight_json(const struct weight_result *r, const char *key, struct jwriter *w)
+{
+    jw_begin_object(w, key);
+    jw_string(w, "name", r->name);
+    jw_string(w, "source", r->source);
+    jw_string(w, "verdict", names[r->verdict]);
+    jw_string(w, "dtype_a", r->dtype_a);
+    jw_string(w, "dtype_b", r->dtype_b);
+    jw_double(w, "max_abs_diff", r->max_abs_diff);
+    jw_double(w, "rms_diff", r->rms_diff);
+    jw_double(w, "rel", r->rel);
+    jw_int(w, "rows", r->n_rows);
+    if (r->is_part) jw_int(w, "from_row", r->row);
+    if (r->limit > 0) {
+        jw_int(w, "worst_row", r->worst_row);
+        jw_double(w, "worst_row_rel", r->worst_rel);
+        jw_double(w, "row_limit", r->limit);
+        jw_double(w, "row_gain_min", r->gain_min);
+        jw_double(w, "row_gain_max", r->gain_max);
+    }
+    if (r->verdict == WEIGHT_DIFFERENT) {
+        jw_int(w, "rows_different", r->n_rows_different);
+        jw_int(w, "first_row", r->first_row);
+    }
+    jw_end_object(w);
 }
 
 void weights_json(const struct weights_report *r, struct jwriter *w)
 {
     jw_bool(w, "agree", r->n_different == 0);
     jw_begin_array(w, "tensors");
-    for (size_t i = 0; i < r->n; i++) {
-        const struct weight_result *t = &r->items[i];
-        jw_begin_object(w, NULL);
-        jw_string(w, "name", t->name);
-        jw_string(w, "source", t->source);
-        jw_string(w, "verdict", names[t->verdict]);
-        jw_string(w, "dtype_a", t->dtype_a);
-        jw_string(w, "dtype_b", t->dtype_b);
-        jw_double(w, "max_abs_diff", t->max_abs_diff);
-        jw_double(w, "rms_diff", t->rms_diff);
-        jw_double(w, "rel", t->rel);
-        if (t->verdict == WEIGHT_DIFFERENT) {
-            jw_int(w, "rows", t->n_rows);
-            jw_int(w, "rows_different", t->n_rows_different);
-            jw_int(w, "first_row", t->first_row);
-        }
-        jw_end_object(w);
-    }
+    for (size_t i = 0; i < r->n; i++) weight_json(&r->items[i], NULL, w);
     jw_end_array(w);
 }

@@ -1,0 +1,38 @@
+#include "verify/row_bound.h"
+
+#include "verify/tolerance.h"
+
+#include <math.h>
+
+#define LEAST_ROW 1e-4 /* of the mean row's sum of squares */
+#define COMPUTED  1e-6 /* error of numbers that were multiplied or computed in float; observed 1.2e-7 */
+/* Times the type's error on normally distributed weights. A block with one large weight and small ones that all vanish beside it is off by 3.9
+ * times; observed over whole rows: 0.9 to 2.0. */
+#define DISTANCE 4.5
+/* What is left of a row or block. Where the largest weight of a block sets its steps, all others may be rounded the same way: 2.07 times the type's
+ * error at most, observed 1.6. Finer searches and larger blocks come nowhere near that: observed 1.3 times down and 0.6 up. */
+#define FINE        0.15
+#define FINE_GAIN   2.1
+#define COARSE_DOWN 1.5
+#define COARSE_UP   1.25
+
+void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool rounds)
+{
+    double e = fmax(tolerance_cast_error(a, b), tolerance_cast_error(b, a));
+    if (rounds) e = fmax(fmax(e, tolerance_type_error(b)), COMPUTED);
+    bool fine = e < FINE;
+    *out = (struct row_bound){.rel = DISTANCE * e,
+                              .gain_lo = 1 - (fine ? FINE_GAIN : COARSE_DOWN) * e,
+                              .gain_hi = 1 + (fine ? FINE_GAIN : COARSE_UP) * e};
+}
+
+double row_bound_distance(const struct row_distance *d, double mean_xx)
+{
+    double by = fmax(d->xx, LEAST_ROW * mean_xx);
+    return by > 0 ? sqrt(d->dd / by) : d->dd > 0 ? (double)INFINITY : 0;
+}
+
+double row_bound_gain(const struct row_distance *d, double mean_xx)
+{
+    return d->xx > LEAST_ROW * mean_xx ? d->xy / d->xx : 1;
+}
