@@ -97,7 +97,7 @@ fuzz: ## run the fuzz targets for SECONDS each (clang with its compiler-rt; TARG
 	@sh tests/fuzz/run.sh build/fuzz-clang $(or $(SECONDS),60) $(TARGETS)
 
 interop: ## compare with transformers, llama.cpp and gguf in an own Python environment
-	@sh tests/deps.sh --if-missing
+	@sh tests/deps.sh --interop
 	@$(MAKE) --no-print-directory -s $(JOBS) all
 	@sh tests/interop/run.sh build/bin
 
@@ -145,6 +145,9 @@ $(TOOLS:%=$(B)/bin/lathe-%): $(B)/bin/lathe
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(ISA) -c -o $@ $<
+
+# The parts of --html's page are compiled in as they stand.
+$(B)/obj/inspect/html_files.o: $(wildcard inspect/html/*)
 
 # Other names for all that they define, so that both can be in one program.
 $(B)/fused_names.h: $(FUSED:%=$(B)/obj/dtypes/%.o)

@@ -3,6 +3,7 @@
 #include "base/options.h"
 #include "inspect/audit.h"
 #include "inspect/diff.h"
+#include "inspect/html.h"
 #include "inspect/listing.h"
 #include "inspect/pictures.h"
 #include "inspect/summary.h"
@@ -18,6 +19,7 @@ struct inspect_options {
     struct picture_options pictures;
     struct tokens_request tokens;
     bool tokenizer_check, audit, diff;
+    const char *html;
 };
 
 static bool wants_tokens(const struct inspect_options *o)
@@ -223,11 +225,23 @@ static enum status diff_two(const struct tool *t, int *code, struct buf *out, st
     return st == STATUS_OK ? buf_check(out, err) : st;
 }
 
+static enum status page(const struct tool *t, const struct inspect_options *o, struct buf *out, struct error *err)
+{
+    struct workers *workers;
+    struct jwriter w = {.out = out, .pretty = true};
+    TRY(workers_new(&workers, (int)t->threads, err));
+    enum status st = html_report(t, o->html, &o->pictures, workers, out, t->json ? &w : NULL, err);
+    if (t->json) buf_puts(out, "\n");
+    workers_free(workers);
+    return st == STATUS_OK ? buf_check(out, err) : st;
+}
+
 static enum status inspect(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out, struct error *err)
 {
     if (o->tokenizer_check) return check_tokenizers(t, code, out, err);
     if (o->diff) return diff_two(t, code, out, err);
     if (o->audit) return audit(t, o, code, out, err);
+    if (o->html) return page(t, o, out, err);
     if (pictures_wanted(&o->pictures)) return pictures_run(t, &o->pictures, out, err);
     return inspect_all(t, o, code, out, err);
 }
@@ -264,7 +278,9 @@ int inspect_main(int argc, char **argv)
          "special tokens in the text are text; with --detokenize: leave them out", NULL},
         {"tokenizer-check", 0, NULL, OPTION_FLAG, &o.tokenizer_check,
          "SOURCE OUT.gguf, or OUT.gguf with a full receipt: does the embedded tokenizer give the source's ids?", NULL},
-        {"heatmap", 0, "TENSOR", OPTION_STRING, &p->heatmap, "a tensor's weights", "Pictures"},
+        {"html", 0, "FILE", OPTION_STRING, &o.html,
+         "everything on one page that loads nothing: tensors, statistics, weights, with a text attention, with --against what differs", "Pictures"},
+        {"heatmap", 0, "TENSOR", OPTION_STRING, &p->heatmap, "a tensor's weights", NULL},
         {"attention", 0, NULL, OPTION_FLAG, &a->wanted, "what the heads look at over a text: all, or those of --layer and --head", NULL},
         {"output", 'o', "FILE", OPTION_STRING, &p->output,
          ".png, .svg, or .npy for the numbers of --attention; replaced if it exists (default: onto the terminal)", NULL},

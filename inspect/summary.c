@@ -69,12 +69,43 @@ void summary_types_short(const struct subject *s, struct buf *out)
     if (n > 3) buf_puts(out, "+...");
 }
 
-void summary_text(const struct subject *s, struct buf *out)
+static void types_text(const struct subject *s, struct buf *out)
+{
+    char size[32];
+    struct type_use use[DTYPE_COUNT];
+    size_t n = count_types(s, use);
+    buf_puts(out, "  types       ");
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "%s%s in %zu (%s)", i ? ", " : "", subject_dtype_name(s, use[i].dtype),
+                   use[i].n_tensors, format_bytes(size, use[i].size_bytes));
+    buf_puts(out, "\n");
+}
+
+static void remark(struct buf *out, const char *label, const char *text, const char *code)
+{
+    char line[1024];
+    text_escape(text, line, sizeof line);
+    buf_printf(out, "  %-11s %s", label, line);
+    buf_printf(out, code ? " (%s)\n" : "\n", code);
+}
+
+/* What keeps it from being a complete model, and what is odd about it. */
+static void remarks_text(const struct subject *s, struct buf *out)
+{
+    char text[1024];
+    if (s->model_error.tensor[0])
+        snprintf(text, sizeof text, "tensor '%s': %s", s->model_error.tensor, s->model_error.text);
+    else
+        snprintf(text, sizeof text, "%s", s->model_error.text);
+    if (text[0]) remark(out, "incomplete", text, NULL);
+    for (size_t i = 0; i < s->warnings.count; i++)
+        remark(out, s->warnings.items[i].note ? "note" : "warning", s->warnings.items[i].text, s->warnings.items[i].code);
+    for (size_t i = 0; i < s->ckpt->notes.count; i++) remark(out, "note", s->ckpt->notes.items[i], NULL);
+}
+
+void summary_lines(const struct subject *s, struct buf *out)
 {
     char size[32], count[32], name[256];
-    text_escape(s->path, name, sizeof name);
-    buf_printf(out, "%s: %s (%s%s%s)\n", name, s->arch ? s->arch->family : "no known model family",
-               s->ckpt->format, s->why ? "; recognised by " : "", s->why ? s->why : "");
     if (s->model && s->model->name) {
         text_escape(s->model->name, name, sizeof name);
         buf_printf(out, "  name        %s\n", name);
@@ -83,32 +114,21 @@ void summary_text(const struct subject *s, struct buf *out)
     buf_printf(out, "  size        %s in %zu %s: %zu tensors, %s weights, %.2f bits per weight\n",
                format_bytes(size, s->size_bytes), s->ckpt->n_files, s->ckpt->n_files == 1 ? "file" : "files",
                s->ckpt->n_tensors, count, summary_bits(s));
-    struct type_use use[DTYPE_COUNT];
-    size_t n = count_types(s, use);
-    buf_puts(out, "  types       ");
-    for (size_t i = 0; i < n; i++)
-        buf_printf(out, "%s%s in %zu (%s)", i ? ", " : "", subject_dtype_name(s, use[i].dtype),
-                   use[i].n_tensors, format_bytes(size, use[i].size_bytes));
-    buf_puts(out, "\n");
+    types_text(s, out);
     summary_roles_text(s, out);
     if (s->model) summary_model_text(s->model, out);
     if (s->arch) summary_tokenizer_text(s, out);
     summary_origin_text(s, out);
-    if (s->model_error.text[0]) {
-        char line[1200];
-        error_format(&s->model_error, "incomplete", line, sizeof line);
-        buf_printf(out, "  %s\n", line);
-    }
-    for (size_t i = 0; i < s->warnings.count; i++) {
-        char text[1024];
-        text_escape(s->warnings.items[i].text, text, sizeof text);
-        buf_printf(out, "  %-11s %s (%s)\n", s->warnings.items[i].note ? "note" : "warning", text, s->warnings.items[i].code);
-    }
-    for (size_t i = 0; i < s->ckpt->notes.count; i++) {
-        char text[1024];
-        text_escape(s->ckpt->notes.items[i], text, sizeof text);
-        buf_printf(out, "  note        %s\n", text);
-    }
+    remarks_text(s, out);
+}
+
+void summary_text(const struct subject *s, struct buf *out)
+{
+    char name[256];
+    text_escape(s->path, name, sizeof name);
+    buf_printf(out, "%s: %s (%s%s%s)\n", name, s->arch ? s->arch->family : "no known model family",
+               s->ckpt->format, s->why ? "; recognised by " : "", s->why ? s->why : "");
+    summary_lines(s, out);
 }
 
 void summary_json(const struct subject *s, struct jwriter *w)

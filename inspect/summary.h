@@ -6,6 +6,8 @@
 #include "inspect/subject.h"
 
 void summary_text(const struct subject *s, struct buf *out);
+/* Without the first line: lines of two spaces, a label of 11 characters, a space, and a text without newline. */
+void summary_lines(const struct subject *s, struct buf *out);
 /* Members of an object that is already open: see docs/lathe-inspect.md for the keys. */
 void summary_json(const struct subject *s, struct jwriter *w);
 

@@ -1,15 +1,25 @@
 #!/bin/sh
 # Installs the distribution's packages that lathe builds and tests with.
-# As root: apt-get. Otherwise: prints the line to run. --if-missing: does nothing when all are there.
+# As root: apt-get. Otherwise: prints the line to run. --if-missing: does nothing when all are there. --interop: the same, with what `make interop` needs
+# beside them: a browser.
 set -eu
 packages="build-essential pkg-config zlib1g-dev libzip-dev libcjson-dev libpng-dev libssl-dev libfreetype-dev libfontconfig-dev libpcre2-dev libutf8proc-dev libcmocka-dev fonts-unifont jq go-md2man"
+
+quiet=
+case ${1-} in
+--if-missing) quiet=1 ;;
+--interop)
+    quiet=1
+    packages="$packages chromium"
+    ;;
+esac
 
 missing=
 for p in $packages; do
     dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 done
 if [ -z "$missing" ]; then
-    [ "${1-}" = --if-missing ] || echo "deps: everything is installed"
+    [ -n "$quiet" ] || echo "deps: everything is installed"
     exit 0
 fi
 line="apt-get install -y --no-install-recommends$missing"
