@@ -1,5 +1,6 @@
 #include "verify/verify_positions.h"
 
+#include "core/canonical.h"
 #include "models/rope_runtime.h"
 
 #include <stdlib.h>
@@ -48,16 +49,10 @@ static int64_t original_context(const struct model *m)
     return is_scaled(&m->hp.rope) ? rope_original_context(&m->hp.rope) : 0;
 }
 
-int64_t probe_baked_length(const struct model *a, const struct model *b)
-{
-    int64_t x = a ? a->hp.rope.n_baked : 0, y = b ? b->hp.rope.n_baked : 0;
-    return x > y ? x : y;
-}
-
 bool probe_plan(struct probe *p, const struct model *a, const struct model *b)
 {
     int64_t x = original_context(a), y = original_context(b), o = x > y ? x : y;
-    int64_t baked = probe_baked_length(a, b);
+    int64_t baked = canonical_baked_length(a, b);
     if (o == 0 || o > INT32_MAX / 4) return false;
     int64_t end = baked > 0 ? baked : 2 * o;
     int64_t step = end > PROBE_POSITIONS ? (end - 1) / (PROBE_POSITIONS - 1) : 1;

@@ -27,7 +27,5 @@ struct probe {
 /* Is there a scaling of rotary positions on either side that the run of plain windows may not show? Then positions as far as twice the
  * original context, or as far as a side was baked for. */
 bool probe_plan(struct probe *p, const struct model *a, const struct model *b);
-/* The length that a side was baked for (--rope-context of lathe-convert), which the other side is to be run as; 0: none was. */
-int64_t probe_baked_length(const struct model *a, const struct model *b);
 
 #endif

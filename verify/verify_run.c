@@ -1,6 +1,7 @@
 #include "verify/verify_run.h"
 
 #include "base/file.h"
+#include "core/canonical.h"
 #include "formats/npy.h"
 #include "verify/verify_output.h"
 
@@ -140,7 +141,7 @@ static enum status open_session(struct session *s, struct error *err)
     for (int i = 0; i < 2 && sides[i]; i++) {
         sides[i]->causal = r->causal;
         sides[i]->step = r->at.step;
-        sides[i]->rope_length = probe_baked_length(r->a, r->b);
+        sides[i]->rope_length = canonical_baked_length(r->a, r->b);
     }
     TRY(mem_alloc(&p, (uint64_t)(s->n_chunk * n_vocab), s->size, err));
     s->logits_a = p;

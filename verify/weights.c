@@ -171,7 +171,7 @@ static enum status run(struct comparison *c, const struct model *a, const struct
 {
     TRY(canonical_open(&c->a, a, b, err));
     TRY(canonical_open(&c->b, b, a, err));
-    TRY(weights_pair(&c->pairs, &c->a, &c->b, err));
+    TRY(weight_pairs_make(&c->pairs, &c->a, &c->b, err));
     TRY(compare_all(c, w, err));
     return collect(c, out, err);
 }

@@ -1,7 +1,7 @@
 /* --weights: two forms of a model tensor by tensor, without a forward pass.
  *
  * Both sides are brought into the layout of the unified format by the rules that convert uses (rows reordered, matrices transposed, put
- * together, factors applied: verify/canonical.h), and compared row by row as numbers. So this proves bytes, not the rules: a wrong rule shows in
+ * together, factors applied: core/canonical.h), and compared row by row as numbers. So this proves bytes, not the rules: a wrong rule shows in
  * the forward pass only. Receipts are not needed and not believed.
  */
 #ifndef LATHE_WEIGHTS_H

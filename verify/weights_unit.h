@@ -3,7 +3,7 @@
 #define LATHE_WEIGHTS_UNIT_H
 
 #include "verify/row_bound.h"
-#include "verify/weights_pairs.h"
+#include "core/weight_pairs.h"
 
 /* How a pair is looked at */
 struct weight_check {

@@ -1,6 +1,4 @@
-#include "verify/canonical.h"
-
-#include "verify/verify_positions.h"
+#include "core/canonical.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,6 +30,12 @@ static void set_parts(struct canonical_tensor *t, const struct hparams *hp)
 }
 
 /* --- a checkpoint --- */
+
+int64_t canonical_baked_length(const struct model *a, const struct model *b)
+{
+    int64_t x = a ? a->hp.rope.n_baked : 0, y = b ? b->hp.rope.n_baked : 0;
+    return x > y ? x : y;
+}
 
 static bool changes_numbers(double scale)
 {
@@ -66,7 +70,7 @@ static void set_planned(struct canonical_tensor *t, const struct plan_tensor *p,
 
 static enum status open_source(struct canonical *c, const struct model *other, struct error *err)
 {
-    TRY(model_plan_tensors(&c->plan, c->m, probe_baked_length(c->m, other), err));
+    TRY(model_plan_tensors(&c->plan, c->m, canonical_baked_length(c->m, other), err));
     c->n = c->plan.n_tensors;
     c->tensors = arena_array(&c->plan.mem, c->n + 1, sizeof *c->tensors);
     if (!c->tensors) return error_nomem(err, c->n * sizeof *c->tensors);

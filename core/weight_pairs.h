@@ -1,8 +1,8 @@
 /* Which rows of which tensors of two models hold the same weights. */
-#ifndef LATHE_WEIGHTS_PAIRS_H
-#define LATHE_WEIGHTS_PAIRS_H
+#ifndef LATHE_WEIGHT_PAIRS_H
+#define LATHE_WEIGHT_PAIRS_H
 
-#include "verify/canonical.h"
+#include "core/canonical.h"
 
 /* Rows [row_a, row_a + n_rows) of a and [row_b, row_b + n_rows) of b; or a tensor (or a part of one) that only one side has: the other is NULL. */
 struct weight_pair {
@@ -15,7 +15,7 @@ struct weight_pairs {
 };
 /* Tensors are paired by name in the unified format, else by role; where one side has in one tensor what the other has in several, by parts; an output matrix that one side has not
  * is its embedding. STATUS_MISMATCH for a pair of different sizes, STATUS_UNSUPPORTED for two architectures that order rotated rows differently. */
-enum status weights_pair(struct weight_pairs *out, const struct canonical *a, const struct canonical *b, struct error *err);
+enum status weight_pairs_make(struct weight_pairs *out, const struct canonical *a, const struct canonical *b, struct error *err);
 void weight_pairs_clear(struct weight_pairs *p);
 
 #endif

@@ -48,5 +48,7 @@ void canonical_close(struct canonical *c);
 enum status canonical_read(const struct canonical_tensor *t, int64_t row, int64_t n_rows, float *dst,
                            struct plan_scratch *s, struct error *err);
 int64_t canonical_grain(const struct canonical_tensor *t);
+/* The length that a side was baked for (--rope-context of lathe-convert), which the other side is to be run as; 0: none was. */
+int64_t canonical_baked_length(const struct model *a, const struct model *b);
 
 #endif

@@ -1,4 +1,4 @@
-#include "verify/weights_pairs.h"
+#include "core/weight_pairs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +158,7 @@ static bool has_pairs(const struct model *m)
     return m->arch->gguf.rope_style == ROPE_PAIRS && !m->hp.rope_halves;
 }
 
-enum status weights_pair(struct weight_pairs *out, const struct canonical *a, const struct canonical *b, struct error *err)
+enum status weight_pairs_make(struct weight_pairs *out, const struct canonical *a, const struct canonical *b, struct error *err)
 {
     struct pairing p = {.a = a, .b = b, .out = out};
     void *seen;
