@@ -47,41 +47,26 @@ void html_put_overview(const struct html_report *r, struct buf *out)
 
 /* ---- types ---- */
 
-struct type_use {
-    enum dtype dtype;
-    size_t n;
-    uint64_t bytes;
-};
-static int by_bytes(const void *pa, const void *pb)
+static int color_of(size_t i)
 {
-    const struct type_use *a = pa, *b = pb;
-    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
-    return (int)a->dtype - (int)b->dtype;
+    return i < N_COLORS ? (int)i : N_COLORS - 1;
 }
 
 void html_put_types(const struct html_report *r, struct buf *out)
 {
-    struct type_use use[DTYPE_COUNT] = {0};
+    struct summary_type use[DTYPE_COUNT];
+    size_t n = summary_types(&r->s, use);
     char size[32];
     double all = r->s.weight_bytes ? (double)r->s.weight_bytes : 1;
-    for (size_t i = 0; i < r->s.ckpt->n_tensors; i++) {
-        const struct tensor *t = r->s.ckpt->tensors[i].t;
-        use[t->dtype].n++;
-        use[t->dtype].bytes += t->size_bytes;
-    }
-    for (int t = 0; t < DTYPE_COUNT; t++) use[t].dtype = (enum dtype)t;
-    qsort(use, DTYPE_COUNT, sizeof *use, by_bytes);
     buf_puts(out, "<div class=\"stack\" aria-hidden=\"true\">");
-    for (int i = 0; i < DTYPE_COUNT; i++)
-        if (use[i].bytes)
-            buf_printf(out, "<span class=\"k%d\" style=\"width:%.3f%%\"></span>", i < N_COLORS ? i : N_COLORS - 1, 100 * (double)use[i].bytes / all);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "<span class=\"k%d\" style=\"width:%.3f%%\"></span>", color_of(i), 100 * (double)use[i].size_bytes / all);
     buf_puts(out, "</div>\n<ul class=\"legend\">\n");
-    for (int i = 0; i < DTYPE_COUNT; i++) {
-        if (!use[i].n) continue;
-        buf_printf(out, "<li><i class=\"k%d\"></i>", i < N_COLORS ? i : N_COLORS - 1);
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(out, "<li><i class=\"k%d\"></i>", color_of(i));
         html_text(out, subject_dtype_name(&r->s, use[i].dtype));
-        buf_printf(out, ": %s in %zu tensor%s (%.1f %%)</li>\n", format_bytes(size, use[i].bytes), use[i].n, use[i].n == 1 ? "" : "s",
-                   100 * (double)use[i].bytes / all);
+        buf_printf(out, ": %s in %zu tensor%s (%.1f %%)</li>\n", format_bytes(size, use[i].size_bytes), use[i].n_tensors,
+                   use[i].n_tensors == 1 ? "" : "s", 100 * (double)use[i].size_bytes / all);
     }
     buf_puts(out, "</ul>\n");
 }

@@ -10,22 +10,16 @@
 
 /* --- how the weights are stored --- */
 
-struct type_use {
-    enum dtype dtype;
-    size_t n_tensors;
-    uint64_t size_bytes;
-};
-
 static int by_size_descending(const void *a, const void *b)
 {
-    const struct type_use *x = a, *y = b;
+    const struct summary_type *x = a, *y = b;
     if (x->size_bytes != y->size_bytes) return x->size_bytes < y->size_bytes ? 1 : -1;
     return (x->dtype > y->dtype) - (x->dtype < y->dtype);
 }
 
-static size_t count_types(const struct subject *s, struct type_use use[DTYPE_COUNT])
+size_t summary_types(const struct subject *s, struct summary_type use[DTYPE_COUNT])
 {
-    struct type_use all[DTYPE_COUNT] = {0};
+    struct summary_type all[DTYPE_COUNT] = {0};
     for (size_t i = 0; i < s->ckpt->n_tensors; i++) {
         const struct tensor *t = s->ckpt->tensors[i].t;
         all[t->dtype].n_tensors++;
@@ -63,8 +57,8 @@ void summary_count(char dst[32], int64_t n)
 
 void summary_types_short(const struct subject *s, struct buf *out)
 {
-    struct type_use use[DTYPE_COUNT];
-    size_t n = count_types(s, use);
+    struct summary_type use[DTYPE_COUNT];
+    size_t n = summary_types(s, use);
     for (size_t i = 0; i < n && i < 3; i++) buf_printf(out, "%s%s", i ? "+" : "", subject_dtype_name(s, use[i].dtype));
     if (n > 3) buf_puts(out, "+...");
 }
@@ -72,8 +66,8 @@ void summary_types_short(const struct subject *s, struct buf *out)
 static void types_text(const struct subject *s, struct buf *out)
 {
     char size[32];
-    struct type_use use[DTYPE_COUNT];
-    size_t n = count_types(s, use);
+    struct summary_type use[DTYPE_COUNT];
+    size_t n = summary_types(s, use);
     buf_puts(out, "  types       ");
     for (size_t i = 0; i < n; i++)
         buf_printf(out, "%s%s in %zu (%s)", i ? ", " : "", subject_dtype_name(s, use[i].dtype),
@@ -143,8 +137,8 @@ void summary_json(const struct subject *s, struct jwriter *w)
     jw_uint(w, "n_tensors", s->ckpt->n_tensors);
     jw_int(w, "n_weights", s->n_elements);
     jw_double(w, "bits_per_weight", summary_bits(s));
-    struct type_use use[DTYPE_COUNT];
-    size_t n = count_types(s, use);
+    struct summary_type use[DTYPE_COUNT];
+    size_t n = summary_types(s, use);
     jw_begin_array(w, "types");
     for (size_t i = 0; i < n; i++) {
         jw_begin_object(w, NULL);

@@ -7,7 +7,14 @@
 
 double summary_bits(const struct subject *s); /* per weight, of the file's tensors together */
 void summary_count(char dst[32], int64_t n);  /* "134.5 M" */
-/* "Q4_K+Q6_K+F32": those with most bytes first */
+/* Types that occur, those with most bytes first */
+struct summary_type {
+    enum dtype dtype;
+    size_t n_tensors;
+    uint64_t size_bytes;
+};
+size_t summary_types(const struct subject *s, struct summary_type use[DTYPE_COUNT]);
+/* "Q4_K+Q6_K+F32" */
 void summary_types_short(const struct subject *s, struct buf *out);
 /* Layers, attention, context and RoPE, tying */
 void summary_model_text(const struct model *m, struct buf *out);
