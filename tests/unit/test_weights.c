@@ -1,11 +1,11 @@
 /* lathe-verify --weights: every verdict, with the rows it names; and every pair of forms that hold the same weights in other tensors. */
 #include "base/file.h"
 #include "convert/convert.h"
+#include "core/weight_pairs.h"
 #include "tests/unit/family_models.h"
 #include "tests/unit/fixtures.h"
 #include "tests/unit/temp_model.h"
 #include "verify/weights.h"
-#include "verify/weights_pairs.h"
 
 #include <math.h>
 #include <setjmp.h>
