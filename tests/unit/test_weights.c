@@ -386,19 +386,19 @@ static void gate_and_up(void **state)
         {.name = "blk.0.ffn_up.weight", .stored = "u", .role = ROLE_FFN_UP, .n_rows = 5, .n_cols = 3, .n_parts = 1, .parts = {{ROLE_FFN_UP, 0, 5}}}};
     const struct canonical a = {.m = &m, .tensors = &fused, .n = 1}, b = {.m = &m, .tensors = apart, .n = 2};
     struct weight_pairs p;
-    must(weights_pair(&p, &a, &b, &err), "pairs");
+    must(weight_pairs_make(&p, &a, &b, &err), "pairs");
     assert_int_equal(p.n, 2);
     for (int i = 0; i < 2; i++)
         assert_true(p.items[i].a == &fused && p.items[i].b == &apart[i] && p.items[i].row_a == 5 * i && p.items[i].row_b == 0 && p.items[i].n_rows == 5);
     weight_pairs_clear(&p);
-    must(weights_pair(&p, &b, &a, &err), "pairs");
+    must(weight_pairs_make(&p, &b, &a, &err), "pairs");
     assert_int_equal(p.n, 2);
     for (int i = 0; i < 2; i++)
         assert_true(p.items[i].a == &apart[i] && p.items[i].b == &fused && p.items[i].row_b == 5 * i && p.items[i].n_rows == 5);
     weight_pairs_clear(&p);
     /* the gate alone: up is extra */
     const struct canonical gate = {.m = &m, .tensors = apart, .n = 1};
-    must(weights_pair(&p, &gate, &a, &err), "pairs");
+    must(weight_pairs_make(&p, &gate, &a, &err), "pairs");
     assert_int_equal(p.n, 2);
     assert_true(!p.items[1].a && p.items[1].b == &fused && p.items[1].row_b == 5);
     weight_pairs_clear(&p);
@@ -415,7 +415,7 @@ static void row_orders_are_not_mixed(void **state)
     const struct model m = {.arch = &pairs, .ckpt = &ckpt}, n = {.arch = &halves, .ckpt = &ckpt};
     const struct canonical a = {.m = &m}, b = {.m = &n};
     struct weight_pairs p;
-    assert_int_equal(weights_pair(&p, &a, &b, &err), STATUS_UNSUPPORTED);
+    assert_int_equal(weight_pairs_make(&p, &a, &b, &err), STATUS_UNSUPPORTED);
     assert_non_null(strstr(err.text, "orders the rows of rotated heads otherwise"));
 }
 
