@@ -41,6 +41,7 @@ static void note_limits(struct measuring *m)
         l->tensor_bytes += t->size_bytes;
         l->n_empty += t->n_elements == 0;
         if (t->n_dims > l->dims_max) l->dims_max = t->n_dims;
+        if (t->storage_id > l->n_storages) l->n_storages = (size_t)t->storage_id;
         if (name > l->name_max) l->name_max = name;
         if (!l->largest || t->size_bytes > l->largest->size_bytes) l->largest = t;
         while (t->off_file % l->alignment != 0) l->alignment /= 2;

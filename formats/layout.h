@@ -20,6 +20,7 @@ struct layout {
     uint64_t off_first, off_end; /* of the regions */
     uint64_t tensor_bytes;       /* sum over tensors */
     size_t n_shared;             /* tensors that begin inside the bytes of another */
+    size_t n_storages;           /* that tensors are views of (torch); 0: tensors are their own */
     size_t n_gaps, n_filled;     /* bytes of no tensor between and after tensors; those with bytes other than 0 */
     uint64_t gap_bytes, largest_gap, off_filled; /* off_filled: the first byte that is not 0 */
     bool gaps_unread;                            /* there were more than LAYOUT_READ_MAX bytes of them */

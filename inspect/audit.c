@@ -33,6 +33,8 @@ static void remark(struct audit *a, bool bad, const char *code, const char *fmt,
 static enum status refused(struct audit *a, enum status st, const struct error *e)
 {
     if (st == STATUS_IO || st == STATUS_NOMEM || st == STATUS_NOTFOUND) return st;
+    /* the archive and its pickle are opened by two readers: one reason is said once */
+    if (a->n_remarks > 0 && strcmp(a->remarks[a->n_remarks - 1].text, e->text) == 0) return STATUS_OK;
     if (e->tensor[0])
         remark(a, true, "refused", "tensor '%s': %s", e->tensor, e->text);
     else
@@ -253,6 +255,20 @@ static enum status run_folder(struct run *r, const char *dir, struct error *err)
     return st;
 }
 
+/* An index stands for its folder. */
+static enum status run_path(struct run *r, const char *path, struct error *err)
+{
+    static const char suffix[] = ".index.json";
+    size_t n = strlen(path), k = sizeof suffix - 1, n_dir = (size_t)(path_base(path) - path);
+    struct arena mem = {0};
+    if (file_is_dir(path)) return run_folder(r, path, err);
+    if (n <= k || strcmp(path + n - k, suffix) != 0) return run_file(r, path, err);
+    const char *dir = n_dir ? arena_strndup(&mem, path, n_dir > 1 ? n_dir - 1 : 1) : ".";
+    enum status st = dir ? run_folder(r, dir, err) : error_nomem(err, n);
+    arena_clear(&mem);
+    return st;
+}
+
 enum status audit_run(const char *const *paths, int n, bool trace, int *code, struct buf *out, struct jwriter *w,
                       struct error *err)
 {
@@ -261,7 +277,7 @@ enum status audit_run(const char *const *paths, int n, bool trace, int *code, st
     if (w) jw_begin_object(w, NULL);
     if (w) jw_begin_array(w, "files");
     for (int i = 0; st == STATUS_OK && i < n; i++)
-        st = file_is_dir(paths[i]) ? run_folder(&r, paths[i], err) : run_file(&r, paths[i], err);
+        st = run_path(&r, paths[i], err);
     if (w) {
         jw_end_array(w);
         jw_bool(w, "clean", r.n_bad == 0);

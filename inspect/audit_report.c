@@ -83,6 +83,7 @@ static void layout_text(const struct audit *a, struct buf *out)
     char size[32];
     buf_printf(out, "  layout      %zu tensors, %s, from byte %" PRIu64 " to %" PRIu64 "; offsets are multiples of %" PRIu64, a->n_tensors,
                format_bytes(size, l->tensor_bytes), l->off_first, l->off_end, l->alignment);
+    if (l->n_storages > 0) buf_printf(out, "; %zu storages", l->n_storages);
     if (l->n_shared > 0) buf_printf(out, "; %zu begin%s inside another", l->n_shared, l->n_shared == 1 ? "s" : "");
     buf_puts(out, "\n  gaps        ");
     if (l->n_gaps == 0)
@@ -170,6 +171,7 @@ static void layout_json(const struct audit *a, struct jwriter *w)
     jw_uint(w, "first_byte", l->off_first);
     jw_uint(w, "end_byte", l->off_end);
     jw_uint(w, "alignment", l->alignment);
+    jw_uint(w, "storages", l->n_storages);
     jw_uint(w, "sharing", l->n_shared);
     jw_uint(w, "gaps", l->n_gaps);
     jw_uint(w, "gap_bytes", l->gap_bytes);

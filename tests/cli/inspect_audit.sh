@@ -6,6 +6,7 @@ status "a torch file of weights" 0 "$INSPECT" "$DATA/tiny-gpt2" --audit --json
 check "is clean" jq -e '.clean and (.files | length) == 1 and .files[0].container == "torch-zip" and .files[0].findings == []' "$DIR/out"
 check "names are known" jq -e '[.files[0].pickles[].names[].standing] | unique == ["known"]' "$DIR/out"
 check "opcodes add up" jq -e '.files[0].pickles[0] | .n_opcodes == ([.opcodes[]] | add) and .protocol == 2' "$DIR/out"
+check "storages are counted" jq -e '.files[0].layout | .storages == 30 and .sharing == 1 and .tensors == 31' "$DIR/out"
 status "every opcode" 0 "$INSPECT" "$DATA/tiny-gpt2" --audit --all --json
 check "in order of the file" jq -e '.files[0].pickles[0] | .sequence[0] == "0 PROTO" and (.sequence | length) == .n_opcodes and (.sequence[-1] | endswith(" STOP"))' "$DIR/out"
 status "safetensors" 0 "$INSPECT" "$DATA/tiny-llama" --audit --json
@@ -49,6 +50,9 @@ status "GGUF with bytes behind" 0 "$INSPECT" "$DIR/x.gguf" --audit --json
 check "are noted" jq -e '.files[0] | .layout.trailing_bytes == 6 and ([.notes[].code] | sort) == ["bytes-of-no-tensor", "trailing-bytes"]' "$DIR/out"
 head -c 3000 "$DATA/tiny-gpt2/pytorch_model.bin" >"$DIR/cut.bin"
 status "a torch file cut short" 1 "$INSPECT" "$DIR/cut.bin" --audit
+equal "for one reason, said once" 1 "$(grep -c ' finding ' "$DIR/out")"
+status "an index stands for its folder" 0 "$INSPECT" "$DATA/glm/chatglm2_1m_shards/model.safetensors.index.json" --audit --json
+check "of several files" jq -e '.clean and (.files | length) > 1' "$DIR/out"
 status "no checkpoint" 2 "$INSPECT" "$DATA/tiny-llama/config.json" --audit
 status "no file" 2 "$INSPECT" "$DIR/nothing" --audit
 equal "one error line" 1 "$(wc -l <"$DIR/err" | tr -d ' ')"
