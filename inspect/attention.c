@@ -60,18 +60,13 @@ static enum status read_ids(struct show *s, struct error *err)
     return token_labels_make(&s->labels, paths, text.n_paths, s->tokens.ids, s->tokens.n, err);
 }
 
-static int64_t learned_positions(const struct model *m)
-{
-    return m && model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : INT64_MAX;
-}
-
 static int64_t ids_shown(const struct show *s)
 {
     int64_t n = s->o->context > 0 ? s->o->context : IDS_DEFAULT;
     if (s->tokens.n < n) n = s->tokens.n;
     if (s->o->context > 0) return n;
-    if (learned_positions(s->a) < n) n = learned_positions(s->a);
-    return learned_positions(s->b) < n ? learned_positions(s->b) : n;
+    if (model_learned_positions(s->a) < n) n = model_learned_positions(s->a);
+    return model_learned_positions(s->b) < n ? model_learned_positions(s->b) : n;
 }
 
 /* The last part of a path, for a title */

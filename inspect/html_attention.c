@@ -21,19 +21,14 @@ static int64_t n_maps(const struct html_report *r)
     return h->n_layer * h->n_head * (r->attention.b ? 2 : 1);
 }
 
-static int64_t learned_positions(const struct model *m)
-{
-    return m && model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : INT64_MAX;
-}
-
 /* As many ids as asked for; else as many as a page of bearable size takes. */
 static enum status choose_length(struct html_report *r, const struct attention_options *o, struct error *err)
 {
     struct html_attention *a = &r->attention;
     int64_t n = o->context > 0 ? o->context : IDS_DEFAULT;
     if (n > r->tokens.n) n = r->tokens.n;
-    if (learned_positions(r->s.model) < n) n = learned_positions(r->s.model);
-    if (a->b && learned_positions(r->other.model) < n) n = learned_positions(r->other.model);
+    if (model_learned_positions(r->s.model) < n) n = model_learned_positions(r->s.model);
+    if (a->b && model_learned_positions(r->other.model) < n) n = model_learned_positions(r->other.model);
     if (o->context > 0 && (n > ATTENTION_IDS_MAX || (double)n_maps(r) * (double)map_bytes(n, true) > (double)BYTES_MAX))
         return error_set(err, STATUS_RANGE, "--context %lld: %lld maps of so many ids take more than %d MiB", (long long)o->context,
                          (long long)n_maps(r), BYTES_MAX >> 20);

@@ -22,11 +22,6 @@ struct window {
     struct metrics metrics;
 };
 
-static int64_t learned_positions(const struct model *m)
-{
-    return model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : INT64_MAX;
-}
-
 static enum status window_open(struct window *w, const struct attention_options *o, struct workers *workers, struct error *err)
 {
     const struct model *sides[] = {w->r->s.model, w->r->other.model};
@@ -35,7 +30,7 @@ static enum status window_open(struct window *w, const struct attention_options 
     void *p;
     w->n = w->r->tokens.n < WINDOW_MAX ? w->r->tokens.n : WINDOW_MAX;
     for (int i = 0; i < 2; i++)
-        if (learned_positions(sides[i]) < w->n) w->n = learned_positions(sides[i]);
+        if (model_learned_positions(sides[i]) < w->n) w->n = model_learned_positions(sides[i]);
     w->n_chunk = CHUNK_BYTES / (n_vocab * (int64_t)sizeof(float));
     w->n_chunk = w->n_chunk < 1 ? 1 : w->n_chunk > w->n ? w->n : w->n_chunk;
     TRY(mem_alloc(&p, (uint64_t)(w->n_chunk * n_vocab), sizeof(float), err));

@@ -335,6 +335,11 @@ uint64_t model_layer_bytes(const struct model *m, int64_t layer)
     return n;
 }
 
+int64_t model_learned_positions(const struct model *m)
+{
+    return m && model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : INT64_MAX;
+}
+
 void model_close(struct model *m)
 {
     if (!m) return;

@@ -83,6 +83,9 @@ const struct weight *model_weight(const struct model *m, enum role role, int64_t
 /* Bytes of m's tensors in a layer, -1: outside of layers. 0 for NULL. */
 uint64_t model_layer_bytes(const struct model *m, int64_t layer);
 
+/* Positions that the model has learned vectors for; INT64_MAX: it has none to run out of (rotary, NULL). */
+int64_t model_learned_positions(const struct model *m);
+
 /* The scales of a weight that is stored as FP8: its values are element * scale. NULL: they are what is stored. */
 const struct model_scale *model_scale(const struct model *m, const struct ckpt_tensor *t);
 /* A number for quantizing activations or caches at run time, which weights do not need. */

@@ -6,6 +6,7 @@
 #include "formats/pickle.h"
 #include "formats/torch_audit.h"
 #include "temp_model.h"
+#include "torch_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +159,33 @@ static void test_plain_files(void **state)
     file_close(&f);
 }
 
+/* A file cut anywhere: no crash, and never more pickles than the whole has. */
+static void test_every_prefix(void **state)
+{
+    struct torch_writer w = {0};
+    const int64_t shape[] = {2, 2};
+    const float data[4] = {1, 2, 3, 4};
+    struct torch_audit a;
+    struct file f;
+    size_t n;
+    (void)state;
+    torch_writer_open(&w, "model");
+    torch_writer_tensor(&w, "a", 2, shape, data);
+    torch_writer_close(&w);
+    torch_writer_write(&w, scratch_path("whole.bin"));
+    unsigned char *bytes = slurp(scratch_path("whole.bin"), &n);
+    for (size_t k = 0; k <= n; k++) {
+        scratch_write("cut.bin", bytes, k);
+        assert_int_equal(file_open(&f, scratch_path("cut.bin"), &err), STATUS_OK);
+        assert_int_equal(torch_audit_file(&a, &f, TORCH_FORM_PLAIN, false, &err), STATUS_OK);
+        assert_true(a.n <= 5 && (k < n || (a.n == 5 && !a.items[4].audit.problem)));
+        for (size_t i = 0; i < a.n; i++) assert_int_equal(a.items[i].audit.n_outside, 0);
+        torch_audit_clear(&a);
+        file_close(&f);
+    }
+    free(bytes);
+}
+
 /* ---- layout ---- */
 
 static void measure(const char *path, struct layout *l)
@@ -214,7 +242,7 @@ int main(void)
         cmocka_unit_test(test_names_wherever_they_hide), cmocka_unit_test(test_standing),
         cmocka_unit_test(test_one_list),                 cmocka_unit_test(test_damage_is_said),
         cmocka_unit_test(test_every_opcode_alone),       cmocka_unit_test(test_plain_files),
-        cmocka_unit_test(test_layout_of_gguf),           cmocka_unit_test(test_layout_of_safetensors),
+        cmocka_unit_test(test_every_prefix),             cmocka_unit_test(test_layout_of_gguf),           cmocka_unit_test(test_layout_of_safetensors),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
