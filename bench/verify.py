@@ -3,9 +3,11 @@
 usage: PYTHON bench/verify.py BIN_DIR [ROUNDS]        PYTHON: of the environment that `make interop` makes
 
 lathe's times are of the whole command, weights read from the page cache; the peers' are of the pass alone, their model loaded before. `A B` is the
-Hugging Face folder against its own F32 GGUF. Each figure is the median over rounds, ratios are formed within a round.
+Hugging Face folder against its own F32 GGUF. Each figure is the median over rounds, ratios are formed within a round. CPU seconds, of all threads together, tell more where
+the machine does something else besides; threads that wait by spinning count there, too.
 """
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,12 +23,20 @@ ROOT = os.path.join("build", "bench")
 N, THREADS = 512, 2
 
 
+def cpu_of_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def timed(clock, call):
+    """Seconds by the wall and of the processors"""
+    wall, cpu = time.monotonic(), clock()
+    call()
+    return time.monotonic() - wall, clock() - cpu
+
+
 def command(*argv):
-    def run():
-        start = time.monotonic()
-        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-        return time.monotonic() - start
-    return run
+    return lambda: timed(cpu_of_children, lambda: subprocess.run(argv, check=True, stdout=subprocess.DEVNULL))
 
 
 def transformers_pass(folder, ids):
@@ -35,10 +45,8 @@ def transformers_pass(folder, ids):
 
     @torch.no_grad()
     def run():
-        start = time.monotonic()
         reference.logits_of(model, ids)
-        return time.monotonic() - start
-    return run
+    return lambda: timed(time.process_time, run)
 
 
 def llama_cpp_pass(gguf, ids):
@@ -46,9 +54,7 @@ def llama_cpp_pass(gguf, ids):
 
     def run():
         model.reset()
-        start = time.monotonic()
-        model.eval(ids)
-        return time.monotonic() - start
+        return timed(time.process_time, lambda: model.eval(ids))
     return run
 
 
@@ -76,11 +82,14 @@ def main():
     }
     runs = [{name: job() for name, job in jobs.items()} for _ in range(rounds + 1)][1:]  # the first one warms up
     own = "lathe-verify A, F32 arithmetic"
-    print("| | seconds | by lathe's one side |")
-    print("|---|---|---|")
+    print("| | seconds | by lathe's one side | CPU seconds | by lathe's one side |")
+    print("|---|---|---|---|---|")
     for name in jobs:
-        print(f"| {name} | {statistics.median(r[name] for r in runs):.2f} | "
-              f"{statistics.median(r[name] / r[own] for r in runs):.2f} |")
+        cells = []
+        for k in (0, 1):
+            cells.append(f"{statistics.median(r[name][k] for r in runs):.2f}")
+            cells.append(f"{statistics.median(r[name][k] / r[own][k] for r in runs):.2f}")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 #include "models/matmul.h"
 
+#include "base/cpu.h"
+
 #include <math.h>
 #include <stddef.h>
 
@@ -28,11 +30,7 @@
 PORTABLE(product_f32, float, MATMUL_WIDTH_F32, FMA_F32)
 PORTABLE(product_f64, double, MATMUL_WIDTH_F64, FMA_F64)
 
-static bool always(void)
-{
-    return true;
-}
-static const struct matmul matmul_portable = {"portable", always, product_f32, product_f64};
+static const struct matmul matmul_portable = {"portable", cpu_has_baseline, product_f32, product_f64};
 
 #if defined(__x86_64__)
 extern const struct matmul matmul_avx2, matmul_avx512;

@@ -1,13 +1,9 @@
 /* Products for processors with AVX2; this file alone is compiled for it. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "models/matmul.h"
 
 #include <immintrin.h>
-
-static bool supported(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
 
 enum { SIX = 6 };
 
@@ -53,5 +49,5 @@ AVX2(product_f32, float, MATMUL_WIDTH_F32, __m256, _mm256_setzero_ps, _mm256_loa
 AVX2(product_f64, double, MATMUL_WIDTH_F64, __m256d, _mm256_setzero_pd, _mm256_loadu_pd,
      _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd, _mm256_broadcast_sd)
 
-const struct matmul matmul_avx2 = {"avx2", supported, product_f32, product_f64};
+const struct matmul matmul_avx2 = {"avx2", cpu_has_avx2, product_f32, product_f64};
 #endif

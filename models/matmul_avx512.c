@@ -1,13 +1,9 @@
 /* Products for processors with AVX-512; this file alone is compiled for it. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "models/matmul.h"
 
 #include <immintrin.h>
-
-static bool supported(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f");
-}
 
 /* A panel is two vectors wide. Of fourteen rows 28 accumulators, the two vectors and one element stay in the 32 registers: 28 multiply-adds for 16
  * loads. Rows are reached through a pointer to each third one. M(row, pointer, elements behind it) for the first 1, 2, 4, 8 or 14 rows: */
@@ -94,5 +90,5 @@ PRODUCT
 #define PASTE(x, n) x##_f64_##n
 PRODUCT
 
-const struct matmul matmul_avx512 = {"avx512", supported, product_f32_, product_f64_};
+const struct matmul matmul_avx512 = {"avx512", cpu_has_avx512, product_f32_, product_f64_};
 #endif
