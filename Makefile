@@ -179,6 +179,7 @@ $(B)/tests/test_fused: $(FUSED_OBJ)
 # Tests that reach into a tool
 $(B)/tests/test_inspect $(B)/tests/test_pictures: $(patsubst %.c,$(B)/obj/%.o,$(wildcard inspect/*.c))
 $(B)/tests/test_verify $(B)/tests/test_verify_plot $(B)/tests/test_rules: $(patsubst %.c,$(B)/obj/%.o,$(wildcard verify/*.c))
+$(B)/tests/test_inspect: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c))
 $(B)/tests/test_weights $(B)/tests/test_weight_damage $(B)/tests/test_glm_line $(B)/tests/test_glm_damage $(B)/tests/test_trace_faults $(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
 $(B)/tests/test_trace_casts $(B)/tests/test_weight_damage: $(patsubst %.c,$(B)/obj/%.o,$(wildcard quantize/*.c))
 

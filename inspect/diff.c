@@ -1,6 +1,7 @@
 #include "inspect/diff.h"
 
 #include "core/model_plan.h"
+#include "core/weight_pairs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,9 @@ static enum status list_planned(struct diff *d, struct diff_side *side, struct e
     for (size_t i = 0; i < p->n_tensors; i++) {
         const struct plan_tensor *t = &p->tensors[i];
         struct diff_tensor *out = &side->tensors[side->n_tensors];
-        if (t->n_sources == 0) continue; /* made by convert: the file has none */
-        *out = (struct diff_tensor){.name = t->name, .source = t->sources[0].t->t->name, .dtype = t->from};
+        /* without a source: what convert makes because runtimes insist on it */
+        *out = (struct diff_tensor){.name = t->name, .dtype = t->n_sources ? t->from : t->to};
+        if (t->n_sources) out->source = t->sources[0].t->t->name;
         set_shape(out, p->out.tensors[i].n_dims, p->out.tensors[i].shape);
         side->n_tensors++;
     }
@@ -133,11 +135,93 @@ static enum status compare_tensors(struct diff *d, struct error *err)
     return st;
 }
 
+/* ---- rows that one side has in one tensor, the other in several ---- */
+
+/* Tensors of a side by what they are called in the comparison. */
+struct regrouping {
+    struct diff *d;
+    struct canonical a, b;
+    struct weight_pairs pairs;
+    struct strmap in_a, in_b; /* lonely ones: places in d->pairs */
+    bool *paired, *unpaired;  /* by place in d->pairs: some of its rows are in the other side, or some are not */
+};
+
+static enum status index_lonely(struct regrouping *g, struct error *err)
+{
+    for (size_t i = 0; i < g->d->n_pairs; i++) {
+        const struct diff_pair *p = &g->d->pairs[i];
+        if (!p->b) TRY(strmap_add(&g->in_a, p->a->name, i, NULL, err));
+        if (!p->a) TRY(strmap_add(&g->in_b, p->b->name, i, NULL, err));
+    }
+    return STATUS_OK;
+}
+
+static void mark(const struct regrouping *g, const struct strmap *lonely, const struct diff_side *side, const struct canonical_tensor *t, bool both)
+{
+    size_t i;
+    const char *name = side->planned || ckpt_gguf(side->s->ckpt) ? t->name : t->stored;
+    if (!name || !strmap_find(lonely, name, &i)) return;
+    *(both ? &g->paired[i] : &g->unpaired[i]) = true;
+}
+
+static void drop_regrouped(struct regrouping *g)
+{
+    struct diff *d = g->d;
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_pairs; i++) {
+        const struct diff_pair *p = &d->pairs[i];
+        if (!g->paired[i] || g->unpaired[i]) {
+            d->pairs[n++] = *p;
+            continue;
+        }
+        d->n_regrouped++;
+        *(p->b ? &d->n_only_b : &d->n_only_a) -= 1;
+    }
+    d->n_pairs = n;
+}
+
+/* Models that cannot be laid side by side keep their lonely tensors. */
+static enum status pair_rows(struct regrouping *g, struct error *err)
+{
+    struct error why;
+    const struct model *a = g->d->a.s->model, *b = g->d->b.s->model;
+    enum status st = canonical_open(&g->a, a, b, &why);
+    if (st == STATUS_OK) st = canonical_open(&g->b, b, a, &why);
+    if (st == STATUS_OK) st = weight_pairs_make(&g->pairs, &g->a, &g->b, &why);
+    if (st == STATUS_NOMEM) *err = why;
+    if (st != STATUS_OK) return st == STATUS_NOMEM ? st : STATUS_OK;
+    TRY(index_lonely(g, err));
+    for (size_t i = 0; i < g->pairs.n; i++) {
+        const struct weight_pair *p = &g->pairs.items[i];
+        if (p->a) mark(g, &g->in_a, &g->d->a, p->a, p->b != NULL);
+        if (p->b) mark(g, &g->in_b, &g->d->b, p->b, p->a != NULL);
+    }
+    drop_regrouped(g);
+    return STATUS_OK;
+}
+
+static enum status regroup(struct diff *d, struct error *err)
+{
+    struct regrouping g = {.d = d};
+    if (d->n_only_a == 0 || d->n_only_b == 0 || !d->a.s->model || !d->b.s->model) return STATUS_OK;
+    g.paired = arena_array(&d->mem, d->n_pairs, sizeof *g.paired);
+    g.unpaired = arena_array(&d->mem, d->n_pairs, sizeof *g.unpaired);
+    if (!g.paired || !g.unpaired) return error_nomem(err, d->n_pairs);
+    enum status st = pair_rows(&g, err);
+    strmap_clear(&g.in_a);
+    strmap_clear(&g.in_b);
+    weight_pairs_clear(&g.pairs);
+    canonical_close(&g.a);
+    canonical_close(&g.b);
+    return st;
+}
+
 enum status diff_make(struct diff *d, const struct subject *a, const struct subject *b, struct error *err)
 {
     *d = (struct diff){.a.s = a, .b.s = b};
     enum status st = make_sides(d, err);
     if (st == STATUS_OK) st = compare_tensors(d, err);
+    if (st == STATUS_OK) st = regroup(d, err);
     if (st == STATUS_OK) st = diff_hparams(d, err);
     if (st == STATUS_OK) st = diff_metadata(d, err);
     if (st != STATUS_OK) diff_clear(d);

@@ -6,7 +6,8 @@
  *     diff_clear(&d);
  *
  * Layout-aware: where one side is a GGUF and the other is not (or two sources have other names), sources are told as lathe-convert would write them: names, shapes and
- * metadata. So a transposed matrix, experts in one tensor or three tensors in one are no difference; types are those that the files have.
+ * metadata. So a transposed matrix or experts in one tensor are no difference; nor is one tensor that the other side holds as several (queries, keys and values) or under
+ * another name of the same role. Types are those that the files have.
  */
 #ifndef LATHE_DIFF_H
 #define LATHE_DIFF_H
@@ -46,6 +47,7 @@ struct diff {
     struct diff_entries metadata, hparams;
     struct diff_pair *pairs; /* those that differ, in A's order, then what only B has */
     size_t n_pairs, n_common, n_type, n_shape, n_only_a, n_only_b;
+    size_t n_regrouped; /* tensors whose rows the other side has in other tensors */
     struct arena mem;
 };
 enum status diff_make(struct diff *d, const struct subject *a, const struct subject *b, struct error *err);

@@ -40,7 +40,7 @@ static const struct {
     FIELD(n_vocab, FIELD_INT),        FIELD(n_ctx, FIELD_INT),          FIELD(n_layer, FIELD_INT),        FIELD(n_embd, FIELD_INT),
     FIELD(n_ff, FIELD_INT),           FIELD(n_head, FIELD_INT),         FIELD(n_head_kv, FIELD_INT),      FIELD(head_dim, FIELD_INT),
     FIELD(norm_eps, FIELD_REAL),      FIELD(tied, FIELD_BOOL),          FIELD(attn_scale, FIELD_REAL),    FIELD(attn_scale_by_layer, FIELD_BOOL),
-    FIELD(window, FIELD_INT),         FIELD(parallel, FIELD_BOOL),      FIELD(qk_norm, FIELD_BOOL),       FIELD(n_expert, FIELD_INT),
+    FIELD(window, FIELD_INT),         FIELD(parallel, FIELD_BOOL),      FIELD(n_expert, FIELD_INT),
     FIELD(n_expert_used, FIELD_INT),  FIELD(n_expert_shared, FIELD_INT), FIELD(n_ff_expert, FIELD_INT),    FIELD(n_dense, FIELD_INT),
     FIELD(n_nextn, FIELD_INT),        FIELD(expert_gating, FIELD_INT),  FIELD(expert_scale, FIELD_REAL),  FIELD(expert_norm, FIELD_BOOL),
 };

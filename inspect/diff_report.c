@@ -112,8 +112,10 @@ static void tensors_text(const struct diff *d, struct buf *out)
     int width = 0;
     char name[320];
     struct line *lines = arena_array(&a, d->n_pairs + 1, sizeof *lines);
-    buf_printf(out, "  tensors     %zu in both, %zu of another type, %zu of another shape; %zu only in A, %zu only in B\n", d->n_common, d->n_type,
+    buf_printf(out, "  tensors     %zu in both, %zu of another type, %zu of another shape; %zu only in A, %zu only in B", d->n_common, d->n_type,
                d->n_shape, d->n_only_a, d->n_only_b);
+    if (d->n_regrouped > 0) buf_printf(out, "; %zu hold the same rows in other tensors", d->n_regrouped);
+    buf_puts(out, "\n");
     for (size_t i = 0; lines && i < d->n_pairs; i++) add_line(lines, &n, &groups, &a, d, &d->pairs[i]);
     for (size_t i = 0; i < n; i++) {
         layer_group_name(&lines[i].group, name);
@@ -207,6 +209,7 @@ void diff_json(const struct diff *d, struct jwriter *w)
     jw_uint(w, "shapes_differ", d->n_shape);
     jw_uint(w, "only_a", d->n_only_a);
     jw_uint(w, "only_b", d->n_only_b);
+    jw_uint(w, "regrouped", d->n_regrouped);
     jw_begin_array(w, "differ");
     for (size_t i = 0; i < d->n_pairs; i++) {
         const struct diff_pair *p = &d->pairs[i];

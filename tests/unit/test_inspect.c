@@ -1,10 +1,15 @@
 /* lathe-inspect's answers from headers alone: of a model of 140 GB, nearly all of it a hole, and of every RoPE scaling. */
 #include "container_support.h"
 
+#include "convert/convert.h"
+#include "family_models.h"
+#include "fixtures.h"
 #include "formats/gguf.h"
+#include "inspect/diff.h"
 #include "inspect/rope_words.h"
 #include "inspect/summary.h"
 #include "inspect/summary_parts.h"
+#include "temp_model.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -250,12 +255,114 @@ static void test_rope_in_words(void **state)
           "high_freq_factor 4, low_freq_factor 1");
 }
 
+/* ---- differences of layout that are none ---- */
+
+/* What a chatglm2 of family_sizes_small holds, as transformers' glm does: queries, keys and values apart */
+static void write_split(struct fixture *f)
+{
+    static const struct {
+        const char *name;
+        int64_t shape[2]; /* shape[1] 0: a vector */
+    } tensors[] = {{"model.embed_tokens.weight", {61, 32}},
+                   {"model.layers.%d.input_layernorm.weight", {32, 0}},
+                   {"model.layers.%d.self_attn.q_proj.weight", {32, 32}},
+                   {"model.layers.%d.self_attn.k_proj.weight", {16, 32}},
+                   {"model.layers.%d.self_attn.v_proj.weight", {16, 32}},
+                   {"model.layers.%d.self_attn.q_proj.bias", {32, 0}},
+                   {"model.layers.%d.self_attn.k_proj.bias", {16, 0}},
+                   {"model.layers.%d.self_attn.v_proj.bias", {16, 0}},
+                   {"model.layers.%d.self_attn.o_proj.weight", {32, 32}},
+                   {"model.layers.%d.post_attention_layernorm.weight", {32, 0}},
+                   {"model.layers.%d.mlp.gate_up_proj.weight", {64, 32}},
+                   {"model.layers.%d.mlp.down_proj.weight", {32, 32}},
+                   {"model.norm.weight", {32, 0}},
+                   {"lm_head.weight", {61, 32}}};
+    static const char *const keys[][2] = {
+        {"model_type", "\"glm\""}, {"architectures", "[\"GlmForCausalLM\"]"}, {"num_hidden_layers", "2"}, {"hidden_size", "32"},
+        {"max_position_embeddings", "48"}, {"intermediate_size", "32"}, {"num_attention_heads", "4"}, {"num_key_value_heads", "2"},
+        {"head_dim", "8"}, {"vocab_size", "61"}, {"rms_norm_eps", "1e-05"}, {"hidden_act", "\"silu\""}, {"attention_bias", "true"},
+        {"partial_rotary_factor", "0.5"}, {"tie_word_embeddings", "false"}};
+    fixture_llama(f, NULL);
+    while (f->n_tensors > 0) fixture_remove(f, f->tensors[0].name);
+    f->n_config = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) fixture_config(f, keys[i][0], keys[i][1]);
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
+        for (int layer = 0; layer < (strstr(tensors[i].name, "%d") ? 2 : 1); layer++) {
+            char name[96];
+            snprintf(name, sizeof name, tensors[i].name, layer);
+            fixture_add(f, name, tensors[i].shape[1] ? 2 : 1, tensors[i].shape);
+        }
+}
+
+static void compare(const char *a, const char *b, size_t regrouped, size_t only_a, size_t only_b)
+{
+    struct subject x, y;
+    struct diff d;
+    if (subject_open_headers(&x, a, &err) != STATUS_OK || subject_open_headers(&y, b, &err) != STATUS_OK) fail_msg("%s", err.text);
+    if (!x.model || !y.model) fail_msg("%s%s", x.model_error.text, y.model_error.text);
+    if (diff_make(&d, &x, &y, &err) != STATUS_OK) fail_msg("%s", err.text);
+    if (d.n_regrouped != regrouped || d.n_only_a != only_a || d.n_only_b != only_b || d.n_shape != 0 || d.n_pairs != only_a + only_b)
+        fail_msg("%zu regrouped, %zu only in A, %zu only in B, %zu of another shape", d.n_regrouped, d.n_only_a, d.n_only_b, d.n_shape);
+    diff_clear(&d);
+    subject_close(&x);
+    subject_close(&y);
+}
+
+/* Two layers with a fused matrix and its bias, against three of each: 4 and 12 tensors. A tensor that is really missing stays one. */
+static void test_fused_and_split_lists(void **state)
+{
+    const struct family_row *row = NULL;
+    struct family_model fused;
+    struct fixture split;
+    (void)state;
+    for (size_t i = 0; i < n_family_models; i++)
+        if (strcmp(family_models[i].arch->family, "chatglm2") == 0) row = &family_models[i];
+    assert_non_null(row);
+    family_write(&fused, row, &family_sizes_small, false);
+    write_split(&split);
+    fixture_write(&split);
+    compare(fused.dir, split.dir, 16, 0, 0);
+    compare(split.dir, fused.dir, 16, 0, 0);
+    fixture_clear(&split);
+    family_clear(&fused);
+}
+
+/* Of every family: beside what convert makes of it, a checkpoint differs in nothing but types. */
+static void test_every_family_and_its_gguf(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_family_models; i++) {
+        struct family_model f;
+        struct subject x, y;
+        struct diff d;
+        family_write(&f, &family_models[i], &family_sizes_small, false);
+        char *argv[] = {strdup("lathe-convert"), strdup(f.dir), strdup("-o"), strdup(temp_path("family.gguf")), strdup("--quiet"), strdup("--force"), NULL};
+        assert_int_equal(convert_main(6, argv), 0);
+        if (subject_open_headers(&x, f.dir, &err) != STATUS_OK || subject_open_headers(&y, argv[3], &err) != STATUS_OK) fail_msg("%s", err.text);
+        for (int side = 0; side < 2; side++) {
+            struct buf text = {0};
+            if (diff_make(&d, side ? &y : &x, side ? &x : &y, &err) != STATUS_OK) fail_msg("%s: %s", f.row->arch->family, err.text);
+            diff_text(&d, &text);
+            bool same = d.n_only_a + d.n_only_b + d.n_shape + d.hparams.n + d.metadata.n == 0 && d.n_common > 5;
+            if (!same) fail_msg("%s %s:\n%s", f.row->arch->family, f.row->form ? f.row->form : "", text.data);
+            buf_clear(&text);
+            diff_clear(&d);
+        }
+        subject_close(&x);
+        subject_close(&y);
+        for (size_t k = 0; argv[k]; k++) free(argv[k]);
+        family_clear(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_folder),
         cmocka_unit_test(test_large_gguf),
         cmocka_unit_test(test_rope_in_words),
+        cmocka_unit_test(test_fused_and_split_lists),
+        cmocka_unit_test(test_every_family_and_its_gguf),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
