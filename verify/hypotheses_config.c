@@ -1,10 +1,7 @@
 /* Numbers of the configuration: B's step once more with A's. */
 #include "verify/hypotheses.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* A norm whose weights are stored as what is added to 1, or the reverse. */
 enum status hypothesis_norm_offset(struct suspect *s, bool *fits, char *why, struct error *err)

@@ -1,37 +1,24 @@
 /* Tensors that are missing, others than they should be, or counted from another row: biases, embeddings, the output matrix. */
 #include "verify/hypotheses.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Values of a vector of B, as doubles; NULL when B has none. */
-static enum status read_vector(const struct suspect *s, enum part part, int64_t n, double **out,
-                               struct error *err)
+/* Has B's bias nothing but zeros? It is small: a number for each column. */
+static enum status all_zero(const struct weight *w, bool *zero, struct error *err)
 {
-    const struct weight *w = model_weight(s->trace->b, s->role, s->tap->layer, part);
-    *out = NULL;
-    if (!w || w->t->t->n_elements != n) return STATUS_OK;
+    const struct tensor *t = w->t->t;
     void *values, *raw;
-    TRY(mem_alloc(&values, (uint64_t)n, sizeof(double), err));
-    enum status st = mem_alloc(&raw, w->t->t->size_bytes, 1, err);
-    if (st == STATUS_OK) st = ckpt_read(w->t, 0, raw, (size_t)w->t->t->size_bytes, err);
-    if (st == STATUS_OK) st = dtype_decode_f64(w->t->t->dtype, raw, values, n, err);
+    TRY(mem_alloc(&values, (uint64_t)t->n_elements, sizeof(double), err));
+    enum status st = mem_alloc(&raw, t->size_bytes, 1, err);
+    if (st == STATUS_OK) st = ckpt_read(w->t, 0, raw, (size_t)t->size_bytes, err);
+    if (st == STATUS_OK) st = dtype_decode_f64(t->dtype, raw, values, t->n_elements, err);
+    *zero = st == STATUS_OK;
+    for (int64_t i = 0; *zero && i < t->n_elements; i++) *zero = ((double *)values)[i] == 0;
     free(raw);
-    if (st != STATUS_OK) {
-        free(values);
-        return st;
-    }
-    *out = values;
-    return STATUS_OK;
-}
-
-static bool all_zero(const double *v, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (v[i] != 0) return false;
-    return true;
+    free(values);
+    return st;
 }
 
 /* The difference is the same at every position, and one side has a bias that the other has not, or zeros. */
@@ -40,14 +27,10 @@ enum status hypothesis_missing_bias(struct suspect *s, bool *fits, char *why, st
     bool a = suspect_has_bias(s->trace->a, s), b = suspect_has_bias(s->trace->b, s);
     int64_t rows = s->want->rows, cols = s->want->cols;
     if (!a && !b) return STATUS_OK;
-    if (a && b) {
-        const struct weight *w = model_weight(s->trace->b, s->role, s->tap->layer, PART_BIAS);
-        double *values = NULL;
-        if (w) TRY(read_vector(s, PART_BIAS, w->t->t->n_elements, &values, err));
-        bool zero = values && all_zero(values, w->t->t->n_elements);
-        free(values);
-        if (!zero) return STATUS_OK;
-    }
+    const struct weight *own = a && b ? model_weight(s->trace->b, s->role, s->tap->layer, PART_BIAS) : NULL;
+    bool zero = !(a && b);
+    if (own) TRY(all_zero(own, &zero, err));
+    if (!zero) return STATUS_OK;
     void *data;
     TRY(mem_alloc(&data, (uint64_t)(rows * cols), suspect_number_bytes(s), err));
     memcpy(data, s->got, (size_t)(rows * cols) * suspect_number_bytes(s));

@@ -2,8 +2,6 @@
 
 #include "verify/trace_limit.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
