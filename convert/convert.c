@@ -34,6 +34,7 @@ struct conversion {
     const struct convert_options *opt;
     struct model *model; /* NULL for a GGUF whose tensors are taken as they are */
     struct restore *restore;
+    const char *path; /* for emit_file: the output, or the folder of its parts */
     struct checkpoint *gguf;
     const struct checkpoint *ckpt; /* of either */
     struct plan plan;
@@ -58,6 +59,7 @@ static enum status check_output(const struct convert_options *o, struct error *e
         return error_hint(err, "-o OUT.gguf names it; --dry-run shows the plan without one");
     }
     if (o->dry_run) return STATUS_OK;
+    if (!o->back && o->split_bytes > 0) return STATUS_OK; /* names of parts depend on their number */
     if (o->back) return outset_check_folder(o->output, o->force, model_file_name, err);
     return emit_check_free(o->output, o->force, err);
 }
@@ -85,6 +87,7 @@ static enum status check_options(struct convert_options *o, struct error *err)
         return error_set(err, STATUS_USAGE, "option '--rope-context': expected 1 to %d positions", INT32_MAX);
     o->back = o->output && (file_is_dir(o->output) || !ends_with(o->output, ".gguf"));
     if (o->back) return check_back_options(o, err);
+    if (o->split_bytes > 0 && o->resume) return error_set(err, STATUS_USAGE, "--resume is for one file, not for parts");
     if (strcmp(o->types.type, "keep") == 0) {
         if (quantize_args_any(&o->types)) return error_set(err, STATUS_USAGE, "options about types need a --type");
         TRY(quantize_args_kernels(&o->types, err));
@@ -150,6 +153,14 @@ static enum status open_source(struct conversion *c, struct error *err)
     return model_bind(&c->model, ckpt, &options, &c->warn, err);
 }
 
+static enum status lay_out(struct conversion *c, struct error *err)
+{
+    const char *stem;
+    if (c->opt->split_bytes == 0) return plan_layout(&c->plan, err);
+    TRY(parts_place(&c->plan, c->opt->output ? c->opt->output : "model.gguf", &c->path, &stem, err));
+    return parts_split_gguf(&c->plan, stem, c->opt->split_bytes, err);
+}
+
 static enum status make_plan(struct conversion *c, struct error *err)
 {
     TRY(open_source(c, err));
@@ -157,7 +168,7 @@ static enum status make_plan(struct conversion *c, struct error *err)
         TRY(restore_plan(&c->restore, &c->plan, c->model, &c->opt->restore, &c->warn, err));
     } else {
         TRY(c->model ? plan_model(c, err) : plan_gguf(c, err));
-        TRY(plan_layout(&c->plan, err));
+        TRY(lay_out(c, err));
     }
     report_fallbacks(&c->plan, &c->warn);
     TRY(warnings_check(&c->warn, err));
@@ -210,7 +221,7 @@ static enum status convert(struct conversion *c, struct error *err)
     TRY(make_plan(c, err));
     if (o->dry_run) return tell(c) == 0 ? STATUS_OK : error_set(err, STATUS_IO, "%s", "");
     struct emit_options emit = {
-        .path = o->output,
+        .path = c->path,
         .source = c->ckpt,
         .warn = &c->warn,
         .force = o->force,
@@ -281,7 +292,7 @@ int convert_main(int argc, char **argv)
         return code;
     }
     o.source = tool.args[0];
-    struct conversion c = {.tool = &tool, .opt = &o, .start_ns = clock_ns()};
+    struct conversion c = {.tool = &tool, .opt = &o, .path = o.output, .start_ns = clock_ns()};
     enum status st = check_options(&o, &err);
     if (st == STATUS_OK) st = convert(&c, &err);
     tool.json = tool.json && !c.told; /* one document is enough */

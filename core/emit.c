@@ -57,6 +57,7 @@ static enum status read_written(const struct emit_written *w, uint64_t off, void
 static enum status write_headers(const struct output *o, struct error *err)
 {
     if (!o->set) return writer_header(o->plan, o->one, err);
+    TRY(parts_seal(o->plan, err));
     for (size_t i = 0; i < o->plan->n_parts; i++) {
         const struct buf *header = parts_header(o->plan, i);
         if (header->len > 0) TRY(outfile_write_at(o->files[i], 0, header->data, header->len, err));
@@ -232,6 +233,33 @@ static void json_needs(const struct emit_summary *s, struct jwriter *w)
     jw_end_object(w);
 }
 
+/* What the next tool is to be given: the file, the folder, or the first part. */
+static const char *output_name(const struct emit_summary *s, struct buf *first)
+{
+    if (s->plan->n_parts == 0 || s->plan->format == PLAN_SAFETENSORS || !s->output) return s->output;
+    size_t n = (size_t)(path_base(s->output) - s->output);
+    buf_append(first, s->output, n);
+    buf_puts(first, s->plan->parts[0].name);
+    return first->data ? first->data : s->output;
+}
+
+static void put_output(const struct emit_summary *s, struct jwriter *w)
+{
+    struct buf first = {0};
+    jw_string(w, "output", output_name(s, &first));
+    buf_clear(&first);
+    if (s->plan->n_parts == 0) return;
+    jw_begin_array(w, "files");
+    for (size_t i = 0; i < s->plan->n_parts; i++) {
+        jw_begin_object(w, NULL);
+        jw_string(w, "name", s->plan->parts[i].name);
+        jw_uint(w, "size_bytes", s->plan->parts[i].size_bytes);
+        jw_uint(w, "tensors", s->plan->parts[i].n_tensors);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
 void emit_text(const struct emit_summary *s, struct buf *b)
 {
     if (s->dry_run) {
@@ -240,7 +268,9 @@ void emit_text(const struct emit_summary *s, struct buf *b)
         return;
     }
     char name[1024], size[32], from[32], peak[32];
-    text_escape(s->output, name, sizeof name);
+    struct buf first = {0};
+    const char *output = output_name(s, &first);
+    text_escape(output, name, sizeof name);
     buf_printf(b, "%s: %zu tensors, ", name, s->plan->n_tensors);
     if (s->input_bytes > 0) buf_printf(b, "%s to ", format_bytes(from, s->input_bytes));
     buf_printf(b, "%s (", format_bytes(size, s->plan->size_bytes));
@@ -254,8 +284,9 @@ void emit_text(const struct emit_summary *s, struct buf *b)
     buf_puts(b, "next: lathe-verify ");
     print_word(b, s->source);
     buf_puts(b, " ");
-    print_word(b, s->output);
+    print_word(b, output);
     buf_puts(b, "\n");
+    buf_clear(&first);
 }
 
 void emit_json(const struct emit_summary *s, struct buf *b)
@@ -264,7 +295,7 @@ void emit_json(const struct emit_summary *s, struct buf *b)
     struct buf types = {0};
     report_types(s->plan, &types);
     jw_begin_object(&w, NULL);
-    jw_string(&w, "output", s->output);
+    put_output(s, &w);
     jw_uint(&w, "size_bytes", s->plan->size_bytes);
     jw_uint(&w, "tensors", s->plan->n_tensors);
     jw_string(&w, "types", types.data);

@@ -41,7 +41,7 @@ enum status emit_check_free(const char *path, bool force, struct error *err);
 
 /* What a run has to say at its end. */
 struct emit_summary {
-    const char *source, *output;
+    const char *source, *output; /* output: of numbered parts the name without their number */
     struct plan *plan;
     const struct checkpoint *checkpoint;
     const struct warnings *warn;

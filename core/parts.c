@@ -215,12 +215,38 @@ enum status parts_safetensors(struct plan *p, const char *stem, uint64_t max_byt
 
 /* --- numbered parts of a GGUF --- */
 
-/* In the order in which gguf-split leaves them. */
+static const char key_first[] = "lathe.split.first";
+enum { DIGEST_HEX = 2 * SHA256_BYTES };
+
+/* In the order in which gguf-split leaves them; and room for what the first part's header is. */
 static void put_keys(struct gguf_writer *w, size_t i, size_t n_parts, size_t n_tensors)
 {
+    char zeros[DIGEST_HEX + 1];
+    memset(zeros, '0', DIGEST_HEX);
+    zeros[DIGEST_HEX] = 0;
     gguf_put_u16(w, "split.no", (uint16_t)i);
     gguf_put_i32(w, "split.tensors.count", (int32_t)n_tensors);
     gguf_put_u16(w, "split.count", (uint16_t)n_parts);
+    if (i > 0) gguf_put_string(w, key_first, zeros);
+}
+
+enum status parts_seal(struct plan *p, struct error *err)
+{
+    struct sha256 *sha;
+    uint8_t digest[SHA256_BYTES];
+    char hex[SHA256_HEX];
+    if (p->format != PLAN_GGUF || p->n_parts < 2) return STATUS_OK;
+    TRY(sha256_new(&sha, err));
+    sha256_update(sha, p->out.header.data, p->out.header.len);
+    sha256_finish(sha, digest);
+    sha256_free(sha);
+    sha256_hex(digest, hex);
+    for (size_t i = 1; i < p->n_parts; i++) {
+        struct buf *header = &p->parts[i].header;
+        char *key = memmem(header->data, header->len, key_first, sizeof key_first - 1);
+        if (key) memcpy(key + sizeof key_first - 1 + 4 + 8, hex, DIGEST_HEX); /* behind type and length */
+    }
+    return STATUS_OK;
 }
 
 /* Header and places of one part; w holds its keys and the part's tensors from now on. */
@@ -265,6 +291,38 @@ static enum status split(struct plan *p, const char *stem, const size_t *number,
         TRY(k == 0 ? lay_out_part(p, &p->out, part, err) : lay_out_later_part(p, k, n_parts, part, err));
     }
     return plan_count_sources(p, err);
+}
+
+enum status parts_keep_gguf(struct plan *p, const char *stem, const struct checkpoint *c, struct error *err)
+{
+    void *mem;
+    TRY(plan_layout(p, err));
+    if (c->n_files == 1) return STATUS_OK;
+    p->size_bytes = 0;
+    TRY(mem_alloc(&mem, p->n_tensors, sizeof(size_t), err));
+    size_t *number = mem, n_parts = 0;
+    for (size_t i = 0; i < p->n_tensors; i++) {
+        const struct container *source = p->tensors[i].sources[0].t->container;
+        size_t k = 0;
+        while (k + 1 < c->n_files && c->files[k] != source) k++;
+        number[i] = k;
+        n_parts = c->n_files;
+    }
+    enum status st = split(p, stem, number, n_parts, err);
+    free(mem);
+    return st;
+}
+
+enum status parts_place(struct plan *p, const char *output, const char **folder, const char **stem, struct error *err)
+{
+    static const char suffix[] = ".gguf";
+    const char *base = path_base(output);
+    size_t n = strlen(base), k = sizeof suffix - 1, above = (size_t)(base - output);
+    if (n > k && strcmp(base + n - k, suffix) == 0) n -= k;
+    while (above > 1 && output[above - 1] == '/') above--;
+    *stem = arena_strndup(&p->mem, base, n);
+    *folder = arena_strndup(&p->mem, output, above);
+    return *stem && *folder ? STATUS_OK : error_nomem(err, n);
 }
 
 enum status parts_split_gguf(struct plan *p, const char *stem, uint64_t max_bytes, struct error *err)

@@ -227,7 +227,7 @@ enum status plan_quantize(struct plan *p, const struct plan_quantize_options *op
     recipe_facts_init(&facts, p->out.kvs, p->out.n_kvs);
     facts.has_imatrix = opt->imatrix != NULL;
     for (size_t i = 0; i < p->n_tensors; i++) recipe_facts_add(&facts, p->tensors[i].name);
-    if (!opt->in_place) TRY(order_tensors(p, err));
+    if (!opt->in_place && !opt->keep_order) TRY(order_tensors(p, err));
 
     struct recipe_state state = recipe_begin(opt->recipe, &opt->types, &facts);
     for (size_t i = 0; i < p->n_tensors; i++) TRY(choose(&r, &state, &p->tensors[i], err));

@@ -21,6 +21,7 @@ struct plan_quantize_options {
     const struct imatrix *imatrix; /* NULL: none; outlives the plan's run */
     bool allow_requantize;         /* tensors of block types may become another type; told as a warning */
     bool in_place;                 /* only types: order and keys stay as they are */
+    bool keep_order;               /* tensors stay in their order: parts of a split file */
     bool record;                   /* write our own keys */
 };
 /* Errors name the tensor: a quantized one without allow_requantize, a type that cannot be written here (perhaps for want of an importance matrix),

@@ -17,8 +17,6 @@ enum status quantize_args_resolve(struct quantize_args *a, struct error *err)
     struct plan_quantize_options *o = &a->options;
     *o = (struct plan_quantize_options){.types = RECIPE_OPTIONS_INIT, .allow_requantize = a->allow_requantize, .record = true};
     TRY(quantize_args_kernels(a, err));
-    if (a->keep_split)
-        return error_set(err, STATUS_USAGE, "--keep-split is not in this version: models in several GGUF files are not read yet");
     if (recipe_find(&o->recipe, a->type, err) != STATUS_OK) return err->status;
     o->types.pure = a->pure;
     if (a->output_type) TRY(matrix_type_parse(&o->types.output_type, "--output-tensor-type", a->output_type, err));

@@ -15,7 +15,7 @@ struct quantize_args {
     const char *output_type, *token_embd_type, *imatrix_path;
     const char *kernels; /* a set of kernels.h, or NULL */
     struct string_list tensor_types;
-    bool pure, allow_requantize, keep_split;
+    bool pure, allow_requantize;
     /* results */
     struct name_patterns patterns;
     struct imatrix *imatrix;
@@ -31,8 +31,7 @@ struct quantize_args {
     {"token-embedding-type", 0, "TYPE", OPTION_STRING, &(a).token_embd_type, "type of the token embedding", NULL},             \
     {"allow-requantize", 0, NULL, OPTION_FLAG, &(a).allow_requantize, "let quantized tensors become another type", NULL},      \
     {"kernels", 0, "SET", OPTION_STRING, &(a).kernels,                                                       \
-     "instructions to encode with: auto (default), ref, portable, avx2, avx512; the bytes are the same", NULL},                \
-    {"keep-split", 0, NULL, OPTION_FLAG, &(a).keep_split, NULL, NULL}
+     "instructions to encode with: auto (default), ref, portable, avx2, avx512; the bytes are the same", NULL}
 
 /* STATUS_USAGE for words that are no types, patterns that are none, options that exclude each other; errors of the importance matrix. */
 enum status quantize_args_resolve(struct quantize_args *a, struct error *err);

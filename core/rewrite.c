@@ -5,7 +5,7 @@
 
 static bool key_left_out(const char *key, const struct rewrite_options *opt)
 {
-    static const char *const gone[] = {"split.no", "split.count", "split.tensors.count", "general.alignment"};
+    static const char *const gone[] = {"split.no", "split.count", "split.tensors.count", "lathe.split.first", "general.alignment"};
     for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
         if (strcmp(key, gone[i]) == 0) return true;
     return opt->drop_receipt && receipt_key(key);

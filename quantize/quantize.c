@@ -3,6 +3,7 @@
 #include "base/options.h"
 #include "core/emit.h"
 #include "core/explain.h"
+#include "core/parts.h"
 #include "core/plan_report.h"
 #include "core/quantize_args.h"
 #include "core/rewrite.h"
@@ -15,6 +16,7 @@ struct quantize_options {
     struct quantize_args types;
     struct imatrix_options collect;
     int receipt;
+    bool keep_split;
     bool damage, resume, dry_run, force, list_types, strict, allow_overflow;
 };
 struct quantization {
@@ -23,6 +25,7 @@ struct quantization {
     struct checkpoint *ckpt;
     struct plan plan;
     struct warnings warn;
+    const char *path; /* for emit_file: the folder of parts; NULL: one file */
     int64_t start_ns;
     bool told;
 };
@@ -138,7 +141,19 @@ static enum status check_arguments(struct quantize_options *o, const struct tool
     o->types.type = tool->args[2];
     TRY(quantize_args_resolve(&o->types, err));
     o->types.options.record = o->receipt != 0;
+    o->types.options.keep_order = o->keep_split;
+    if (o->keep_split && o->resume) return error_set(err, STATUS_USAGE, "--resume is for one file, not for parts");
     return o->dry_run ? STATUS_OK : emit_check_free(o->output, o->force, err);
+}
+
+static enum status lay_out(struct quantization *q, struct error *err)
+{
+    const char *stem, *folder;
+    if (!q->opt->keep_split) return plan_layout(&q->plan, err);
+    TRY(parts_place(&q->plan, q->opt->output, &folder, &stem, err));
+    TRY(parts_keep_gguf(&q->plan, stem, q->ckpt, err));
+    if (q->plan.n_parts > 0) q->path = folder;
+    return STATUS_OK;
 }
 
 static enum status make_plan(struct quantization *q, struct error *err)
@@ -151,7 +166,7 @@ static enum status make_plan(struct quantization *q, struct error *err)
         return error_hint(err, "lathe-convert makes one, and takes --type too");
     }
     TRY(plan_rewrite(&q->plan, q->ckpt, &rewrite, &q->warn, err));
-    TRY(plan_layout(&q->plan, err));
+    TRY(lay_out(q, err));
     report_fallbacks(&q->plan, &q->warn);
     TRY(warnings_check(&q->warn, err));
     return o->strict ? report_strict(&q->warn, o->input, err) : STATUS_OK;
@@ -192,7 +207,7 @@ static enum status quantize(struct quantization *q, struct error *err)
     TRY(make_plan(q, err));
     if (o->dry_run) return tell(q) == 0 ? STATUS_OK : error_set(err, STATUS_IO, "%s", "");
     struct emit_options emit = {
-        .path = o->output,
+        .path = q->path ? q->path : o->output,
         .source = q->ckpt,
         .warn = &q->warn,
         .force = o->force,
@@ -249,6 +264,8 @@ int quantize_main(int argc, char **argv)
         {"context", 'c', "N", OPTION_INT, &o.collect.n_context, "positions per window (default 512, or the model's if fewer)", NULL},
         {"output", 'o', "FILE", OPTION_STRING, &o.collect.output, "the importance matrix to write", NULL},
         {"force", 'f', NULL, OPTION_FLAG, &o.force, "replace an existing output; never a source", "Output"},
+        {"keep-split", 0, NULL, OPTION_FLAG, &o.keep_split,
+         "as many parts as the input has, with the same tensors: OUT-00001-of-0000N.gguf", NULL},
         {"resume", 0, NULL, OPTION_FLAG, &o.resume,
          "keep OUT.partial and its journal when interrupted, and go on with them", "Output"},
         {"damage", 0, NULL, OPTION_FLAG, &o.damage, "print what quantization did to each tensor", "Checks"},
