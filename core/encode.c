@@ -119,7 +119,7 @@ static enum status pass_on(struct encode_job *job, struct error *err)
 
 static bool is_scaled(const struct encode_job *job)
 {
-    return job->scale_end > 0 || job->scale_cols > 0;
+    return job->scale_end > 0;
 }
 
 /* Grows scratch to so many elements. */
@@ -142,10 +142,9 @@ static enum status reserve(struct encode_scratch *s, const struct encode_job *jo
 static enum status scale(const struct encode_job *job, double *dst, int64_t at, int64_t n, struct error *err)
 {
     TRY(dtype_decode_f64(job->from, (const char *)job->src + bytes_of(job->from, at), dst, n, err));
-    for (int64_t i = 0; i < n && job->first + at + i < job->scale_end; i++) dst[i] *= job->scale;
-    if (job->scale_cols == 0) return STATUS_OK;
-    for (int64_t i = 0; i < n; i++)
-        if ((job->first + at + i) % job->n_per_row < job->scale_cols) dst[i] *= job->scale;
+    int64_t first = job->first + at;
+    for (int64_t i = 0; i < n && (job->scale_by || first + i < job->scale_end); i++)
+        if (!job->scale_by || transform_source_index(job->scale_by, first + i) < job->scale_end) dst[i] *= job->scale;
     return STATUS_OK;
 }
 

@@ -6,6 +6,7 @@
 #define LATHE_ENCODE_H
 
 #include "core/damage.h"
+#include "core/transform.h"
 #include "dtypes/dtype.h"
 
 #include <stddef.h>
@@ -38,7 +39,7 @@ struct encode_job {
     bool finite, allow_overflow; /* as in struct writer_options */
     /* elements of the tensor before this index are multiplied by scale, in double, before they are rounded; 0: none */
     int64_t scale_end;
-    int64_t scale_cols; /* likewise, of each row of n_per_row the elements before this one */
+    const struct transform_spec *scale_by; /* not NULL: the index that counts is that of the element in the transform's source */
     double scale;
     /* target bytes, in ascending order of offsets; off is that of the tensor's first byte */
     uint64_t off;

@@ -51,7 +51,7 @@ struct plan_tensor {
     /* The first rows of the target are multiplied by a number, in double, before they are rounded to `to`; scaled_rows 0: none. */
     double scale;
     int64_t scaled_rows;
-    int64_t scaled_cols; /* the same for the first elements of each row */
+    bool scaled_source; /* those of the source instead */
     struct plan_scales scales;
     const struct tensor_rule *rule; /* of the family, and the layer that it was for; NULL: none */
     int64_t layer;

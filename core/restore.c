@@ -1,6 +1,7 @@
 #include "core/restore_build.h"
 #include "core/parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,16 +86,14 @@ enum status restore_add(struct restore *r, const struct restore_item *item, stru
         .args = item->args,
         .why = item->why,
     };
+    int exponent;
+    bool folded = item->scaled_rows > 0 && frexp(item->scale, &exponent) != 0.5;
     if (item->scaled_rows > 0) {
         t.scale = 1 / item->scale;
-        if (item->transform == TRANSFORM_TRANSPOSE)
-            t.scaled_cols = item->scaled_rows;
-        else if (item->transform == TRANSFORM_NONE)
-            t.scaled_rows = item->scaled_rows;
-        else
-            return error_at(err, STATUS_UNSUPPORTED, r->m->ckpt->path, item->name, "rows that were moved and scaled cannot be brought back");
+        t.scaled_rows = item->scaled_rows;
+        t.scaled_source = true;
     }
-    TRY(remember(r, &(struct restored){.sha256 = item->sha256, .exact = restore_holds(from, t.to)}, err));
+    TRY(remember(r, &(struct restored){.sha256 = item->sha256, .exact = restore_holds(from, t.to) && !folded}, err));
     return plan_add(r->plan, &t, NULL, err);
 }
 
@@ -210,7 +209,7 @@ enum status restore_check(void *restore, const struct emit_written *w, struct er
     }
     if (n_rounded > 0)
         warnings_add(r->warn, "restored-rounded",
-                     "%zu tensors ('%s', ...) are not the source's bytes: the GGUF holds them in a type that rounded them", n_rounded, rounded);
+                     "%zu tensors ('%s', ...) are not the source's bytes: the GGUF's type, or a scale that was folded in, has rounded them", n_rounded, rounded);
     if (n_differs > 0)
         warnings_add(r->warn, "restored-differs",
                      "%zu tensors ('%s', ...) are not the source's bytes, although their type holds them: they were changed after the conversion",

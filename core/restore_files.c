@@ -3,6 +3,8 @@
 #include "core/parts.h"
 
 #include "base/json.h"
+#include "formats/tok_write.h"
+#include "models/config_write.h"
 
 #include <string.h>
 
@@ -56,8 +58,55 @@ static enum status files_of_receipt(struct restore *r, struct error *err)
     return STATUS_OK;
 }
 
+/* --- from the metadata --- */
+
+static enum status add_text(struct restore *r, const char *name, struct buf *text, enum status st, struct error *err)
+{
+    if (st == STATUS_OK) st = buf_check(text, err);
+    if (st == STATUS_OK) st = parts_add_file(r->plan, name, text->data ? text->data : "", text->len, err);
+    buf_clear(text);
+    return st;
+}
+
+static enum status add_config(struct restore *r, struct error *err)
+{
+    struct buf text = {0};
+    enum status st = config_write_hf(r->m, r->m->arch, r->main, &text, err);
+    return add_text(r, "config.json", &text, st, err);
+}
+
+static enum status add_tokenizer(struct restore *r, const struct tokenizer *t, struct error *err)
+{
+    struct buf json = {0}, config = {0}, generation = {0};
+    const char *why;
+    if (t->kind == TOKENIZER_NONE) return STATUS_OK;
+    enum status st = tokenizer_write_json(t, &json, &why, err);
+    if (st == STATUS_OK && why) {
+        warnings_add(r->warn, "tokenizer-not-rebuilt", "no tokenizer.json is written: %s", why);
+        buf_clear(&json);
+        return STATUS_OK;
+    }
+    TRY(add_text(r, "tokenizer.json", &json, st, err));
+    st = tokenizer_write_config(t, r->m->hp.n_ctx, &config, err);
+    TRY(add_text(r, "tokenizer_config.json", &config, st, err));
+    st = tokenizer_write_generation(t, &generation, err);
+    return add_text(r, "generation_config.json", &generation, st, err);
+}
+
+static enum status files_of_metadata(struct restore *r, struct error *err)
+{
+    struct tokenizer *t;
+    TRY(add_config(r, err));
+    TRY(tokenizer_from_gguf(&t, ckpt_gguf(r->m->ckpt), err));
+    enum status st = add_tokenizer(r, t, err);
+    tokenizer_free(t);
+    warnings_note(r->warn, "files-rebuilt", "configuration and tokenizer files are made from the metadata%s",
+                  r->opt->rebuild ? "" : ", since there is no full receipt");
+    return st;
+}
+
 enum status restore_files(struct restore *r, struct error *err)
 {
     if (r->receipt && r->receipt->full) return files_of_receipt(r, err);
-    return error_set(err, STATUS_UNSUPPORTED, "no full receipt");
+    return files_of_metadata(r, err);
 }

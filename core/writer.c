@@ -109,7 +109,7 @@ static uint64_t tensor_memory(const struct writer *w, const struct plan_tensor *
     uint64_t piece = transform_bytes(&t->spec, piece_elements(w, t));
     uint64_t weights = t->weights ? (uint64_t)t->weights->n_values * sizeof(float) : 0;
     return piece * (t->transform != TRANSFORM_NONE ? 2 : 1) + weights +
-           encode_scratch_bytes(t->from, t->to, t->spec.cols, t->scaled_rows + t->scaled_cols > 0);
+           encode_scratch_bytes(t->from, t->to, t->spec.cols, t->scaled_rows > 0);
 }
 
 uint64_t writer_memory_bytes(struct plan *p, int n_workers)
@@ -297,6 +297,13 @@ static enum status end_piece(struct writer *w, struct task *task, struct error *
     return st;
 }
 
+/* Elements of a row of what scaled_rows counts; of a vector: one. */
+static int64_t scaled_row(const struct plan_tensor *t)
+{
+    if (t->spec.n_dims < 2) return 1;
+    return t->scaled_source ? t->shape[t->n_dims - 1] : t->spec.cols;
+}
+
 static enum status write_piece(struct writer *w, struct task *task, int64_t first, int64_t n,
                                struct scratch *s, struct error *err)
 {
@@ -317,8 +324,8 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
         .src = t->scales.t ? s->whole : s->piece,
         .finite = w->opt->finite,
         .allow_overflow = w->opt->allow_overflow,
-        .scale_end = t->scaled_rows * (t->spec.n_dims > 1 ? t->spec.cols : 1), /* a vector: of elements */
-        .scale_cols = t->scaled_cols,
+        .scale_end = t->scaled_rows * scaled_row(t),
+        .scale_by = t->scaled_source ? &t->spec : NULL,
         .scale = t->scale,
         .off = t->place.off_file,
         .write = w->sink->write,

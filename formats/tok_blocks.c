@@ -115,7 +115,7 @@ enum status tok_blocks_byte_level(struct tokenizer *t, const char *const *regexe
     TRY(tok_block_set(t, BLOCK_PRE_TOKENIZER, &pre, err));
     TRY(set_literal(t, BLOCK_MODEL,
                     whole_words ? "{\"type\":\"BPE\",\"ignore_merges\":true}" : "{\"type\":\"BPE\"}", err));
-    return set_literal(t, BLOCK_DECODER, "{\"type\":\"ByteLevel\"}", err);
+    return set_literal(t, BLOCK_DECODER, "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true}", err);
 }
 
 /* --- GPT-1 --- */

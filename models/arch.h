@@ -196,6 +196,7 @@ struct rope_spelling {
     bool constant;     /* no key at all: theta 10000, the rotated part by `keys` */
 };
 struct config_reader;
+struct config_writer;
 struct warnings;
 
 struct forward;
@@ -226,6 +227,8 @@ struct arch {
     struct dialect source, gguf;
     /* NULL, or: what the table of keys cannot say, before `derive`; config.json only */
     enum status (*read_config)(struct config_reader *r, struct error *err);
+    /* NULL, or: the same way back: keys that the table cannot say (models/config_write.h) */
+    void (*write_config)(struct config_writer *c);
     /* NULL, or: the form of this family that a config.json asks for, once it was read: another arch where the target's architecture cannot express
      * it, else this one */
     const struct arch *(*variant)(const struct hparams *hp);

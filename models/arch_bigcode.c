@@ -1,6 +1,7 @@
 /* GPT-BigCode: SantaCoder, StarCoder. GPT-2 with plain linear matrices and, mostly, one key and value head for all query heads; without that
  * (multi_query false) the fused matrix goes head by head, as GPT-NeoX's. llama.cpp calls it starcoder. */
 #include "models/block.h"
+#include "models/config_write.h"
 
 #include <math.h>
 
@@ -71,6 +72,12 @@ static const struct tensor_rule rules[] = {
 #undef IN
 #undef OUT
 
+static void write_config(struct config_writer *c)
+{
+    config_put_bool(c, "multi_query", c->hp->n_head_kv == 1 && c->hp->n_head > 1);
+    config_put_bool(c, "scale_attn_weights", true); /* what differs is in the weights */
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     if (hp->n_head_kv == 0) hp->n_head_kv = hp->multi_query ? 1 : hp->n_head;
@@ -98,6 +105,7 @@ const struct arch arch_bigcode = {
         (const char *const[]){"{p}wte.weight", "{p}wpe.weight", "{p}h.0.attn.c_attn.weight", NULL},
     .source = {.qkv = QKV_GROUPS},
     .gguf = {.qkv = QKV_BLOCKS},
+    .write_config = write_config,
     .derive = derive,
     .embed = block_embed,
     .layer = block_pre_norm,

@@ -4,6 +4,7 @@
  * The published code never tells a block how many layers there are, so alpha is sqrt(2 * 28) whatever the config says, and it keeps the
  * frequencies of the rotation as F16. */
 #include "models/glm_line.h"
+#include "models/config_write.h"
 
 #include <math.h>
 
@@ -96,6 +97,11 @@ static enum status read_config(struct config_reader *r, struct error *err)
     return STATUS_OK;
 }
 
+static void write_config(struct config_writer *c)
+{
+    if (c->hp->sop_id >= 0) config_put_int(c, "bos_token_id", c->hp->sop_id);
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     if (hp->n_embd % hp->n_head != 0)
@@ -162,6 +168,7 @@ const struct arch arch_chatglm1 = {
     .source = {.rope_style = ROPE_HALVES, .qkv = QKV_GROUPS},
     .gguf = {.rope_style = ROPE_HALVES, .qkv = QKV_BLOCKS},
     .read_config = read_config,
+    .write_config = write_config,
     .derive = derive,
     .plan = plan,
     .frame = glm_frame,

@@ -7,8 +7,8 @@
  * chatglm2x is the same with switches that the code has and llama.cpp's graph has not: layer norms, residuals taken after the norm, no last
  * norm, halves rotated. */
 #include "base/file.h"
-#include "base/file.h"
 #include "models/glm_line.h"
+#include "models/config_write.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -245,6 +245,28 @@ static enum status read_config(struct config_reader *r, struct error *err)
     return read_rope(r, err);
 }
 
+static bool has(const struct config_writer *c, enum role role, enum part part)
+{
+    return model_weight(c->m, role, role == ROLE_OUTPUT_NORM ? -1 : 0, part) != NULL;
+}
+
+/* With heads in groups the fused matrix is all queries, all keys, all values, whatever the number of groups. */
+static void write_config(struct config_writer *c)
+{
+    const struct hparams *hp = c->hp;
+    bool bias = has(c, ROLE_ATTN_OUTPUT, PART_BIAS), divides = hp->rope.type == ROPE_LINEAR;
+    config_put_bool(c, "multi_query_attention", true);
+    config_put_int(c, "multi_query_group_num", hp->n_head_kv);
+    config_put_bool(c, "rmsnorm", !has(c, ROLE_ATTN_NORM, PART_BIAS));
+    config_put_bool(c, "post_layer_norm", has(c, ROLE_OUTPUT_NORM, PART_WEIGHT));
+    config_put_bool(c, "apply_residual_connection_post_layernorm", hp->normed_residual);
+    config_put_bool(c, "add_bias_linear", bias);
+    config_put_bool(c, "add_qkv_bias", bias || has(c, ROLE_ATTN_QKV, PART_BIAS) || has(c, ROLE_ATTN_Q, PART_BIAS));
+    config_put_bool(c, "original_rope", !hp->rope_halves);
+    config_put_real(c, "rope_ratio", divides ? hp->rope.factor : hp->rope.theta / CONFIG_ROPE_THETA);
+    if (divides) config_put_string(c, "_name_or_path", "chatglm2-6b-32k"); /* only the name tells what the ratio means */
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     if (hp->n_head_kv == 0) hp->n_head_kv = hp->n_head;
@@ -282,7 +304,7 @@ static const struct arch *variant(const struct hparams *hp)
                                             "{p}encoder.layers.0.self_attention.query_key_value.weight",               \
                                             "{p}encoder.layers.0.mlp.dense_h_to_4h.weight", NULL},                     \
     .source = {.rope_style = ROPE_PAIRS, .qkv = QKV_BLOCKS}, .gguf = {.rope_style = ROPE_PAIRS, .qkv = QKV_BLOCKS},    \
-    .read_config = read_config, .derive = derive, .embed = block_embed, .layer = layer, .head = block_head
+    .read_config = read_config, .write_config = write_config, .derive = derive, .embed = block_embed, .layer = layer, .head = block_head
 
 const struct arch arch_chatglm2 = {
     .family = "chatglm2",

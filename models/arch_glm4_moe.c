@@ -3,6 +3,7 @@
  * calls it post_attention_norm all the same. Layers behind the last predict the token after next; they are carried along and not part of the
  * logits. */
 #include "models/glm_line.h"
+#include "models/config_write.h"
 
 #include <math.h>
 
@@ -149,6 +150,11 @@ static enum status read_config(struct config_reader *r, struct error *err)
     return STATUS_OK;
 }
 
+static void write_config(struct config_writer *c)
+{
+    config_put_bool(c, "use_qk_norm", model_weight(c->m, ROLE_ATTN_Q_NORM, 0, PART_WEIGHT) != NULL);
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     if (hp->n_head_kv == 0) hp->n_head_kv = hp->n_head;
@@ -213,6 +219,7 @@ const struct arch arch_glm4_moe = {
     .source = {.rope_style = ROPE_HALVES},
     .gguf = {.rope_style = ROPE_HALVES},
     .read_config = read_config,
+    .write_config = write_config,
     .derive = derive,
     .embed = block_embed,
     .layer = layer,

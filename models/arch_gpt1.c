@@ -2,6 +2,7 @@
  * embedding. Block matrices are Conv1D, (in, out), in the source. No runtime of GGUF computes it: the architecture is our own. */
 #include "models/block.h"
 #include "models/config.h"
+#include "models/config_write.h"
 
 #include <math.h>
 #include <string.h>
@@ -104,6 +105,12 @@ static enum status read_config(struct config_reader *r, struct error *err)
     return read_special(r, err);
 }
 
+static void write_config(struct config_writer *c)
+{
+    enum activation a = c->hp->activation;
+    config_put_string(c, "afn", a == ACTIVATION_GELU_TANH ? "gelu" : activation_name(a));
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     TRY(hparams_split_width(hp, err));
@@ -131,6 +138,7 @@ const struct arch arch_gpt1 = {
     .source = {.conv1d = true, .qkv = QKV_BLOCKS},
     .gguf = {.qkv = QKV_BLOCKS},
     .read_config = read_config,
+    .write_config = write_config,
     .derive = derive,
     .embed = block_embed,
     .layer = block_post_norm,

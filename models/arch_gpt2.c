@@ -3,6 +3,7 @@
  * Conv1D, (in, out); GGUF as (out, in). Files saved from GPT2Model, and the first published ones, have no
  * "transformer." before their names. */
 #include "models/block.h"
+#include "models/config_write.h"
 
 #include <math.h>
 
@@ -67,6 +68,12 @@ static const struct tensor_rule rules[] = {
     {0},
 };
 
+static void write_config(struct config_writer *c)
+{
+    config_put_bool(c, "scale_attn_weights", true); /* what differs is in the weights */
+    config_put_bool(c, "scale_attn_by_inverse_layer_idx", false);
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     TRY(hparams_split_width(hp, err));
@@ -94,6 +101,7 @@ const struct arch arch_gpt2 = {
         (const char *const[]){"{p}wte.weight", "{p}wpe.weight", "{p}h.0.attn.c_attn.weight", NULL},
     .source = {.conv1d = true, .qkv = QKV_BLOCKS},
     .gguf = {.conv1d = false, .qkv = QKV_BLOCKS},
+    .write_config = write_config,
     .derive = derive,
     .embed = block_embed,
     .layer = block_pre_norm,

@@ -3,6 +3,7 @@
  * our own. */
 #include "models/block.h"
 #include "models/config.h"
+#include "models/config_write.h"
 
 #include <math.h>
 #include <string.h>
@@ -146,6 +147,20 @@ static enum status read_config(struct config_reader *r, struct error *err)
     return STATUS_OK;
 }
 
+/* One list that says every layer, once. */
+static void write_config(struct config_writer *c)
+{
+    if (!c->hp->local || !config_put_key(c, "attention_types")) return;
+    jw_begin_array(&c->w, "attention_types");
+    jw_begin_array(&c->w, NULL);
+    jw_begin_array(&c->w, NULL);
+    for (int64_t i = 0; i < c->hp->n_layer; i++) jw_string(&c->w, NULL, c->hp->local[i] ? "local" : "global");
+    jw_end_array(&c->w);
+    jw_int(&c->w, NULL, 1);
+    jw_end_array(&c->w);
+    jw_end_array(&c->w);
+}
+
 static enum status derive(struct hparams *hp, struct error *err)
 {
     if (hp->attn_scale == 0)
@@ -171,6 +186,7 @@ const struct arch arch_gptneo = {
     .detect_tensors = (const char *const[]){"{p}wte.weight", "{p}wpe.weight",
                                             "{p}h.0.attn.attention.q_proj.weight", NULL},
     .read_config = read_config,
+    .write_config = write_config,
     .derive = derive,
     .embed = block_embed,
     .layer = block_pre_norm,

@@ -53,6 +53,7 @@ const struct arch arch_qwen3 = {
     .source = {.conv1d = false, .rope_style = ROPE_HALVES},
     .gguf = {.conv1d = false, .rope_style = ROPE_HALVES},
     .read_config = llama_line_read_layers,
+    .write_config = llama_line_write_layers,
     .derive = llama_line_derive,
     .remark = remark,
     .embed = block_embed,

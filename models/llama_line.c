@@ -1,4 +1,5 @@
 #include "models/llama_line.h"
+#include "models/config_write.h"
 
 #include <string.h>
 
@@ -107,4 +108,16 @@ enum status llama_line_read_layers(struct config_reader *r, struct error *err)
     if (n_local == 0) hp->window = 0;
     if (n_local > 0 && n_local < hp->n_layer) hp->local = local;
     return STATUS_OK;
+}
+
+void llama_line_write_layers(struct config_writer *c)
+{
+    const struct hparams *hp = c->hp;
+    config_put_bool(c, "use_sliding_window", hp->window > 0);
+    if (hp->window == 0 || !config_put_key(c, "layer_types")) return;
+    jw_begin_array(&c->w, "layer_types");
+    for (int64_t i = 0; i < hp->n_layer; i++) jw_string(&c->w, NULL, hparams_window(hp, i) > 0 ? "sliding_attention" : "full_attention");
+    jw_end_array(&c->w);
+    config_put_int(c, "sliding_window", hp->window);
+    config_put_int(c, "max_window_layers", 0);
 }

@@ -116,5 +116,6 @@ bool llama_line_mlp_bias(const struct hparams *hp);
 enum status llama_line_derive(struct hparams *hp, struct error *err);
 /* use_sliding_window, sliding_window, max_window_layers and layer_types, as Qwen2Config reads them */
 enum status llama_line_read_layers(struct config_reader *r, struct error *err);
+void llama_line_write_layers(struct config_writer *c);
 
 #endif

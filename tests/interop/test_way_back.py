@@ -1,0 +1,209 @@
+"""GGUF back to a Hugging Face folder.
+
+  * With a receipt, for every family and every variant of the other scripts: each tensor of the source has its name, type, shape and bytes again, and
+    config.json and the tokenizer's files are the source's, byte for byte. The first variant of each family through transformers: logits bitwise equal.
+  * Without one (--receipt none) transformers loads what was rebuilt, and computes the same bits; its tokenizer gives the same ids.
+  * What llama.cpp's own converter wrote goes back as well, with the same logits; a packaged SmolLM2 (Q4_1, by llama.cpp) gives the logits that
+    transformers' own reader of GGUF gives. SmolLM2 as a folder comes back byte for byte, also in shards.
+"""
+import filecmp
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import torch
+import transformers
+from checks import *
+
+import glm_checkpoints
+import gpt_checkpoints
+import llama_checkpoints
+import reference
+import smollm2
+
+# what families have beside their weights, and what no family's graph uses
+BESIDE = re.compile(r"\.attn\.(attention\.)?(masked_)?bias$|\.attention\.(masked_)?bias$|inv_freq$|^(transformer\.)?bias$")
+FILES = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt",
+         "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"]
+TEXTS = ["The quick brown fox isn't 1234567 years old.", "  two spaces,\n\na line\tand \u00fcml\u00e4uts \u4f60\u597d \U0001f600 end ", "def f(x):\n    return x**2  # \u221a"]
+
+
+def tensors(folder):
+    found = run_json("inspect", folder, "--tensors", "--hash")["tensors"]
+    return {t["name"]: (t["dtype"], t["shape"], t["sha256"]) for t in found}
+
+
+def logits_of(folder, ids):
+    moe = {"experts_implementation": "eager"} if "moe" in open(os.path.join(folder, "config.json")).read() else {}
+    return reference.logits_f32(folder, ids, **moe)
+
+
+def back(gguf, name, *options):
+    out = work(name)
+    shutil.rmtree(out, ignore_errors=True)
+    said = run_json("convert", gguf, "-o", out, *options)
+    return out, [w["code"] for w in said["warnings"]]
+
+
+def check_files(name, folder, again):
+    different = [f for f in FILES if os.path.exists(os.path.join(folder, f)) and
+                 not (os.path.exists(os.path.join(again, f)) and filecmp.cmp(os.path.join(folder, f), os.path.join(again, f), shallow=False))]
+    check(f"{name}: configuration and tokenizer files", not different, " ".join(different))
+
+
+def check_receipt(name, folder, gguf, folded=False):
+    again, codes = back(gguf, "again")
+    want = {re.sub(r"^(state_dict|module|model_state_dict)\.", "", n): v for n, v in tensors(folder).items()}
+    missing = {n for n in want if BESIDE.search(n)}
+    got = tensors(again)
+    scaled = [n for n in want if folded and "c_attn" in n]
+    wrong = [n for n in want if n not in missing and got.get(n) != want[n] and n not in scaled] + [n for n in got if n not in want]
+    lost = [c for c in codes if c.startswith("restored") and not (folded and c == "restored-rounded")]
+    check(f"{name}: {len(got)} tensors", not wrong and not lost, " ".join(wrong[:3] + lost) or f"{len(missing)} buffers not in the GGUF")
+    check_files(name, folder, again)
+    return again
+
+
+def tokenizer_ids(folder):
+    t = transformers.AutoTokenizer.from_pretrained(folder)
+    return [t(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
+
+
+def check_same_logits(name, a, b):
+    same = a.shape == b.shape and a.tobytes() == b.tobytes()
+    check(name, same, "bitwise" if same else f"max |d| {np.abs(a.astype(np.float64) - b).max():.2e}")
+
+
+def check_near(name, a, b):
+    d = np.abs(a.astype(np.float64) - b).max()
+    check(name, d <= 1e-5 * np.abs(b).max(), f"max |d| {d:.2e}")
+
+
+def check_rebuilt(name, folder, gguf, ids, ref, exact=True):
+    rebuilt, codes = back(gguf, "rebuilt", "--receipt", "none")
+    got = logits_of(rebuilt, ids)
+    if exact:
+        check_same_logits(f"{name}: rebuilt, logits", got, ref)
+    else:
+        check_near(f"{name}: rebuilt, logits", got, ref)
+    if os.path.exists(os.path.join(folder, "tokenizer.json")):
+        check(f"{name}: rebuilt, token ids", tokenizer_ids(rebuilt) == tokenizer_ids(folder))
+
+
+def case(name, folder, ids, whole, exact=True, folded=False):
+    """exact: config.json comes back in the same words, so that the same code runs; folded: a scale is in the weights."""
+    gguf = convert(folder, "model.gguf")
+    again = check_receipt(name, folder, gguf, folded)
+    if not whole:
+        return
+    ref = logits_of(folder, ids)
+    if folded:
+        check_near(f"{name}: transformers on both", logits_of(again, ids), ref)
+    else:
+        check_same_logits(f"{name}: transformers on both", logits_of(again, ids), ref)
+    check_rebuilt(name, folder, gguf, ids, ref, exact and not folded)
+
+
+def is_whole(name, variant, seen):
+    if name in NOT_IN_TRANSFORMERS:
+        return False
+    first = variant["family"] not in seen
+    seen.add(variant["family"])
+    return first or variant.get("rope") is not None or any(w in name for w in WHOLE)
+
+
+def line(module, variants):
+    seen = set()
+    for name, variant in variants.items():
+        def one():
+            folder, ids = module.make(name, work("checkpoints"), variants)
+            folded = variant["config"].get("scale_attn_weights") is False or "scale_attn_by_inverse_layer_idx" in variant["config"]
+            same_words = variant["family"] not in ("gptneox", "bigcode") and variant.get("rope") is None
+            case(name, folder, ids[:60], is_whole(name, variant, seen), same_words, folded)
+            shutil.rmtree(folder)
+        guarded(name, one)
+
+
+def glm_line():
+    for name in glm_checkpoints.VARIANTS:
+        def one():
+            folder, ids = glm_checkpoints.make(name)
+            case(name, folder, ids, True, exact="nextn" not in name)
+            shutil.rmtree(folder)
+        guarded(name, one)
+
+
+# --- files of llama.cpp's converter ---
+
+PLAIN = {"gpt2": gpt_checkpoints.v("gpt2", raw=gpt_checkpoints.N_CTX)}
+PEERS = {"gpt2": gpt_checkpoints, "gptneox": gpt_checkpoints, "bigcode": gpt_checkpoints, "llama-2": llama_checkpoints, "mistral-0.3": llama_checkpoints,
+         "qwen2": llama_checkpoints, "qwen3": llama_checkpoints, "llama-3.1": llama_checkpoints, "linear": llama_checkpoints, "yarn": llama_checkpoints}
+
+
+def peers():
+    jobs, made = [], {}
+    for name, module in PEERS.items():
+        folder, ids = module.make(name, work("peers"), PLAIN if name in PLAIN else module.VARIANTS)
+        made[name] = folder, ids[:60]
+        jobs.append([folder, work(f"{name}.gguf")])
+    done = subprocess.run([CONVERTER, os.path.join(HERE, "peer_convert_many.py"), "llama-bpe"], input=json.dumps(jobs), capture_output=True, text=True)
+    results = json.loads(done.stdout.strip().splitlines()[-1])
+    for (name, (folder, ids)), result in zip(made.items(), results):
+        def one():
+            if not result.get("path"):
+                raise RuntimeError(f"llama.cpp's converter: {result.get('error')}")
+            again, codes = back(result["path"], "again")
+            ref = logits_of(folder, ids)
+            check_near(f"{name}: by llama.cpp's converter, logits", logits_of(again, ids), ref)
+            got, want = tensors(again), {n for n in tensors(folder) if not BESIDE.search(n)}
+            check(f"{name}: by llama.cpp's converter, names", set(got) == want, " ".join(sorted(set(got) ^ want)[:4]))
+        guarded(name, one)
+
+
+def packaged():
+    path = smollm2.packaged_gguf()
+    ids = np.random.default_rng(2).integers(0, 49152, 40).tolist()
+    out, codes = back(path, "packaged")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(os.path.dirname(path), gguf_file=os.path.basename(path), dtype=torch.float32)
+    ours = reference.load(out, torch.float32)
+    different = [k for k, v in theirs.state_dict().items() if not torch.equal(v, ours.state_dict()[k])]
+    check("packaged SmolLM2: weights as transformers reads the GGUF", not different, " ".join(different[:3]))
+    with torch.no_grad():
+        check_near("packaged SmolLM2: logits as transformers computes from the GGUF", logits_of(out, ids), theirs(torch.tensor([ids])).logits[0].numpy())
+    folder = smollm2.ensure()
+    check("packaged SmolLM2: token ids", tokenizer_ids(out) == tokenizer_ids(folder))
+    shutil.rmtree(out)
+
+
+def real():
+    folder = smollm2.ensure()
+    gguf = convert(folder, "smollm2.gguf")
+    again = check_receipt("SmolLM2", folder, gguf)
+    ids = np.random.default_rng(2).integers(0, 49152, 40).tolist()
+    ref = logits_of(folder, ids)
+    check_same_logits("SmolLM2: transformers on both", logits_of(again, ids), ref)
+    shards, _ = back(gguf, "again", "--split-max-size", "60M")
+    check("SmolLM2: shards", tensors(shards) == tensors(folder) and len([f for f in os.listdir(shards) if f.endswith(".safetensors")]) > 3)
+    check_same_logits("SmolLM2: transformers on shards", logits_of(shards, ids), ref)
+    check_rebuilt("SmolLM2", folder, gguf, ids, ref)
+
+
+WHOLE = ("window", "tied", "biases", "untied", "unscaled", "both", "published")
+NOT_IN_TRANSFORMERS = ("longrope-su",)
+
+
+def main():
+    line(gpt_checkpoints, gpt_checkpoints.VARIANTS)
+    line(llama_checkpoints, llama_checkpoints.VARIANTS)
+    glm_line()
+    guarded("llama.cpp's converter", peers)
+    guarded("SmolLM2", real)
+    guarded("packaged SmolLM2", packaged)
+
+
+if __name__ == "__main__":
+    main()
+    finish()
