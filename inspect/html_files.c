@@ -2,13 +2,11 @@
 #include "inspect/html_report.h"
 
 #define EMBED(symbol, path)                                                                                  \
-    __asm__(".section .rodata\n"                                                                             \
-            ".global " #symbol "\n"                                                                          \
-            ".type " #symbol ", @object\n" #symbol ":\n"                                                     \
+    __asm__(".pushsection .rodata\n"                                                                         \
+            ".global " #symbol "\n" #symbol ":\n"                                                            \
             ".incbin \"" path "\"\n"                                                                         \
             ".byte 0\n"                                                                                      \
-            ".size " #symbol ", .-" #symbol "\n"                                                             \
-            ".text\n")
+            ".popsection\n")
 
 EMBED(html_template, "inspect/html/page.html");
 EMBED(html_style, "inspect/html/style.css");

@@ -68,8 +68,28 @@ static enum status page(const struct tool *t, const struct inspect_options *o, s
     return st == STATUS_OK ? buf_check(out, err) : st;
 }
 
+/* Each is an answer of its own. */
+static enum status check_modes(const struct inspect_options *o, struct error *err)
+{
+    const struct {
+        bool on;
+        const char *name;
+    } modes[] = {
+        {o->tokenizer_check, "--tokenizer-check"}, {o->diff, "--diff"}, {o->audit, "--audit"}, {o->html != NULL, "--html"},
+    };
+    const char *first = NULL;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (!modes[i].on) continue;
+        if (first) return error_set(err, STATUS_USAGE, "%s and %s: only one of them", first, modes[i].name);
+        first = modes[i].name;
+    }
+    const char *list = first ? reports_wanted(&o->report) : NULL;
+    return list ? error_set(err, STATUS_USAGE, "%s and %s: only one of them", first, list) : STATUS_OK;
+}
+
 static enum status inspect(const struct tool *t, const struct inspect_options *o, int *code, struct buf *out, struct error *err)
 {
+    TRY(check_modes(o, err));
     if (o->tokenizer_check) return check_tokenizers(t, code, out, err);
     if (o->diff) return diff_two(t, code, out, err);
     if (o->audit) return audit(t, o, code, out, err);

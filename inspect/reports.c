@@ -7,6 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *reports_wanted(const struct report_options *o)
+{
+    const struct {
+        bool on;
+        const char *name;
+    } lists[] = {
+        {o->tensors, "--tensors"}, {o->metadata, "--metadata"}, {o->config, "--config"},
+        {o->stats, "--stats"},     {o->hash, "--hash"},         {o->csv, "--csv"},
+        {o->tokens.text, "--tokenize"}, {o->tokens.file, "--tokenize-file"}, {o->tokens.ids, "--detokenize"},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (lists[i].on) return lists[i].name;
+    return NULL;
+}
+
 static bool wants_tokens(const struct report_options *o)
 {
     return o->tokens.text || o->tokens.file || o->tokens.ids;

@@ -83,6 +83,9 @@ status "empty folder" 2 "$BIN/lathe-inspect" "$DIR/folder"
 status "bare call" 2 "$BIN/lathe-inspect"
 status "unknown option" 2 "$BIN/lathe-inspect" --tensor "$llama"
 contains "typo gets a suggestion" "$DIR/err" "did you mean '--tensors'?"
+status "two answers at once" 2 "$BIN/lathe-inspect" "$llama" --audit --html "$DIR/x.html"
+contains "are named" "$DIR/err" "--audit and --html: only one of them"
+status "an answer and a list" 2 "$BIN/lathe-inspect" "$llama" --audit --stats
 status "help" 0 "$BIN/lathe-inspect" --help
 contains "help on stdout" "$DIR/out" "--heatmap"
 status "version" 0 "$BIN/lathe-inspect" --version

@@ -299,6 +299,19 @@ def test_access(browser):
     check("text stands out (4.5 : 1)", contrast >= 4.5, f"{contrast:.2f}")
 
 
+def test_figures(browser, other):
+    """The page's figures are those of lathe-verify on the same text."""
+    verified = json.loads(run("verify", LLAMA, other, "--prompt", PROMPT, "--json", expect=None)[1])
+    facts = browser.run("(() => {const d = document.getElementById('figures'); const out = {}; for (const dt of d.querySelectorAll('dt')) out[dt.textContent] = dt.nextElementSibling.textContent; return out})()")
+    check("positions are verify's", facts["positions"] == str(verified["positions"]), facts["positions"])
+    shown = float(re.match(r"[-0-9.e]+", facts["max |Δ logit|"]).group(0)), float(re.search(r"max \|logit\| ([-0-9.e]+)", facts["max |Δ logit|"]).group(1))
+    check("logits are verify's", all(abs(a - b) <= 6e-4 * b for a, b in zip(shown, (verified["max_abs_diff"], verified["max_abs_logit"]))), f"{shown}")
+    kl = float(re.match(r"mean ([-0-9.e]+)", facts["KL(A‖B)"]).group(1))
+    check("KL is verify's", abs(kl - verified["kl_ab"]) <= 6e-3 * verified["kl_ab"], f"{kl} {verified['kl_ab']:.6g}")
+    top = float(re.match(r"[0-9.]+", facts["same first choice"]).group(0))
+    check("agreement is verify's", abs(top - 100 * verified["top1_agreement"]) <= 0.006, top)
+
+
 def test_hostile(browser, folder):
     bad = "</script><script>window.hacked=1</script>"
     path = os.path.join(folder, "hostile.safetensors")
@@ -335,6 +348,7 @@ def main():
         guarded("table", test_table, browser, stats)
         guarded("weights", test_weights, browser, other)
         guarded("attention", test_attention, browser)
+        guarded("figures", test_figures, browser, other)
         guarded("access", test_access, browser)
         check("no complaints, no requests", browser.complaints() == [], browser.complaints()[:5])
         light = browser.run("getComputedStyle(document.body).backgroundColor")
