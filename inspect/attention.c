@@ -69,18 +69,6 @@ static int64_t ids_shown(const struct show *s)
     return model_learned_positions(s->b) < n ? model_learned_positions(s->b) : n;
 }
 
-/* The last part of a path, for a title */
-static void name_of(const char *path, char *dst, size_t size)
-{
-    char part[256];
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    size_t first = n;
-    while (first > 0 && path[first - 1] != '/') first--;
-    snprintf(part, sizeof part, "%.*s", (int)(n - first < 255 ? n - first : 255), path + first);
-    text_escape(part, dst, size);
-}
-
 /* --- arrays --- */
 
 static enum status begin_array(struct show *s, struct error *err)
@@ -264,8 +252,8 @@ static enum status run(struct show *s, struct workers *w, struct buf *out, struc
     TRY(output_format_of(&s->format, o->output, err));
     TRY(open_model(&s->a, s->tool->args[0], err));
     if (o->against) TRY(open_model(&s->b, o->against, err));
-    name_of(s->tool->args[0], s->name_a, sizeof s->name_a);
-    if (o->against) name_of(o->against, s->name_b, sizeof s->name_b);
+    output_source_name(s->tool->args[0], s->name_a, sizeof s->name_a);
+    if (o->against) output_source_name(o->against, s->name_b, sizeof s->name_b);
     TRY(read_ids(s, err));
     TRY(capture(s, w, err));
     return report(s, out, json, err);

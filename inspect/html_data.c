@@ -83,8 +83,6 @@ static void picture_json(const struct html_report *r, const struct cells *c, dou
 
 static void heat_json(const struct html_report *r, struct jwriter *w)
 {
-    static const char *const reduced[REDUCE_COUNT] = {
-        [REDUCE_EXTREME] = "the value of largest magnitude, with its sign", [REDUCE_MEAN] = "mean magnitude", [REDUCE_RMS] = "root mean square"};
     double lo = r->reduction == REDUCE_EXTREME ? -1 : 0;
     jw_begin_array(w, "heat");
     for (size_t i = 0; i < r->s.ckpt->n_tensors; i++) {
@@ -92,7 +90,7 @@ static void heat_json(const struct html_report *r, struct jwriter *w)
         if (!t->cells.values) continue;
         jw_begin_object(w, NULL);
         jw_string(w, "name", r->s.ckpt->tensors[i].t->name);
-        picture_json(r, &t->cells, lo, reduced[r->reduction], w);
+        picture_json(r, &t->cells, lo, reduction_text(r->reduction), w);
         if (t->error.cells.values) {
             jw_begin_object(w, "error");
             picture_json(r, &t->error.cells, 0, "the largest difference", w);

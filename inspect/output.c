@@ -28,6 +28,17 @@ enum status output_save(const char *path, enum output_format f, const struct can
     return st;
 }
 
+void output_source_name(const char *path, char *dst, size_t size)
+{
+    char part[256];
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    size_t first = n;
+    while (first > 0 && path[first - 1] != '/') first--;
+    snprintf(part, sizeof part, "%.*s", (int)(n - first < 255 ? n - first : 255), path + first);
+    text_escape(part, dst, size);
+}
+
 void output_colors(char *dst, size_t size, const struct color_scale *s, enum colormap map)
 {
     snprintf(dst, size, "%.17g to %.17g in %d levels, %s", s->lo, s->hi, N_LEVELS, colormap_name(map));

@@ -11,6 +11,8 @@ enum status output_format_of(enum output_format *f, const char *path, struct err
 /* Writes the canvas, which was drawn with texts_apart for SVG; an existing file is replaced. */
 enum status output_save(const char *path, enum output_format f, const struct canvas *c,
                         const struct png_note *notes, int n_notes, struct error *err);
+/* The last part of a path, escaped: what a title calls a file or folder */
+void output_source_name(const char *path, char *dst, size_t size);
 /* "0 to 1 in 241 levels, viridis" */
 void output_colors(char *dst, size_t size, const struct color_scale *s, enum colormap map);
 

@@ -1,18 +1,20 @@
-/* --heatmap: one tensor as a PNG. */
+/* --heatmap: one tensor's weights; with a second form of the model also its weights, and the difference. */
 #ifndef LATHE_PICTURE_H
 #define LATHE_PICTURE_H
 
-#include "core/scan.h"
-#include "inspect/subject.h"
+#include "base/json.h"
+#include "base/options.h"
+#include "inspect/output.h"
+#include "inspect/weight_view.h"
 
-struct picture {
-    const char *tensor, *output;
+/* What pictures of weights have in common */
+struct weight_options {
+    const char *name;   /* the tensor, or role */
+    const char *output; /* NULL: the terminal */
     enum reduction reduction;
     double clip; /* quantile of the cells where the colours end */
-    struct workers *workers;
 };
-/* STATUS_NOTFOUND with the nearest name as a hint when there is no such tensor. *line: what was drawn, for people. */
-enum status picture_heatmap(const struct subject *s, const struct picture *p, struct buf *line,
-                            struct error *err);
+enum status picture_heatmap(const struct tool *t, struct weight_source *s, const struct weight_options *o,
+                            struct buf *out, struct jwriter *json, struct error *err);
 
 #endif

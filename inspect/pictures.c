@@ -1,13 +1,23 @@
 #include "inspect/pictures.h"
 
+#include "inspect/grid.h"
+#include "inspect/histogram_show.h"
 #include "inspect/picture.h"
 
 #include <string.h>
 
+/* The kinds of pictures; each is asked for by an option of its own. */
+static int kinds_wanted(const struct picture_options *o)
+{
+    return (o->heatmap != NULL) + (o->grid != NULL) + (o->histogram != NULL) + o->attention.wanted;
+}
+
 bool pictures_wanted(const struct picture_options *o)
 {
-    return o->heatmap || o->attention.wanted;
+    return kinds_wanted(o) > 0;
 }
+
+static const char any_picture[] = "a picture: --heatmap, --grid, --histogram or --attention";
 
 static bool has_text(const struct attention_options *a)
 {
@@ -22,8 +32,8 @@ static enum status need(const char *option, const char *what, struct error *err)
 enum status pictures_check_alone(const struct picture_options *o, struct error *err)
 {
     const struct attention_options *a = &o->attention;
-    if (o->output) return need("-o", "a picture: --heatmap or --attention", err);
-    if (o->against) return need("--against", "a picture: --heatmap or --attention", err);
+    if (o->output) return need("-o", any_picture, err);
+    if (o->against) return need("--against", any_picture, err);
     if (has_text(a)) return need(a->prompt ? "--prompt" : a->text ? "--text" : "--tokens", "--attention", err);
     if (a->layer >= 0 || a->head >= 0) return need(a->layer >= 0 ? "--layer" : "--head", "--attention", err);
     return STATUS_OK;
@@ -31,35 +41,29 @@ enum status pictures_check_alone(const struct picture_options *o, struct error *
 
 static enum status check_one(const struct tool *t, const struct picture_options *o, struct error *err)
 {
-    if ((o->heatmap != NULL) + o->attention.wanted > 1)
-        return error_set(err, STATUS_USAGE, "--heatmap and --attention: only one of them");
+    if (kinds_wanted(o) > 1)
+        return error_set(err, STATUS_USAGE, "--heatmap, --grid, --histogram and --attention: only one of them");
     if (!(o->clip > 0 && o->clip <= 100))
         return error_set(err, STATUS_USAGE, "option '--clip': expected a percentage above 0 and up to 100");
     if (o->attention.wanted) return STATUS_OK;
-    if (!o->output) return error_set(err, STATUS_USAGE, "--heatmap needs -o FILE.png");
     if (t->n_args != 1)
-        return error_set(err, STATUS_USAGE, "--heatmap takes one checkpoint, found %d", t->n_args);
-    struct picture_options alone = {.attention = o->attention};
+        return error_set(err, STATUS_USAGE, "a picture of weights takes one checkpoint (a second form by --against), found %d",
+                         t->n_args);
+    const struct picture_options alone = {.attention = o->attention};
     return pictures_check_alone(&alone, err);
 }
 
-static enum status heatmap(const struct tool *t, const struct picture_options *o, struct workers *workers,
+static enum status weights(const struct tool *t, const struct picture_options *o, struct workers *workers,
                            struct buf *out, struct jwriter *w, struct error *err)
 {
-    struct subject s;
-    struct buf line = {0};
-    TRY(subject_open(&s, t->args[0], err));
-    struct picture p = {o->heatmap, o->output, (enum reduction)o->reduction, o->clip / 100, workers};
-    enum status st = picture_heatmap(&s, &p, &line, err);
-    if (st == STATUS_OK && t->json) {
-        jw_begin_object(w, NULL);
-        jw_string(w, "output", o->output);
-        jw_end_object(w);
-    } else if (st == STATUS_OK && !t->quiet) {
-        buf_append(out, line.data, line.len);
-    }
-    buf_clear(&line);
-    subject_close(&s);
+    struct weight_source s;
+    struct weight_options p = {.output = o->output, .reduction = (enum reduction)o->reduction, .clip = o->clip / 100};
+    TRY(weight_source_open(&s, t->args[0], o->against, workers, err));
+    p.name = o->heatmap ? o->heatmap : o->grid ? o->grid : o->histogram;
+    enum status st = o->heatmap ? picture_heatmap(t, &s, &p, out, w, err)
+                     : o->grid  ? grid_show(t, &s, &p, out, w, err)
+                                : histogram_show(t, &s, &p, out, w, err);
+    weight_source_close(&s);
     return st;
 }
 
@@ -79,7 +83,7 @@ enum status pictures_run(const struct tool *t, const struct picture_options *o, 
     struct jwriter w = {.out = out, .pretty = true};
     TRY(check_one(t, o, err));
     TRY(workers_new(&workers, (int)t->threads, err));
-    enum status st = o->heatmap ? heatmap(t, o, workers, out, &w, err) : attention(t, o, workers, out, &w, err);
+    enum status st = o->attention.wanted ? attention(t, o, workers, out, &w, err) : weights(t, o, workers, out, &w, err);
     workers_free(workers);
     if (st == STATUS_OK && t->json) buf_puts(out, "\n");
     return st == STATUS_OK ? buf_check(out, err) : st;

@@ -5,7 +5,7 @@
 #include "inspect/attention.h"
 
 struct picture_options {
-    const char *heatmap;
+    const char *heatmap, *grid, *histogram; /* a tensor; a role; a tensor */
     const char *output, *against;
     int reduction; /* enum reduction */
     double clip;   /* percent of the cells that the colours reach; the rest is clipped */

@@ -320,6 +320,7 @@ static enum status draw_all(struct canvas *c, struct figure *f, struct flag_box 
     int width = needed_width(f), n = n_captions(f);
     int end = lay_out(f, width, PAD + 2 * LINE_H + PANEL_GAP, boxes);
     TRY(canvas_init(c, width, end + n * LINE_H + PAD, COLORMAP_VIRIDIS, err));
+    c->texts_apart = f->texts_apart;
     canvas_text(c, PAD, PAD, INK_TEXT, f->title);
     canvas_text(c, PAD, PAD + LINE_H, INK_TEXT, f->subtitle);
     int top = PAD + 2 * LINE_H + PANEL_GAP;

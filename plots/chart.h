@@ -64,6 +64,7 @@ struct figure {
     struct chart *panels;
     int n_panels;
     int width; /* of the picture; 0: FIGURE_WIDTH. Text that needs more widens it. */
+    bool texts_apart; /* see struct canvas */
 };
 /* Creates and draws c (canvas_clear is the caller's). STATUS_RANGE for more pixels than a canvas has. */
 enum status figure_draw(struct canvas *c, struct figure *f, struct error *err);

@@ -67,7 +67,8 @@ check "heatmap bytes are equal" cmp "$DIR/x.png" "$DIR/y.png"
 status "heatmap of no tensor" 2 "$BIN/lathe-inspect" "$llama" --heatmap embed_tokens -o "$DIR/z.png"
 contains "error names the tensor" "$DIR/err" "tensor 'embed_tokens': no such tensor"
 check "no picture is left" test ! -e "$DIR/z.png"
-status "heatmap without -o" 2 "$BIN/lathe-inspect" "$llama" --heatmap model.embed_tokens.weight
+status "heatmap without -o" 0 "$BIN/lathe-inspect" "$llama" --heatmap model.embed_tokens.weight
+contains "is printed" "$DIR/out" "weights of model.embed_tokens.weight"
 
 status "missing file" 2 "$BIN/lathe-inspect" "$DIR/nothing.gguf"
 contains "missing file is named" "$DIR/err" "lathe-inspect: $DIR/nothing.gguf: "

@@ -28,6 +28,7 @@ for o in "--layer 1 --head 2" "--layer 1" "--head 2" ""; do
     for end in png svg npy; do
         # shellcheck disable=SC2086
         status "attention $o .$end" 0 "$inspect" "$llama" --attention --prompt "$prompt" $o -o "$DIR/a.$end" --threads 2
+        [ $end != svg ] || continue
         cp "$DIR/a.$end" "$DIR/b.$end"
         # shellcheck disable=SC2086
         status "attention $o .$end again" 0 "$inspect" "$llama" --attention --prompt "$prompt" $o -o "$DIR/a.$end" --threads 1
@@ -58,4 +59,47 @@ contains "the ids that were given" "$DIR/out" '"positions": 5'
 if command -v jq >/dev/null; then
     check "JSON is one document" jq -e '.layers | length == 2 and (.[0].heads | length == 4)' "$DIR/out"
 fi
+
+# weights
+"$BIN/lathe-convert" "$llama" -o "$DIR/l.gguf" --quiet && "$BIN/lathe-quantize" "$DIR/l.gguf" "$DIR/q.gguf" Q4_0 --quiet
+q=model.layers.1.self_attn.q_proj.weight
+status "two pictures at once" 2 "$inspect" "$llama" --heatmap $q --grid attn_q
+status "reduce alone is a picture's" 2 "$inspect" "$llama" --heatmap $q --prompt a
+status "a grid of no role" 2 "$inspect" "$llama" --grid attn_qkv
+contains "says what there is" "$DIR/err" "attn_q, attn_k, attn_v"
+mkdir "$DIR/alone" && cp "$llama/model.safetensors" "$DIR/alone"
+status "a grid of no model" 2 "$inspect" "$DIR/alone" --grid attn_q
+status "a second form without the tensor" 2 "$inspect" "$llama" --heatmap nothing --against "$DIR/q.gguf"
+status "a second form of another model" 2 "$inspect" "$llama" --heatmap $q --against "$DATA/tiny-gpt2"
+check "leaves nothing behind" test ! -e "$DIR/w.png"
+for how in "--heatmap $q" "--heatmap $q --reduce absmax" "--heatmap $q --reduce rms --clip 99" "--grid ffn_down --reduce mean" "--grid attn_norm" "--histogram $q"; do
+    for against in "" "--against $DIR/q.gguf"; do
+        for end in png svg npy; do
+            case $how-$end in --histogram*npy) continue ;; esac
+            # shellcheck disable=SC2086
+            status "$how $against .$end" 0 "$inspect" "$llama" $how $against -o "$DIR/w.$end" --threads 3
+            [ $end = png ] || continue
+            mv "$DIR/w.$end" "$DIR/v.$end"
+            # shellcheck disable=SC2086
+            status "$how $against .$end again" 0 "$inspect" "$llama" $how $against -o "$DIR/w.$end" --threads 1
+            check "the same bytes" cmp "$DIR/w.$end" "$DIR/v.$end"
+        done
+        # shellcheck disable=SC2086
+        status "$how $against as text" 0 "$inspect" "$llama" $how $against
+        check "has no escapes" sh -c "! grep -q '$esc' '$DIR/out'"
+        # shellcheck disable=SC2086
+        status "$how $against as JSON" 0 "$inspect" "$llama" $how $against --json
+        if command -v jq >/dev/null; then check "is one document" jq -e type "$DIR/out"; fi
+    done
+done
+status "the GGUF's name, and sides turned" 0 "$inspect" "$DIR/q.gguf" --heatmap blk.1.attn_q.weight --against "$llama"
+contains "names both" "$DIR/out" "blk.1.attn_q.weight: A and B"
+"$BIN/lathe-convert" "$DATA/tiny-gpt2" -o "$DIR/g.gguf" --type f32 --quiet
+for name in attn.c_attn.weight mlp.c_fc.weight ln_1.bias; do
+    status "gpt2 $name, transposed, against its GGUF" 0 "$inspect" "$DATA/tiny-gpt2" --heatmap "transformer.h.1.$name" --against "$DIR/g.gguf" --json
+    contains "is the same" "$DIR/out" '"max_abs_diff": 0,'
+done
+status "a form against itself" 0 "$inspect" "$llama" --heatmap $q --against "$llama" --json
+contains "does not differ" "$DIR/out" '"max_abs_diff": 0,'
+status "a histogram into numbers" 2 "$inspect" "$llama" --histogram $q -o "$DIR/h.npy"
 finish

@@ -1,21 +1,25 @@
 """The values behind the pictures: attention against transformers' output_attentions (eager, every operation in float64), and the files as
-Pillow and NumPy see them.
+Pillow and NumPy see them; pictures of weights against NumPy's reductions of what safetensors and gguf read.
 
 For one model of each line, and for windows: the array of --attention -o x.npy, from the checkpoint and from our GGUF of it, in float32 and
 float64; rows sum to 1; what JSON says about windows is where the reference has zeros. PNG: palette index to value, masked cells, the map's
-published colours, tiles, pooling.
+published colours, tiles, pooling. Weights: every reduction as an array and as colours, strips, clipping, the difference of two forms, a role
+in all layers, counts of a histogram.
 """
 import json
 import os
 import re
 
+import gguf
 import numpy as np
 from checks import *
 from PIL import Image
+from safetensors import safe_open
 
 import gpt_checkpoints
 import llama_checkpoints
 import reference
+import smollm2
 
 # Probabilities are at most 1. Observed up to 2.6e-6 in float32, and 3e-8 in float64, which float32 arrays round to.
 LIMIT = {"f32": 1e-5, "f64": 1e-6}
@@ -161,6 +165,112 @@ def differences(folder):
     colors(image, RED_BLUE, "difference")
 
 
+# --- weights ---
+
+def stored(folder, name):
+    with safe_open(os.path.join(folder, "model.safetensors"), "pt") as f:
+        return f.get_tensor(name).double().numpy()
+
+
+def dequantized(path, name):
+    t = next(t for t in gguf.GGUFReader(path).tensors if t.name == name)
+    return gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64)
+
+
+def permuted(w, heads):
+    """Rows of q and k as llama.cpp wants them: each head's halves interleaved."""
+    return w.reshape(heads, 2, w.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(w.shape)
+
+
+def reduced(w, how, side=1024):
+    """Cells of ceil(n / side) rows and columns, the last ones smaller."""
+    steps = [-(-n // side) for n in w.shape]
+    starts = [np.arange(0, n, s) for n, s in zip(w.shape, steps)]
+    over = lambda f, x: f.reduceat(f.reduceat(x, starts[0], axis=0), starts[1], axis=1)
+    counts = over(np.add, np.ones_like(w))
+    if how == "extreme":
+        low, high = over(np.minimum, w), over(np.maximum, w)
+        return np.where(-low > high, low, high), np.abs(low) == high
+    if how == "absmax":
+        return over(np.maximum, np.abs(w)), False
+    if how == "mean":
+        return over(np.add, np.abs(w)) / counts, False
+    return np.sqrt(over(np.add, w * w) / counts), False
+
+
+def apart(found, want, either=False):
+    """Largest difference; where both signs are as far from zero, either is right."""
+    d = np.where(either, np.abs(np.abs(found) - np.abs(want)), np.abs(found - want))
+    return d.max() / np.abs(want).max()
+
+
+def heatmaps(folder, name):
+    w = stored(folder, name)
+    for how in ("extreme", "absmax", "mean", "rms"):
+        out, png = work("h.npy"), work("h.png")
+        run("inspect", folder, "--heatmap", name, "--reduce", how, "-o", out, "--quiet")
+        facts = run_json("inspect", folder, "--heatmap", name, "--reduce", how, "--clip", 99, "-o", png)
+        want, either = reduced(w, how)
+        found = np.load(out)
+        off = apart(found, want, either)
+        check(f"heatmap {how}: NumPy's reduction", found.shape == want.shape and off < 1e-12, f"{w.shape} to {want.shape}: {off:.0e}")
+        limit = np.sort(np.abs(found).ravel())[int(np.ceil(0.99 * (found.size - 1)))]
+        check(f"heatmap {how}: colours end at the 99th percentile", abs(facts["limit"] / limit - 1) < 1e-12 and
+              abs(facts["largest"] - np.abs(found).max()) < 1e-12, f"{limit:.4g}")
+        image = Image.open(png)
+        lo, hi = map(float, re.match(r"(\S+) to (\S+) in 241", image.text["Colours"]).groups())
+        rows, cols, px, x0, y0 = numbers(r"(\d+) x (\d+) cells of (\d+) pixels from (\d+),(\d+)", image.text["Cells"])
+        cells, whole = indices(image, x0, y0, rows, cols, px)
+        check(f"heatmap {how}: colours are the cells", whole and hi == limit and (cells == levels(found, lo, hi)).all() and
+              lo == (-limit if how == "extreme" else 0))
+        # strips: six pixels off the cells, fourteen thick, up to the largest magnitude of all
+        steps = [-(-n // 1024) for n in w.shape]
+        peak = np.abs(w).max()
+        base = -peak if how == "extreme" else 0
+        by_row = np.maximum.reduceat(np.abs(w).max(1), np.arange(0, w.shape[0], steps[0]))
+        by_col = np.maximum.reduceat(np.abs(w).max(0), np.arange(0, w.shape[1], steps[1]))
+        pixels = np.array(image)
+        right = pixels[y0:y0 + rows * px:px, x0 + cols * px + 6 + 7]
+        below = pixels[y0 + rows * px + 6 + 7, x0:x0 + cols * px:px]
+        check(f"heatmap {how}: strips are the largest of rows and columns",
+              (right == levels(by_row, base, peak)).all() and (below == levels(by_col, base, peak)).all())
+    assert Image.open(png).text["Clip"].startswith("colours end at")
+
+
+def against(folder):
+    """B - A of the embedding, and of q, whose rows a GGUF has in another order."""
+    ours, q4 = convert(folder, "w.gguf"), work("w4.gguf")
+    run("quantize", ours, q4, "Q4_0", "--pure", "--quiet", "--force")
+    heads = json.load(open(os.path.join(folder, "config.json")))["num_attention_heads"]
+    for source, name, order in (("model.layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", lambda w: permuted(w, heads)),
+                                ("model.layers.0.mlp.down_proj.weight", "blk.0.ffn_down.weight", lambda w: w)):
+        a, b = order(stored(folder, source)), dequantized(q4, name)
+        for sides, asked, sign in (((folder, q4), source, 1), ((q4, folder), name, -1)):
+            x, y = (a, b) if sign > 0 else (b, a)
+            for how in ("extreme", "rms"):
+                out = work("w.npy")
+                facts = run_json("inspect", sides[0], "--heatmap", asked, "--against", sides[1], "--reduce", how, "-o", out)["against"]
+                found = np.load(out)
+                pairs = [reduced(v, how) for v in (x, y, y - x)]
+                off = max(apart(f, *p) for f, p in zip(found, pairs))
+                d = np.abs(y - x)
+                at = (facts["row"], facts["column"])
+                check(f"{name} {how}: A, B and B - A" + (", turned" if sign < 0 else ""), off < 1e-7 and
+                      abs(facts["rms_diff"] / np.sqrt((d * d).mean()) - 1) < 1e-6 and abs(facts["max_abs_diff"] / d.max() - 1) < 1e-6 and
+                      abs(d[at] / d.max() - 1) < 1e-6, f"{off:.0e}, error {facts['rms_diff']:.2g}")
+        facts = run_json("inspect", folder, "--histogram", source, "--against", q4)
+        edges = np.linspace(facts["lo"], facts["hi"], 256)
+        off = max(np.abs(np.array(facts[side]["counts"]) - np.histogram(v, edges)[0]).sum() for side, v in (("a", a), ("b", b)))
+        check(f"{name}: histograms", off <= 4 and facts["b"]["zeros"] == (b == 0).sum(), f"{off} values on the other side of an edge")
+    out = work("g.npy")
+    run("inspect", folder, "--grid", "attn_q", "--against", q4, "--reduce", "mean", "-o", out, "--quiet")
+    grid = np.load(out)
+    n = grid.shape[1]
+    want = [reduced(dequantized(q4, f"blk.{i}.attn_q.weight") - permuted(stored(folder, f"model.layers.{i}.self_attn.q_proj.weight"), heads),
+                    "mean", n)[0] for i in range(len(grid))]
+    check("grid: B - A of a role in all layers", grid.shape == np.array(want).shape and apart(grid, np.array(want)) < 1e-7, str(grid.shape))
+
+
 os.makedirs(WORK, exist_ok=True)
 TINY = {name: os.path.join(DATA, name) for name in ("tiny-gpt2", "tiny-llama", "tiny-glm4")}
 for name, folder in TINY.items():
@@ -172,4 +282,6 @@ for module, names in ((gpt_checkpoints, ("gptneo", "gptneox")), (llama_checkpoin
 for n in (1, 40, 1100):
     guarded(f"{n} ids", pictures, TINY["tiny-llama"], n)
 guarded("differences", differences, TINY["tiny-llama"])
+guarded("heatmaps", heatmaps, smollm2.ensure(), "model.embed_tokens.weight")
+guarded("against", against, TINY["tiny-llama"])
 finish()

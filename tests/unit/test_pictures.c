@@ -3,9 +3,11 @@
 #include "base/utf8.h"
 #include "inspect/attention_draw.h"
 #include "inspect/attention_view.h"
+#include "inspect/weight_view.h"
 #include "plots/font.h"
 #include "plots/svg.h"
 #include "plots/terminal.h"
+#include "tests/unit/fixtures.h"
 #include "tests/unit/temp_model.h"
 
 #include <math.h>
@@ -478,6 +480,82 @@ static void smallest_picture_of_attention(void **state)
         }
 }
 
+/* --- weights --- */
+
+/* What a view of one tensor says that was changed at one place by 1 (and at another is NaN) */
+static void check_damage(const char *dir, const char *other, const char *name, int64_t row, int64_t col)
+{
+    struct workers *w;
+    struct weight_source s;
+    struct weight_view v;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        must(workers_new(&w, threads, &err));
+        must(weight_source_open(&s, dir, other, w, &err));
+        must(weight_view_make(&v, &s, name, REDUCE_EXTREME, 8, &err));
+        assert_true(fabs(v.max_d - 1) < 1e-6 && v.max_row == row && v.max_col == col);
+        for (int64_t r = 0; r < v.d.rows; r++)
+            for (int64_t k = 0; k < v.d.cols; k++) {
+                bool here = r == row / v.d.row_step && k == col / v.d.col_step;
+                assert_true(fabs(v.d.values[r * v.d.cols + k] - (here ? 1 : 0)) < 1e-6);
+            }
+        double n = (double)(v.place.n_rows * v.place.n_cols);
+        assert_true(fabs(v.rms_d - sqrt(1 / n)) < 1e-6);
+        weight_view_clear(&v);
+        weight_source_close(&s);
+        workers_free(w);
+    }
+}
+
+static void difference_in_the_layout_of_a_gguf(void **state)
+{
+    (void)state;
+    struct fixture f, g;
+    fixture_gpt2(&f, NULL);
+    fixture_gpt2(&g, NULL);
+    /* stored as (in, out): element (3, 5) is row 5, column 3 of the matrix */
+    struct fixture_tensor *t = fixture_find(&g, "transformer.h.1.mlp.c_fc.weight");
+    t->data[3 * t->shape[1] + 5] += 1;
+    fixture_write(&f);
+    fixture_write(&g);
+    check_damage(f.dir, g.dir, "transformer.h.1.mlp.c_fc.weight", 5, 3);
+    check_damage(f.dir, g.dir, "blk.1.ffn_up.weight", 5, 3);
+    t->data[3 * t->shape[1] + 5] -= 1;
+    fixture_find(&g, "transformer.h.1.mlp.c_fc.bias")->data[7] += 1; /* a vector is one row */
+    fixture_write(&g);
+    check_damage(f.dir, g.dir, "transformer.h.1.mlp.c_fc.bias", 0, 7);
+    fixture_clear(&f);
+    fixture_clear(&g);
+}
+
+static void what_cannot_be_looked_at(void **state)
+{
+    (void)state;
+    struct fixture f, g;
+    struct workers *w;
+    struct weight_source s;
+    struct weight_view v;
+    fixture_llama(&f, NULL);
+    fixture_gpt2(&g, NULL);
+    fixture_write(&f);
+    fixture_write(&g);
+    must(workers_new(&w, 2, &err));
+    assert_int_not_equal(weight_source_open(&s, f.dir, g.dir, w, &err), STATUS_OK);
+    must(weight_source_open(&s, f.dir, f.dir, w, &err));
+    assert_int_equal(weight_view_make(&v, &s, "layers.0", REDUCE_RMS, 8, &err), STATUS_NOTFOUND);
+    assert_non_null(strstr(err.hint, "model.layers.0."));
+    weight_source_close(&s);
+    fixture_find(&f, "model.norm.weight")->data[3] = NAN;
+    fixture_write(&f);
+    must(weight_source_open(&s, f.dir, NULL, w, &err));
+    must(weight_view_make(&v, &s, "model.norm.weight", REDUCE_MEAN, 4, &err));
+    assert_true(v.a.n_not_finite == 1 && isnan(v.a.values[0]) && isnan(v.a.row_peaks[0]) && !isnan(v.a.values[1]));
+    weight_view_clear(&v);
+    weight_source_close(&s);
+    workers_free(w);
+    fixture_clear(&f);
+    fixture_clear(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +573,8 @@ int main(void)
         cmocka_unit_test(capabilities_by_environment),
         cmocka_unit_test(attention_in_cells),
         cmocka_unit_test(smallest_picture_of_attention),
+        cmocka_unit_test(difference_in_the_layout_of_a_gguf),
+        cmocka_unit_test(what_cannot_be_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* Digests and reductions of known numbers. */
+#include "core/histogram.h"
 #include "core/scan.h"
 #include "formats/gguf.h"
 
@@ -73,7 +74,10 @@ static double reduce_by_hand(enum reduction r, int64_t row0, int64_t row1, int64
             squares += v * v;
             n++;
         }
-    return r == REDUCE_EXTREME ? best : r == REDUCE_MEAN ? sum / n : sqrt(squares / n);
+    return r == REDUCE_EXTREME  ? best
+           : r == REDUCE_ABSMAX ? fabs(best)
+           : r == REDUCE_MEAN   ? sum / n
+                                : sqrt(squares / n);
 }
 
 static void cells_equal_reduction_by_hand(void **state)
@@ -99,11 +103,60 @@ static void cells_equal_reduction_by_hand(void **state)
                 double expected = reduce_by_hand((enum reduction)r, i * 24, row1, k * 11, col1);
                 double found = cells.values[i * cells.cols + k];
                 assert_true(isnan(expected) ? isnan(found) : fabs(found - expected) < 1e-9);
+                double peak = fabs(reduce_by_hand(REDUCE_EXTREME, i * 24, row1, k * 11, col1));
+                found = cells.peaks[i * cells.cols + k];
+                assert_true(isnan(peak) ? isnan(found) : found == peak);
             }
-        free(cells.values);
+        for (int64_t i = 0; i < cells.rows; i++) {
+            double peak = fabs(reduce_by_hand(REDUCE_EXTREME, i * 24, (i + 1) * 24 < ROWS ? (i + 1) * 24 : ROWS, 0, COLS));
+            assert_true(i == 0 ? isnan(cells.row_peaks[i]) : cells.row_peaks[i] == peak);
+        }
+        for (int64_t k = 0; k < cells.cols; k++) {
+            double peak = fabs(reduce_by_hand(REDUCE_EXTREME, 0, ROWS, k * 11, (k + 1) * 11 < COLS ? (k + 1) * 11 : COLS));
+            assert_true(k == 0 ? isnan(cells.col_peaks[k]) : cells.col_peaks[k] == peak);
+        }
+        cells_clear(&cells);
     }
     ckpt_close(c);
     workers_free(w);
+}
+
+static void histogram_counts_everything(void **state)
+{
+    (void)state;
+    enum { BINS = 11 };
+    struct error err;
+    struct checkpoint *c;
+    struct workers *w;
+    int64_t expected[BINS] = {0}, n_zero = 0, sum = 0;
+    for (int64_t i = 2; i < (int64_t)ROWS * COLS; i++) { /* -500 .. 499, the largest magnitude 500 */
+        int bin = 0;
+        while (bin + 1 < BINS && (double)element(i) >= -500 + 1000.0 * (bin + 1) / BINS) bin++;
+        expected[bin]++;
+        n_zero += element(i) == 0;
+    }
+    assert_int_equal(ckpt_open(&c, path, &err), STATUS_OK);
+    for (int threads = 1; threads <= 3; threads++) {
+        struct histogram h;
+        assert_int_equal(workers_new(&w, threads, &err), STATUS_OK);
+        assert_int_equal(histogram_of(&h, ckpt_find(c, "x"), w, BINS, &err), STATUS_OK);
+        assert_true(h.n == ROWS * COLS && h.n_nan == 1 && h.n_inf == 1 && h.n_zero == n_zero && h.largest == 500);
+        for (int i = 0; i < BINS; i++) assert_int_equal(h.counts[i], expected[i]);
+        sum = 0;
+        for (int i = 0; i < BINS; i++) sum += h.counts[i];
+        assert_int_equal(sum, ROWS * COLS - 2);
+        assert_true(histogram_edge(&h, 0) == -500 && histogram_edge(&h, BINS) == 500);
+        histogram_clear(&h);
+        workers_free(w);
+    }
+    ckpt_close(c);
+    struct histogram zeros = {0};
+    const double z[3] = {0, -0.0, 0};
+    histogram_extend(&zeros, z, 3);
+    assert_int_equal(histogram_begin(&zeros, zeros.largest, 3, &err), STATUS_OK);
+    histogram_add(&zeros, z, 3);
+    assert_true(zeros.counts[1] == 3 && zeros.n_zero == 3 && zeros.limit == 1);
+    histogram_clear(&zeros);
 }
 
 static void digest_of_bytes(void **state)
@@ -131,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_equal_reduction_by_hand),
+        cmocka_unit_test(histogram_counts_everything),
         cmocka_unit_test(digest_of_bytes),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
