@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STACK_MAX = 1 << 20, MEMO_MAX = 1 << 22, SLOT_BYTES = 24 };
+enum { STACK_MAX = 1 << 20, MEMO_MAX = 1 << 22, NAMES_MAX = 1 << 14, SLOT_BYTES = 24 };
 
 /* A string, a mark, or anything else (text.s NULL). */
 struct value {
@@ -159,6 +159,10 @@ static enum status refer(struct walk *w, const struct pickle_text *module, const
     if (!key) return error_nomem(w->err, module->n + name->n);
     if (strmap_find(&w->by_name, key, &at)) {
         w->a->names[at].count++;
+        return STATUS_OK;
+    }
+    if (w->a->n_names == NAMES_MAX) {
+        stop(w, "more than %d names", NAMES_MAX);
         return STATUS_OK;
     }
     if (!why && pickle_find_global(module->s, module->n, name->s, name->n, &n.what))

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PICKLE_MAX_BYTES = 32 << 20 };
+enum { PICKLE_MAX_BYTES = 32 << 20, ALL_MAX_BYTES = 128 << 20 /* unpacked, of one archive */ };
 
 static enum status audit_bytes(struct torch_audited *item, const void *bytes, size_t n, bool trace,
                                struct error *err)
@@ -38,9 +38,22 @@ static enum status audit_record(struct torch_audit *a, const struct zip_entry *e
     return STATUS_OK;
 }
 
+/* An archive of many small records may unpack to any size. */
+static enum status check_sum(const struct torch_audit *a, const struct file *f, struct error *err)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < a->archive.dir.n_entries; i++) {
+        const struct zip_entry *e = &a->archive.dir.entries[i];
+        if (is_pickle_name(e->name) && (!size_add(sum, e->size_bytes, &sum) || sum > ALL_MAX_BYTES))
+            return error_at(err, STATUS_RANGE, f->path, NULL, "its pickles take more than %d MiB: they are not looked into", ALL_MAX_BYTES >> 20);
+    }
+    return STATUS_OK;
+}
+
 static enum status audit_zip(struct torch_audit *a, const struct file *f, bool trace, struct error *err)
 {
     TRY(zip_archive_open(&a->archive, f, &a->mem, err));
+    TRY(check_sum(a, f, err));
     a->items = arena_array(&a->mem, a->archive.dir.n_entries, sizeof *a->items);
     if (!a->items) return error_nomem(err, a->archive.dir.n_entries * sizeof *a->items);
     for (size_t i = 0; i < a->archive.dir.n_entries; i++)

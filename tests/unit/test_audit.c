@@ -159,6 +159,31 @@ static void test_plain_files(void **state)
     file_close(&f);
 }
 
+/* A pickle of nothing but names, values or memo slots ends the walk, not the memory. */
+static void test_floods(void **state)
+{
+    static const struct {
+        const char *unit, *problem;
+        size_t n;
+    } cases[] = {{"c%zu\nx\n", "more than 16384 names", 40000}, {"N", "more than 1048576 values on the stack", 1100000}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf b = {0};
+        struct pickle_audit a;
+        for (size_t k = 0; k < cases[i].n; k++) {
+            char unit[32];
+            int n = snprintf(unit, sizeof unit, cases[i].unit, k);
+            buf_append(&b, unit, (size_t)n);
+            if (i == 0) buf_puts(&b, "0");
+        }
+        walk(&a, b.data, b.len);
+        assert_non_null(a.problem);
+        if (!strstr(a.problem, cases[i].problem)) fail_msg("%s", a.problem);
+        pickle_audit_clear(&a);
+        buf_clear(&b);
+    }
+}
+
 /* A file cut anywhere: no crash, and never more pickles than the whole has. */
 static void test_every_prefix(void **state)
 {
@@ -242,7 +267,7 @@ int main(void)
         cmocka_unit_test(test_names_wherever_they_hide), cmocka_unit_test(test_standing),
         cmocka_unit_test(test_one_list),                 cmocka_unit_test(test_damage_is_said),
         cmocka_unit_test(test_every_opcode_alone),       cmocka_unit_test(test_plain_files),
-        cmocka_unit_test(test_every_prefix),             cmocka_unit_test(test_layout_of_gguf),           cmocka_unit_test(test_layout_of_safetensors),
+        cmocka_unit_test(test_floods),                   cmocka_unit_test(test_every_prefix),             cmocka_unit_test(test_layout_of_gguf),           cmocka_unit_test(test_layout_of_safetensors),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
