@@ -152,7 +152,10 @@ static enum status write_page(const struct html_report *r, const char *path, uin
 
 static void clear(struct html_report *r)
 {
-    for (size_t i = 0; r->tensors && i < r->s.ckpt->n_tensors; i++) cells_clear(&r->tensors[i].cells);
+    for (size_t i = 0; r->tensors && i < r->s.ckpt->n_tensors; i++) {
+        cells_clear(&r->tensors[i].cells);
+        cells_clear(&r->tensors[i].error.cells);
+    }
     if (r->s.model) html_attention_clear(&r->attention, r->s.model->hp.n_layer);
     if (r->has_other) diff_clear(&r->diff);
     roles_clear(&r->roles);

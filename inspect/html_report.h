@@ -18,6 +18,7 @@ struct html_error {
     bool known;
     const char *dtype; /* of the other side */
     double max_abs, rel;  /* rel: root mean square of the difference by the tensor's */
+    double sum_a, sum_d;  /* of squares */
     struct cells cells;   /* of largest differences, in the layout of the comparison; values NULL: none */
 };
 /* One tensor of the checkpoint. */
