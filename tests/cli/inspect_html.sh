@@ -54,6 +54,12 @@ check "a text for each token" jq -e '.attention | (.tokens | length) == .n and a
 contains "verify's figures" "$DIR/b.html" "KL(A‖B)"
 contains "errors" "$DIR/b.html" ">largest error</th>"
 
+# Where a query sees what comes after it, rows are whole: each of them sums to 1.
+status "a prefix that all queries see" 0 "$INSPECT" "$DATA/glm/glm2021_gmask" --tokens "$DATA/glm/glm2021_gmask/input_ids.npy" --html "$DIR/p.html"
+page "a prefix that all queries see" "$DIR/p.html"
+check "is told" jq -e '.attention | .full and .prefix == 8 and .n == 16' "$DIR/data.json"
+equal "rows that sum to 1" "64 of 64" "$(jq -r '.attention.a[2]' "$DIR/data.json" | base64 -d | od -An -v -tu1 -w16 | awk '{s = 0; for (i = 1; i <= NF; i++) s += $i; n += s > 239 && s < 271} END {print n " of " NR}')"
+
 # The same bytes for any number of threads, and from wherever the model is named
 status "again with one thread" 0 "$INSPECT" "$PWD/$llama" --html "$DIR/c.html" --against "$DIR/q4.gguf" --prompt "the king of the land" --threads 1
 check "the same bytes" cmp "$DIR/b.html" "$DIR/c.html"
