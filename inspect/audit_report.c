@@ -77,6 +77,17 @@ static void pickle_text(const struct torch_audited *p, bool trace, struct buf *o
     if (trace) trace_text(p, out);
 }
 
+static void records_text(const struct audit *a, struct buf *out)
+{
+    const struct zip_directory *d = &a->pickles.archive.dir;
+    for (size_t i = 0; i < d->n_entries; i++) {
+        const struct zip_entry *e = &d->entries[i];
+        buf_printf(out, "    %10" PRIu64 "  %12" PRIu64 " bytes%s  ", e->off_data, e->size_bytes, e->method == ZIP_STORED ? "" : ", compressed");
+        escaped(out, e->name);
+        buf_puts(out, "\n");
+    }
+}
+
 static void layout_text(const struct audit *a, struct buf *out)
 {
     const struct layout *l = &a->layout;
@@ -114,6 +125,7 @@ void audit_text(const struct audit *a, bool trace, struct buf *out)
     for (size_t i = 0; i < a->pickles.n; i++) pickle_text(&a->pickles.items[i], trace, out);
     if (a->n_records > 0)
         buf_printf(out, "  archive     %zu records, %zu compressed; %zu of data are unused\n", a->n_records, a->n_packed, a->n_unused);
+    if (trace) records_text(a, out);
     if (a->opened) layout_text(a, out);
 }
 
@@ -160,6 +172,23 @@ static void pickle_json(const struct torch_audited *p, bool trace, struct jwrite
     jw_string(w, "problem", a->problem);
     if (trace) trace_json(p, w);
     jw_end_object(w);
+}
+
+static void records_json(const struct audit *a, struct jwriter *w)
+{
+    const struct zip_directory *d = &a->pickles.archive.dir;
+    jw_begin_array(w, "entries");
+    for (size_t i = 0; i < d->n_entries; i++) {
+        jw_begin_object(w, NULL);
+        jw_string(w, "name", d->entries[i].name);
+        jw_uint(w, "offset", d->entries[i].off_data);
+        jw_uint(w, "size_bytes", d->entries[i].size_bytes);
+        jw_uint(w, "packed_bytes", d->entries[i].packed_bytes);
+        jw_uint(w, "method", d->entries[i].method);
+        jw_uint(w, "crc32", d->entries[i].crc);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
 }
 
 static void layout_json(const struct audit *a, struct jwriter *w)
@@ -215,6 +244,7 @@ void audit_json(const struct audit *a, bool trace, struct jwriter *w)
         jw_uint(w, "records", a->n_records);
         jw_uint(w, "compressed", a->n_packed);
         jw_uint(w, "unused", a->n_unused);
+        if (trace) records_json(a, w);
         jw_end_object(w);
     }
     if (a->opened) layout_json(a, w);

@@ -20,6 +20,7 @@ void html_text(struct buf *out, const char *text)
         buf_puts(out, as[strchr(special, *p) - special]);
         p++;
     }
+    if (strlen(line) + 4 >= sizeof line) buf_puts(out, "…"); /* cut, or nearly: an escape takes four characters */
 }
 
 /* ---- names ---- */

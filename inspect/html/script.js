@@ -213,6 +213,25 @@
     return { select, buttons };
   }
 
+  /* A row of buttons is one stop of the Tab key; arrow keys go along it. */
+  function roving(parent) {
+    const buttons = () => Array.from(parent.querySelectorAll("button"));
+    const stop = (i) => buttons().forEach((b, k) => (b.tabIndex = k === i ? 0 : -1));
+    const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+    parent.setAttribute("role", "toolbar");
+    parent.addEventListener("keydown", (e) => {
+      if (!(e.key in STEPS)) return;
+      const all = buttons(), at = all.indexOf(document.activeElement);
+      const next = Math.min(Math.max(at + STEPS[e.key], 0), all.length - 1);
+      stop(next);
+      all[next].focus();
+      e.preventDefault();
+    });
+    parent.addEventListener("focusin", (e) => stop(buttons().indexOf(e.target)));
+    stop(0);
+    return stop;
+  }
+
   /* ---- weights ---- */
 
   (function weights() {
@@ -409,6 +428,7 @@
     };
     const list = (q) => {
       query = q;
+      wordStop(q);
       paint(q);
       const out = $("att-keys"), keys = [];
       for (let k = 0; k < a.n; k++) if (sees(layer, q, k)) keys.push([k, shown(layer, head, q, k)]);
@@ -466,6 +486,7 @@
       else Array.from(thumbs.children).forEach((b, h) => b.setAttribute("aria-pressed", String(h === head)));
     };
     $("att-text").append(...words);
+    const wordStop = roving($("att-text"));
     for (let l = 0; l < a.layers; l++) layerSelect.append(element("option", String(l), { value: l }));
     for (let h = 0; h < a.heads; h++) {
       headSelect.append(element("option", String(h), { value: h }));
@@ -474,7 +495,9 @@
       b.addEventListener("click", () => pick(layer, h));
       thumbs.append(b);
     }
+    const headStop = roving(thumbs);
     const pick = (l, h) => {
+      headStop(h);
       const moved = l !== layer;
       layer = l;
       head = h;

@@ -70,6 +70,11 @@ def torch_files(folder):
         with zipfile.ZipFile(path) as z:
             data = [z.read(n) for n in z.namelist() if n.endswith(".pkl")]
         guarded(name, compare, f"torch zip, {name}", path, data, True)
+        found = json.loads(run("inspect", path, "--audit", "--all", "--json")[1])["files"][0]["archive"]
+        with zipfile.ZipFile(path) as z:
+            expected = [(e.filename, e.file_size, e.compress_size, e.compress_type, e.CRC) for e in z.infolist()]
+        check(f"torch zip, {name}: records are zipfile's",
+              [(e["name"], e["size_bytes"], e["packed_bytes"], e["method"], e["crc32"]) for e in found["entries"]] == expected, f"{len(expected)} records")
         path = os.path.join(folder, f"{name}_legacy.bin")
         torch.save(value, path, _use_new_zipfile_serialization=False)
         with open(path, "rb") as f:
