@@ -147,7 +147,7 @@ int inspect_main(int argc, char **argv)
         {"clip", 0, "PERCENT", OPTION_DOUBLE, &p->clip, "of the cells that the colours reach (default 99.9); what is beyond gets the last colour", NULL},
         {"layer", 0, "N", OPTION_INT, &a->layer, "of --attention: one layer, from 0 on", NULL},
         {"head", 0, "N", OPTION_INT, &a->head, "of --attention: one head, from 0 on", NULL},
-        {"prompt", 0, "TEXT", OPTION_STRING, &a->prompt, "what --attention runs over; no BOS is added", NULL},
+        {"prompt", 0, "TEXT", OPTION_STRING, &a->prompt, "what --attention and --html run over; no BOS is added", NULL},
         {"text", 0, "FILE", OPTION_STRING, &a->text, "the same, from a file", NULL},
         {"tokens", 0, "FILE", OPTION_STRING, &a->tokens, "the same as ids: text, or .npy", NULL},
         {"context", 0, "N", OPTION_INT, &a->context, "ids from the start (default: at most 2048)", NULL},
@@ -160,10 +160,13 @@ int inspect_main(int argc, char **argv)
         .usage = "FILE|DIR ...",
         .summary = "Shows what is inside a checkpoint: safetensors, PyTorch or GGUF, recognised by content.",
         .examples = "  lathe-inspect model.gguf\n"
+                    "  lathe-inspect pytorch_model.bin --audit\n"
                     "  lathe-inspect SmolLM2-135M/ --tensors --stats\n"
                     "  lathe-inspect model.gguf --tokenize 'Hello world'\n"
                     "  lathe-inspect model.gguf --heatmap blk.0.attn_q.weight -o q.png\n"
-                    "  lathe-inspect model.gguf --attention --prompt 'The cat sat' --layer 3 --head 5\n",
+                    "  lathe-inspect model.gguf --attention --prompt 'The cat sat' --layer 3 --head 5\n"
+                    "  lathe-inspect SmolLM2-135M/ model.gguf --diff\n"
+                    "  lathe-inspect SmolLM2-135M/ --html report.html --against model.gguf --prompt 'The cat sat'\n",
         .specs = specs,
         .n_min = 1,
         .n_max = -1,
