@@ -264,9 +264,18 @@ static int label_columns(const struct heatmap *h)
     return columns < LABEL_COLUMNS_MAX ? columns : LABEL_COLUMNS_MAX;
 }
 
-/* Numbers of columns above the cells, as often as they have room */
-static void put_column_head(const struct heatmap *h, const struct raster *r, int64_t step, int left, struct buf *out)
+/* What the numbers of a head line are, where there is room behind them */
+static void put_head_label(const struct terminal *t, size_t line_start, const char *label, struct buf *out)
 {
+    trim_line(out);
+    if (!out->failed && text_columns(out->data + line_start) + 2 + text_columns(label) <= t->columns) buf_printf(out, "  %s", label);
+    buf_puts(out, "\n");
+}
+
+/* Numbers of columns above the cells, as often as they have room */
+static void put_column_head(const struct terminal *t, const struct heatmap *h, const struct raster *r, int64_t step, int left, struct buf *out)
+{
+    size_t line_start = out->len;
     int per_cell = r->wide ? 2 : 1;
     int64_t every = div_up(10, per_cell);
     put_right(out, h->row_label, left);
@@ -277,8 +286,7 @@ static void put_column_head(const struct heatmap *h, const struct raster *r, int
         int n = snprintf(text, sizeof text, "%lld", (long long)(k * step * h->col_step));
         if (n <= room) buf_printf(out, "%-*s", room, text);
     }
-    trim_line(out);
-    buf_printf(out, "  %s\n", h->col_label);
+    put_head_label(t, line_start, h->col_label, out);
 }
 
 void terminal_heatmap(const struct terminal *t, const struct heatmap *h, struct buf *out)
@@ -294,7 +302,7 @@ void terminal_heatmap(const struct terminal *t, const struct heatmap *h, struct 
     if (!make_raster(&r, out)) return;
     pool(&r, 0, 0, h->cells, h->rows, h->cols, &f);
     put_head(out, h->title, h->subtitle);
-    put_column_head(h, &r, f.step, left, out);
+    put_column_head(t, h, &r, f.step, left, out);
     for (int64_t row = 0; row < r.rows; row += rows_per_line(&r)) {
         char text[128];
         row_label(text, h, row * f.step);
@@ -345,12 +353,14 @@ static void put_block(const struct terminal *t, const struct multiples *m, int64
     }
 }
 
-static void put_block_head(const struct multiples *m, int64_t first, int64_t n, int64_t tile, int left, struct buf *out)
+static void put_block_head(const struct terminal *t, const struct multiples *m, int64_t first, int64_t n, int64_t tile, int left,
+                           struct buf *out)
 {
+    size_t line_start = out->len;
     put_right(out, m->row_label, left);
     if (left > 0) buf_puts(out, " ");
     for (int64_t k = 0; k < n; k++) buf_printf(out, "%-*lld", (int)tile + 1, (long long)(m->col0 + first + k));
-    buf_printf(out, " %s\n", m->col_label);
+    put_head_label(t, line_start, m->col_label, out);
 }
 
 void terminal_multiples(const struct terminal *t, const struct multiples *m, struct buf *out)
@@ -366,7 +376,7 @@ void terminal_multiples(const struct terminal *t, const struct multiples *m, str
     put_head(out, m->title, m->subtitle);
     for (int64_t first = 0; first < m->cols; first += at_once) {
         int64_t n = m->cols - first < at_once ? m->cols - first : at_once;
-        if (m->col_label[0]) put_block_head(m, first, n, tile, left, out);
+        if (m->col_label[0]) put_block_head(t, m, first, n, tile, left, out);
         put_block(t, m, first, n, &f, left, out);
     }
     put_scale(t, &(struct raster){.scale = m->scale, .map = m->map}, f.grow == 1 && side > 1, out);
