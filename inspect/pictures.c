@@ -17,7 +17,7 @@ bool pictures_wanted(const struct picture_options *o)
     return kinds_wanted(o) > 0;
 }
 
-static const char any_picture[] = "a picture: --heatmap, --grid, --histogram or --attention, or --html";
+static const char any_picture[] = "a picture: --heatmap, --grid, --histogram or --attention";
 
 static bool has_text(const struct attention_options *a)
 {
@@ -33,7 +33,7 @@ enum status pictures_check_alone(const struct picture_options *o, struct error *
 {
     const struct attention_options *a = &o->attention;
     if (o->output) return need("-o", any_picture, err);
-    if (o->against) return need("--against", any_picture, err);
+    if (o->against) return need("--against", "a picture or --html", err);
     if (has_text(a)) return need(a->prompt ? "--prompt" : a->text ? "--text" : "--tokens", "--attention or --html", err);
     if (a->layer >= 0 || a->head >= 0) return need(a->layer >= 0 ? "--layer" : "--head", "--attention", err);
     return STATUS_OK;
