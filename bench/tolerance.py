@@ -1,23 +1,23 @@
 """How far honest casts are from their originals, beside what lathe-verify allows by default.
 
-usage: tolerance.py BIN_DIR OUT.csv MODEL [MODEL ...]
+usage: tolerance.py BIN_DIR OUT.csv MODEL [MODEL ...]      measure
+       tolerance.py --table CSV [CSV ...]                  the extremes of each type, as Markdown
 
 Each MODEL (a folder that lathe-verify reads) is stored in every type that lathe-quantize writes, with and without an importance matrix that is
-collected from the folder's own tokens.txt (or the built-in text), and each file is compared with the folder: logits and weights. One line per
-file: the largest difference of a logit and the mean KL divergence beside their bounds, and of all rows of weights the one furthest off and the
-least and largest share that is left, beside theirs. Only Python's standard library is needed. docs/numerics.md quotes the extremes.
+collected from the folder's own tokens.txt (else the beginning of CONTRIBUTING.md), and each file is compared with the folder: logits and weights. One line
+per file: the largest difference of a logit and the mean KL divergence, and the tensor whose rows (blocks) come closest to what its type explains. Only Python's
+standard library is needed. docs/numerics.md defines the bounds and quotes the extremes.
 """
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 
 TEXT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "CONTRIBUTING.md")
-FIELDS = ["model", "layers", "type", "imatrix", "rel", "tolerance", "kl", "agree", "tensor", "row", "row_rel", "row_limit", "tensor_rel", "gain_min", "gain_max",
-          "weights_agree"]
+FIELDS = ["model", "layers", "type", "imatrix", "rel", "tolerance", "kl", "agree", "tensor", "stored", "row_rel", "row_limit", "gain_min", "gain_least", "gain_max",
+          "gain_most"]
 
 
 def run(bin_dir, tool, *args, ok=(0,)):
@@ -28,7 +28,7 @@ def run(bin_dir, tool, *args, ok=(0,)):
 
 
 def types(bin_dir):
-    """Types that are written, and whether they insist on an importance matrix."""
+    """Types that are written; whether they insist on an importance matrix, whether they use one."""
     text = run(bin_dir, "quantize", "--list-types").split("type         id")[1]
     for line in text.splitlines()[1:]:
         name = line.split()[0]
@@ -37,7 +37,6 @@ def types(bin_dir):
 
 
 def ids_of(folder, scratch):
-    """The folder's own ids (published ones may be a hundred), else the beginning of a text."""
     path = os.path.join(folder, "tokens.txt")
     if os.path.exists(path):
         return ["--tokens", path]
@@ -46,42 +45,73 @@ def ids_of(folder, scratch):
     return ["--text", scratch + "/text"]
 
 
-def measure(bin_dir, folder, quantized, ids):
+def nearness(t):
+    """Of a tensor's rows to any of their bounds: 1 is at it."""
+    return max(t["worst_row_rel"] / t["row_limit"], (1 - t["row_gain_min"]) / (1 - t["row_gain_least"]), (t["row_gain_max"] - 1) / (t["row_gain_most"] - 1))
+
+
+def measure(bin_dir, folder, quantized, ids, kind):
     logits = json.loads(run(bin_dir, "verify", folder, quantized, *ids, "--json", ok=(0, 1)))
-    weights = json.loads(run(bin_dir, "verify", folder, quantized, "--weights", "--json", ok=(0, 1)))
-    rows = [t for t in weights["tensors"] if "worst_row_rel" in t]
-    worst = max(rows, key=lambda t: t["worst_row_rel"] or 1e30, default=None)
     figures = {"rel": f"{logits['max_abs_diff'] / logits['max_abs_logit']:.4g}", "tolerance": f"{logits['tolerance']:.4g}", "kl": f"{logits['kl_ab']:.4g}",
-               "agree": logits["agree"], "weights_agree": weights["agree"]}
-    if worst:
-        figures |= {"tensor": worst["name"], "row": worst["worst_row"], "row_rel": f"{worst['worst_row_rel']:.4g}", "row_limit": f"{worst['row_limit']:.4g}",
-                    "tensor_rel": f"{max(t['rel'] for t in rows):.4g}", "gain_min": f"{min(t['row_gain_min'] for t in rows):.4g}",
-                    "gain_max": f"{max(t['row_gain_max'] for t in rows):.4g}"}
+               "agree": int(logits["agree"])}
+    weights = json.loads(run(bin_dir, "verify", folder, quantized, "--weights", "--json", ok=(0, 1)))
+    rows = [t for t in weights["tensors"] if "row_limit" in t]
+    if rows: # of the type itself, where rows are as long as its blocks
+        t = max([t for t in rows if t["dtype_b"] == kind] or rows, key=nearness)
+        keys = {"row_rel": "worst_row_rel", "row_limit": "row_limit", "gain_min": "row_gain_min", "gain_least": "row_gain_least", "gain_max": "row_gain_max",
+                "gain_most": "row_gain_most"}
+        figures |= {"tensor": t["name"], "stored": t["dtype_b"]} | {k: f"{t[v]:.4g}" for k, v in keys.items()}
     return figures
 
 
+def quantize(bin_dir, plain, out, name, matrix):
+    """One type for every matrix; embeddings have no entry in an importance matrix."""
+    how = ["--imatrix", matrix, "--token-embedding-type", "q6_k", "--output-tensor-type", "q6_k"] if matrix else []
+    recipe = {"iq2_s": "IQ2_M"}.get(name, name)  # the recipe IQ2_S is of another type
+    run(bin_dir, "quantize", plain, out, recipe, "--pure", "--force", "--quiet", *how)
+
+
+def measure_model(bin_dir, folder, scratch, table):
+    ids, plain, matrix, quantized = ids_of(folder, scratch), scratch + "/f32.gguf", scratch + "/imatrix.gguf", scratch + "/q.gguf"
+    name = os.path.basename(os.path.normpath(folder))
+    run(bin_dir, "convert", folder, "-o", plain, "--type", "f32", "--receipt", "none", "--force", "--quiet")
+    run(bin_dir, "quantize", "--collect-imatrix", folder, *ids, "--context", "32", "-o", matrix, "--force", "--quiet")
+    tensors = json.loads(run(bin_dir, "inspect", plain, "--tensors", "--json"))["tensors"]
+    layers = len({t["name"].split(".")[1] for t in tensors if t["name"].startswith("blk.")})
+    for kind, needs, better in types(bin_dir):
+        for weighted in [True] if needs else [False, True] if better else [False]:
+            try:
+                quantize(bin_dir, plain, quantized, kind, matrix if weighted else None)
+                figures = measure(bin_dir, folder, quantized, ids, kind)
+            except RuntimeError as e:
+                print(f"{name} {kind}: {str(e)[-150:]}", file=sys.stderr)
+                continue
+            table.writerow({"model": name, "layers": layers, "type": kind, "imatrix": int(weighted)} | figures)
+
+
+def extremes(rows):
+    """A line per type of block: the largest of everything, relative to its bound."""
+    rows = [r for r in rows if r["stored"]]
+    print("| type | files | logits: most of the tolerance | row_rel: most of the limit | share left: least (bound) | most (bound) |\n|---|---|---|---|---|---|")
+    for stored in sorted({r["stored"] for r in rows}):
+        mine = [r for r in rows if r["stored"] == stored]
+        logits = max(mine, key=lambda r: float(r["rel"]) / float(r["tolerance"]))
+        row = max(mine, key=lambda r: float(r["row_rel"]) / float(r["row_limit"]))
+        low, high = min(mine, key=lambda r: float(r["gain_min"])), max(mine, key=lambda r: float(r["gain_max"]))
+        print(f"| {stored} | {len(mine)} | {logits['rel']} of {logits['tolerance']} ({logits['model']}) | {row['row_rel']} of {row['row_limit']} ({row['model']}) | "
+              f"{low['gain_min']} ({low['gain_least']}) | {high['gain_max']} ({high['gain_most']}) |")
+    print(f"\n{sum(int(r['agree']) for r in rows)} of {len(rows)} files agree.")
+
+
 def main():
+    if sys.argv[1] == "--table":
+        return extremes([r for path in sys.argv[2:] for r in csv.DictReader(open(path))])
     bin_dir, out, models = sys.argv[1], sys.argv[2], sys.argv[3:]
-    with open(out, "w", newline="") as f, tempfile.TemporaryDirectory(prefix="lathe-tolerance-") as scratch:
+    with open(out, "w", newline="", buffering=1) as f, tempfile.TemporaryDirectory(prefix="lathe-tolerance-") as scratch:
         table = csv.DictWriter(f, FIELDS, lineterminator="\n")
         table.writeheader()
         for folder in models:
-            ids, plain, matrix, quantized = ids_of(folder, scratch), scratch + "/f32.gguf", scratch + "/imatrix.gguf", scratch + "/q.gguf"
-            run(bin_dir, "convert", folder, "-o", plain, "--type", "f32", "--receipt", "none", "--force", "--quiet")
-            run(bin_dir, "quantize", "--collect-imatrix", folder, *ids, "--context", "32", "-o", matrix, "--force", "--quiet")
-            layers = len({m for m in re.findall(r"blk\.(\d+)\.", run(bin_dir, "inspect", plain, "--tensors", "--json"))})
-            for name, needs, better in types(bin_dir):
-                for weighted in ([True] if needs else [False, True] if better else [False]):
-                    try:
-                        # embeddings have no entry in a matrix
-                        how = ["--imatrix", matrix, "--token-embedding-type", "q6_k", "--output-tensor-type", "q6_k"] if weighted else []
-                        run(bin_dir, "quantize", plain, quantized, name, "--pure", "--force", "--quiet", *how)
-                        figures = measure(bin_dir, folder, quantized, ids)
-                    except RuntimeError as e:
-                        print(f"{os.path.basename(folder)} {name}: {str(e)[-150:]}", file=sys.stderr)
-                        continue
-                    table.writerow({"model": os.path.basename(os.path.normpath(folder)), "layers": layers, "type": name, "imatrix": int(weighted)} | figures)
-                    f.flush()
+            measure_model(bin_dir, folder, scratch, table)
 
 
 main()

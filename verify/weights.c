@@ -123,6 +123,8 @@ static void judge(const struct comparison *c, const struct job *j, struct weight
         r->worst_rel = s.worst_rel;
         r->gain_min = s.gain_min;
         r->gain_max = s.gain_max;
+        r->gain_lo = j->check.bound.gain_lo;
+        r->gain_hi = j->check.bound.gain_hi;
     }
     r->verdict = off.n > 0 ? WEIGHT_DIFFERENT : WEIGHT_QUANTIZED;
     r->n_rows_different = off.n;

@@ -32,7 +32,8 @@ struct weight_result {
     /* the row that is furthest off, its distance (docs/numerics.md), and what a row may have */
     int64_t worst_row;
     double worst_rel, limit;   /* limit 0: equality was asked for */
-    double gain_min, gain_max; /* over all rows: shares of the original that are left */
+    double gain_min, gain_max; /* over all rows: shares of the original that are left, */
+    double gain_lo, gain_hi;   /* and what the types explain */
     int64_t n_rows_different, first_row;
 };
 struct weights_report {
