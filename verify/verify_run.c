@@ -9,7 +9,7 @@
 
 enum {
     CONTEXT_DEFAULT = 512,
-    CHUNK_BYTES = 32 << 20, /* of one side's logits in memory */
+    CHUNK_BYTES = 48 << 20, /* of one side's logits in memory; the output matrix is read once for each chunk */
     CHUNK_POSITIONS = 256,
     BATCH_BYTES =
         384 << 20, /* of one side's activations: as many windows as fit share one reading of the weights */
