@@ -4,6 +4,7 @@
 #include "core/writer.h"
 #include "core/dequant.h"
 #include "core/encode.h"
+#include "core/lora.h"
 #include "core/plan_read.h"
 #include "core/plan_quantize.h"
 
@@ -33,6 +34,7 @@ struct task {
     size_t source;         /* the source being hashed */
     uint64_t hashed_bytes; /* of that source */
     float *weights;        /* importance weights, while pieces are being made */
+    struct lora_pair lora; /* likewise */
     uint64_t n_ended;
 };
 struct scratch {
@@ -91,7 +93,7 @@ static void add_task(struct writer *w, size_t tensor, enum purpose purpose, int6
 
 static bool is_quantized(const struct plan_tensor *t)
 {
-    return t->from != t->to && dtype_info(t->to)->block_len > 1;
+    return (t->from != t->to || t->lora) && dtype_info(t->to)->block_len > 1;
 }
 
 /* Elements of a piece. What becomes blocks is cut between rows: a row is the unit of encoders. */
@@ -103,13 +105,21 @@ static int64_t piece_elements(const struct writer *w, const struct plan_tensor *
     return (int64_t)n_rows * t->spec.cols;
 }
 
+/* Both matrices as doubles, B twice, and a piece of floats. */
+static uint64_t lora_bytes(const struct writer *w, const struct plan_tensor *t)
+{
+    uint64_t n = (uint64_t)t->lora->a->t->n_elements + 2 * (uint64_t)t->lora->b->t->n_elements;
+    return n * sizeof(double) + (uint64_t)piece_elements(w, t) * sizeof(float);
+}
+
 /* What a worker holds while it is at a tensor. */
 static uint64_t tensor_memory(const struct writer *w, const struct plan_tensor *t)
 {
     uint64_t piece = transform_bytes(&t->spec, piece_elements(w, t));
     uint64_t weights = t->weights ? (uint64_t)t->weights->n_values * sizeof(float) : 0;
+    if (t->lora) weights += lora_bytes(w, t);
     return piece * (t->transform != TRANSFORM_NONE ? 2 : 1) + weights +
-           encode_scratch_bytes(t->from, t->to, t->spec.cols, t->scaled_rows > 0);
+           encode_scratch_bytes(t->lora ? DTYPE_F32 : t->from, t->to, t->spec.cols, t->scaled_rows > 0);
 }
 
 uint64_t writer_memory_bytes(struct plan *p, int n_workers)
@@ -264,14 +274,16 @@ static void add_results(struct writer *w, struct plan_tensor *t, const struct en
     pthread_mutex_unlock(&w->lock);
 }
 
-/* The tensor's importance weights: read by whoever needs them first. */
+/* The tensor's importance weights and what is added to it: read by whoever needs them first. */
 static enum status load_weights(struct writer *w, struct task *task, struct error *err)
 {
     const struct imatrix_entry *e = w->plan->tensors[task->tensor].weights;
+    const struct plan_lora *lora = w->plan->tensors[task->tensor].lora;
     enum status st = STATUS_OK;
-    if (!e) return STATUS_OK;
+    if (!e && !lora) return STATUS_OK;
     pthread_mutex_lock(&w->lock);
-    if (!task->weights) {
+    if (lora && !task->lora.a) st = lora_load(lora, &task->lora, err);
+    if (e && !task->weights && st == STATUS_OK) {
         task->weights = malloc((size_t)e->n_values * sizeof(float));
         st = task->weights ? imatrix_read(w->plan->imatrix, e, task->weights, err)
                            : error_nomem(err, (size_t)e->n_values * sizeof(float));
@@ -287,6 +299,7 @@ static enum status end_piece(struct writer *w, struct task *task, struct error *
     if (++task->n_ended == task->n_pieces) {
         free(task->weights);
         task->weights = NULL;
+        lora_unload(&task->lora);
     }
     bool complete = --w->pieces_left[task->tensor] == 0 && w->fault_tensor == SIZE_MAX;
     pthread_mutex_unlock(&w->lock);
@@ -295,6 +308,19 @@ static enum status end_piece(struct writer *w, struct task *task, struct error *
     enum status st = w->opt->tensor_done(w->opt->done_ctx, task->tensor, err);
     pthread_mutex_unlock(&w->done_lock);
     return st;
+}
+
+/* The piece as floats, with what is added. */
+static enum status merge(const struct task *task, int64_t first, int64_t n, const void **src, enum dtype *from, struct scratch *s, struct error *err)
+{
+    if (*src != s->whole) {
+        TRY(plan_scratch_reserve(&s->whole, &s->whole_cap, (size_t)n * sizeof(float), err));
+        TRY(dtype_decode_f32(*from, *src, s->whole, n, err));
+    }
+    lora_add(&task->lora, first, n, s->whole);
+    *src = s->whole;
+    *from = DTYPE_F32;
+    return STATUS_OK;
 }
 
 /* Elements of a row of what scaled_rows counts; of a vector: one. */
@@ -313,15 +339,22 @@ static enum status write_piece(struct writer *w, struct task *task, int64_t firs
         TRY(plan_scratch_reserve(&s->whole, &s->whole_cap, (size_t)n * sizeof(float), err));
         TRY(dequant_run(t, first, n, s->piece, s->whole, err));
     }
+    const void *src = s->piece;
+    enum dtype from = t->decoded ? DTYPE_F32 : t->from;
+    if (t->scales.t) {
+        src = s->whole;
+        from = DTYPE_F32;
+    }
+    if (t->lora) TRY(merge(task, first, n, &src, &from, s, err));
     struct encode_job job = {
-        .from = t->scales.t || t->decoded ? DTYPE_F32 : t->from,
+        .from = from,
         .to = t->to,
         .first = first,
         .n = n,
         .n_per_row = t->spec.cols,
         .n_rows_shared = plan_matrix_rows(t),
         .weights = task->weights,
-        .src = t->scales.t ? s->whole : s->piece,
+        .src = src,
         .finite = w->opt->finite,
         .allow_overflow = w->opt->allow_overflow,
         .scale_end = t->scaled_rows * scaled_row(t),
@@ -483,6 +516,7 @@ enum status writer_run_to(struct plan *p, const struct writer_sink *sink, const 
     for (size_t i = 0; w.tasks && i < w.n_tasks; i++) {
         sha256_free(w.tasks[i].sha);
         free(w.tasks[i].weights);
+        lora_unload(&w.tasks[i].lora);
     }
     for (size_t i = 0; w.scratch && i < n_workers; i++) {
         free(w.scratch[i].piece);
