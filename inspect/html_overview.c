@@ -73,19 +73,51 @@ void html_put_types(const struct html_report *r, struct buf *out)
 
 /* ---- roles ---- */
 
+/* All tensors of one role and part together */
+struct role_use {
+    size_t n_tensors;
+    int64_t n_elements;
+    uint64_t size_bytes;
+    struct moments m;
+};
+
+static void add_use(struct role_use *u, const struct html_report *r, size_t i)
+{
+    const struct tensor *t = r->s.model->ckpt->tensors[i].t; /* packed integers are counted there */
+    u->n_tensors++;
+    u->n_elements += t->n_elements;
+    u->size_bytes += t->size_bytes;
+    if (r->tensors[i].has_stats) moments_merge(&u->m, &r->tensors[i].stats.m);
+}
+
+static void put_use(const struct role_use *u, const char *name, struct buf *out)
+{
+    char size[32];
+    buf_puts(out, "<tr><th scope=\"row\">");
+    html_text(out, name);
+    buf_printf(out, "</th><td class=\"n\">%zu</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">%s</td><td class=\"n\">%.2f</td>", u->n_tensors,
+               u->n_elements, format_bytes(size, u->size_bytes), u->n_elements ? 8 * (double)u->size_bytes / (double)u->n_elements : 0.0);
+    if (u->m.n > 0)
+        buf_printf(out, "<td class=\"n\">%.4g</td><td class=\"n\">%.4g</td><td class=\"n\">%.4g</td><td class=\"n\">%.2f</td></tr>\n", u->m.min, u->m.max,
+                   moments_std(&u->m), moments_kurtosis(&u->m));
+    else
+        buf_puts(out, "<td></td><td></td><td></td><td></td></tr>\n");
+}
+
 void html_put_roles(const struct html_report *r, struct buf *out)
 {
-    struct summary_kind use[SUMMARY_KINDS];
-    size_t n = summary_kinds(&r->s, use);
-    char size[32];
-    buf_puts(out, "<table>\n<thead><tr><th scope=\"col\">role</th><th scope=\"col\" class=\"n\">tensors</th><th scope=\"col\" class=\"n\">weights</th>"
-                  "<th scope=\"col\" class=\"n\">size</th><th scope=\"col\" class=\"n\">bits per weight</th></tr></thead>\n<tbody>\n");
-    for (size_t i = 0; i < n; i++) {
-        buf_puts(out, "<tr><th scope=\"row\">");
-        html_text(out, summary_kind_name(use[i].kind));
-        buf_printf(out, "</th><td class=\"n\">%zu</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">%s</td><td class=\"n\">%.2f</td></tr>\n",
-                   use[i].n_tensors, use[i].n_elements, format_bytes(size, use[i].size_bytes), summary_kind_bits(&use[i]));
-    }
+    static const char *const heads[] = {"tensors", "weights", "size", "bits", "min", "max", "std", "kurtosis"};
+    struct role_use use[ROLE_COUNT + 1][PART_COUNT] = {0};
+    char name[64];
+    for (size_t i = 0; i < r->roles.n; i++) add_use(&use[r->roles.items[i].role][r->roles.items[i].part], r, i);
+    buf_puts(out, "<table>\n<thead><tr><th scope=\"col\">role</th>");
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) buf_printf(out, "<th scope=\"col\" class=\"n\">%s</th>", heads[i]);
+    buf_puts(out, "</tr></thead>\n<tbody>\n");
+    for (int role = 0; role <= ROLE_COUNT; role++)
+        for (int part = 0; part < PART_COUNT; part++) {
+            const struct tensor_role which = {(enum role)role, (enum part)part, -1};
+            if (use[role][part].n_tensors > 0) put_use(&use[role][part], role == ROLE_COUNT ? "other" : tensor_role_name(&which, name), out);
+        }
     buf_puts(out, "</tbody>\n</table>\n");
 }
 

@@ -24,18 +24,6 @@ void summary_tokenizer_text(const struct subject *s, struct buf *out);
 void summary_tokenizer_json(const struct subject *s, struct jwriter *w);
 /* "gpt2/llama-bpe 49152", or the files that are there; "none" */
 void summary_tokenizer_short(const struct subject *s, struct buf *out);
-/* Tensors of one role together; norms and biases are one kind, what has no role another. */
-enum { SUMMARY_KINDS = ROLE_COUNT + 2 };
-struct summary_kind {
-    int kind;
-    size_t n_tensors;
-    int64_t n_elements;
-    uint64_t size_bytes;
-};
-/* Those that have tensors; 0 without a model (or where memory ran out). */
-size_t summary_kinds(const struct subject *s, struct summary_kind use[SUMMARY_KINDS]);
-const char *summary_kind_name(int kind);
-double summary_kind_bits(const struct summary_kind *u);
 /* Bits per weight by role: roles of equal bits together, those with most bytes first */
 void summary_roles_text(const struct subject *s, struct buf *out);
 void summary_roles_json(const struct subject *s, struct jwriter *w);

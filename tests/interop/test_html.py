@@ -182,6 +182,18 @@ def shown_number(text):
     return float(re.search(r": ([-+0-9.e]+)$", text).group(1))
 
 
+def test_roles(browser):
+    """The table by role has the figures of all its tensors' numbers together."""
+    weights = safetensors_f32(LLAMA)
+    rows = browser.run("Array.from(document.querySelectorAll('#overview tbody tr')).map(r => Array.from(r.cells).map(c => c.textContent))")
+    row = next(r for r in rows if r[0] == "ffn_down")
+    x = np.concatenate([v.ravel() for k, v in weights.items() if "down_proj" in k]).astype(np.float64)
+    kurtosis = ((x - x.mean()) ** 4).mean() / x.var() ** 2
+    expected = [2, x.size, 16.0, x.min(), x.max(), x.std(), kurtosis]
+    shown = [float(row[i]) for i in (1, 2, 4, 5, 6, 7, 8)]
+    check("figures by role are NumPy's", np.allclose(shown, expected, rtol=6e-4, atol=0.006 * (np.arange(7) == 6)), f"{shown} {expected}")
+
+
 def test_weights(browser, other):
     weights = {k: v for k, v in safetensors_f32(LLAMA).items()}
     name = "model.layers.1.mlp.down_proj.weight"
@@ -350,6 +362,7 @@ def main():
         browser.size(1200, 900)
         browser.open(page)
         guarded("table", test_table, browser, stats)
+        guarded("roles", test_roles, browser)
         guarded("weights", test_weights, browser, other)
         guarded("attention", test_attention, browser)
         guarded("figures", test_figures, browser, other)
