@@ -32,6 +32,9 @@ static const struct {
      "'glm'.\nThe tensors decide which family it is; numbers come from the config where it has them, else from shapes.\n"},
     {"family-from-tensors", "The configuration names neither a model type nor an architecture. The family was recognised by the names of the\n"
                             "tensors, and keys that the configuration lacks have that family's defaults.\n"},
+    {"files-rebuilt",
+     "A GGUF without a full receipt does not hold the source's config.json and tokenizer files. They were made from the metadata: they say the\n"
+     "same to transformers, in other words.\n"},
     {"fp8-dequantized", "The checkpoint holds matrices as 8-bit floats with scales. The output holds element times scale, formed as a 32-bit float and\n"
                         "rounded to the output's type (BF16 unless --type says otherwise; f32 keeps all of it). The source's bytes cannot be made from that;\n"
                         "the receipt names them and their digests. Activations that a runtime of the source would quantize as well are not.\n"},
@@ -41,6 +44,9 @@ static const struct {
     {"lm-head-missing", "The configuration does not tie the output matrix to the token embedding, but there "
                         "is no output matrix in the checkpoint. transformers\n"
                         "would start with random numbers; lathe takes the model as tied.\n"},
+    {"merged-requantized",
+     "The adapter was added to tensors that are quantized: they were decoded, merged, and encoded again in their type. The second error comes on\n"
+     "top of the first. Merging into the unquantized model and quantizing the result loses less.\n"},
     {"meta-context-guessed", "Meta's params.json does not say for which context a model was trained. lathe takes that of the release with this "
                              "vocabulary, rope_theta,\nnorm_eps and size; only context_length in the output depends on it. A copy of the file with "
                              "max_position_embeddings, given by --config, decides.\n"},
@@ -48,8 +54,21 @@ static const struct {
                          "and is another\none than the tensors have. The tensors count.\n"},
     {"meta-rope-factor-guessed", "Meta's params.json says that rotary positions are scaled, but not by which factor: 32 in the small models of LLaMA 3.2, "
                                  "8 in others.\nlathe goes by the model's size. A copy of the file with rope_scaling_factor, given by --config, decides.\n"},
+    {"not-brought-back",
+     "The source had tensors that no GGUF holds: buffers that its code computes anew (masks, tables of frequencies), heads of other tasks, what a\n"
+     "training script saved beside the weights. The folder is without them; transformers does not miss them.\n"},
     {"requantized", "Tensors that were quantized already became another type because --allow-requantize was given. Both errors add up: start from\n"
                     "the unquantized model where there is one.\n"},
+    {"restored-differs",
+     "The receipt has the SHA-256 of every tensor of the source, and some of those written now have another one, although the GGUF's type holds\n"
+     "every value of the source's. Somebody changed weights after the conversion: a merged adapter, an edit, damage. lathe-verify --weights\n"
+     "compares with the source.\n"},
+    {"restored-products",
+     "The source held 8-bit floats or integers with scales; the GGUF holds the products, and so does the folder now. config.json has lost its\n"
+     "quantization_config, since it would no longer be true.\n"},
+    {"restored-rounded",
+     "Some tensors come back in the source's type, but not with its bytes: on the way to the GGUF they were quantized, cast to a narrower type,\n"
+     "or had a scale folded in, and rounded.\n"},
     {"rope-blocks-differ",
      "config.json has both rope_scaling and rope_parameters, and they differ. rope_scaling is used.\n"},
     {"rope-context-unused", "--rope-context was given for a model whose rotary positions are the same for every length of text. The file is "
@@ -135,6 +154,8 @@ static const struct {
     {"tokenizer-normalizer", "The tokenizer changes the form of text (Unicode normalisation, say) before it "
                              "cuts it; llama.cpp does not. Text that is in that form\n"
                              "already, as most is, gives the same ids.\n"},
+    {"tokenizer-not-rebuilt",
+     "The GGUF's tokenizer is none that a tokenizer.json can say. The folder is without tokenizer files; those of the model's publisher fit.\n"},
     {"tokenizer-pre-unknown", "The rules by which text is cut into words are none that llama.cpp has a name "
                               "for. The nearest is written; some text may be encoded\n"
                               "differently. The source's tokenizer.json is in the receipt.\n"},

@@ -8,7 +8,8 @@
  * With a receipt every tensor gets back the name, the shape, the type and the order of elements that it had, and its digest is compared; with a full
  * one configuration and tokenizer files are the source's. Without one (or with `rebuild`) names come from the family's rules, read backwards, and
  * both kinds of files from the metadata.
- * Warnings: restored-rounded, restored-differs, restored-products, config-rebuilt, tokenizer-rebuilt (notes), not-brought-back (a note).
+ * Warnings: restored-rounded, restored-differs, restored-products, tokenizer-not-rebuilt; notes: files-rebuilt,
+ * not-brought-back.
  */
 #ifndef LATHE_RESTORE_H
 #define LATHE_RESTORE_H
