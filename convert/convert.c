@@ -312,7 +312,8 @@ int convert_main(int argc, char **argv)
         .summary =
             "Converts a checkpoint (folder, index, shard or file; safetensors, PyTorch, GGUF) to GGUF, and a GGUF back to a folder.",
         .examples = "  lathe-convert SmolLM2-135M/ -o smollm2.gguf\n"
-                    "  lathe-convert gpt2/ -o gpt2.gguf --type f16 --dry-run\n",
+                    "  lathe-convert gpt2/ -o gpt2.gguf --type f16 --dry-run\n"
+                    "  lathe-convert smollm2.gguf -o SmolLM2-again/\n",
         .specs = specs,
         .n_min = 1,
         .n_max = 1,
