@@ -129,10 +129,15 @@ static int64_t size_of_letter(const struct hparams *hp, char letter)
     return values[at - one];
 }
 
+static const char bias_on[] = "'attention_bias': true", bias_off[] = "'attention_bias': false";
+
 static void expand_config(struct buf *out, const char *text, const struct hparams *hp)
 {
     for (const char *p = text; *p; p++) {
-        if (*p == '@') buf_printf(out, "%lld", (long long)size_of_letter(hp, *++p));
+        if (!hp->attn_bias && strncmp(p, bias_on, strlen(bias_on)) == 0) {
+            expand_config(out, bias_off, hp);
+            p += strlen(bias_on) - 1;
+        } else if (*p == '@') buf_printf(out, "%lld", (long long)size_of_letter(hp, *++p));
         else buf_append(out, *p == '\'' ? "\"" : p, 1);
     }
 }
@@ -273,19 +278,35 @@ static bool has_output_rule(const struct arch *arch)
     return false;
 }
 
-bool family_write(struct family_model *f, const struct family_row *row, const struct family_sizes *sizes, bool untie)
+static void write_all(struct family_model *f, bool untie)
 {
     const char *base = getenv("TMPDIR");
+    const struct family_row *row = f->row;
     struct buf config = {0};
-    *f = (struct family_model){.row = row};
-    if (untie && !has_output_rule(row->arch)) return false;
-    fill_sizes(&f->hp, row, sizes);
     snprintf(f->dir, sizeof f->dir, "%s/lathe-family-XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(f->dir));
     expand_config(&config, row->config, &f->hp);
     write_file(f, row->is_params ? "params.json" : "config.json", &config);
     buf_clear(&config);
     write_tensors(f, untie);
+}
+
+bool family_write(struct family_model *f, const struct family_row *row, const struct family_sizes *sizes, bool untie)
+{
+    *f = (struct family_model){.row = row};
+    if (untie && !has_output_rule(row->arch)) return false;
+    fill_sizes(&f->hp, row, sizes);
+    write_all(f, untie);
+    return true;
+}
+
+bool family_write_unbiased(struct family_model *f, const struct family_row *row, const struct family_sizes *sizes)
+{
+    *f = (struct family_model){.row = row};
+    if (!row->hp.attn_bias || !strstr(row->config, bias_on)) return false;
+    fill_sizes(&f->hp, row, sizes);
+    f->hp.attn_bias = false;
+    write_all(f, false);
     return true;
 }
 

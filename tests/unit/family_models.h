@@ -39,8 +39,10 @@ struct family_model {
     char dir[256];
     struct hparams hp; /* sizes and switches, as the rules see them */
 };
-/* untie: an output matrix of its own is stored though the config ties it. False when the family's checkpoints have no place for one. */
+/* Untied: an output matrix of its own is stored though the config ties it. False when the family's checkpoints have no place for one. */
 bool family_write(struct family_model *f, const struct family_row *row, const struct family_sizes *sizes, bool untie);
+/* The same model without the biases of its attention, which the config says; false when it has no such switch, or they are off. */
+bool family_write_unbiased(struct family_model *f, const struct family_row *row, const struct family_sizes *sizes);
 void family_clear(struct family_model *f);
 /* Ids of a window, from a fixed sequence: context and a piece to fill in where the family builds positions from the ids. */
 void family_ids(const struct model *m, int32_t *ids, int64_t n);

@@ -34,8 +34,8 @@ static void must(enum status st, const char *what)
 
 struct scene {
     struct family_model family;
-    char gguf[300], untied_gguf[300]; /* "": no such form */
-    struct model *a, *b, *untied;
+    char gguf[300];
+    struct model *a, *b, *untied, *unbiased; /* NULL: the family has no such form */
     struct workers *workers;
     int32_t ids[N_IDS];
     /* one fault */
@@ -69,9 +69,19 @@ static void convert(const char *dir, const char *out)
     if (convert_main(COUNT(argv) - 1, argv) != 0) fail_msg("%s is not converted", dir);
 }
 
+/* The GGUF of another form of the model, beside the one's */
+static struct model *open_form(const struct scene *s, struct family_model *form, const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s.gguf", s->family.dir, name);
+    convert(form->dir, path);
+    family_clear(form);
+    return open_model(path);
+}
+
 static void open_scene(struct scene *s, const struct family_row *row)
 {
-    struct family_model untied;
+    struct family_model form;
     *s = (struct scene){0};
     family_write(&s->family, row, &family_sizes_small, false);
     snprintf(s->gguf, sizeof s->gguf, "%s/model.gguf", s->family.dir);
@@ -81,11 +91,8 @@ static void open_scene(struct scene *s, const struct family_row *row)
     if (s->a->arch != row->arch) fail_msg("%s %s is taken for another family", row->arch->family, row->form);
     family_ids(s->a, s->ids, N_IDS);
     must(workers_new(&s->workers, 1, &err), "workers");
-    if (!s->family.hp.tied || !family_write(&untied, row, &family_sizes_small, true)) return;
-    snprintf(s->untied_gguf, sizeof s->untied_gguf, "%s/untied.gguf", s->family.dir);
-    convert(untied.dir, s->untied_gguf);
-    s->untied = open_model(s->untied_gguf);
-    family_clear(&untied);
+    if (s->family.hp.tied && family_write(&form, row, &family_sizes_small, true)) s->untied = open_form(s, &form, "untied");
+    if (family_write_unbiased(&form, row, &family_sizes_small)) s->unbiased = open_form(s, &form, "unbiased");
 }
 
 static void close_scene(struct scene *s)
@@ -93,6 +100,7 @@ static void close_scene(struct scene *s)
     model_close(s->a);
     model_close(s->b);
     model_close(s->untied);
+    model_close(s->unbiased);
     workers_free(s->workers);
     family_clear(&s->family);
 }
@@ -424,6 +432,13 @@ static bool no_ffn_norm_bias(struct scene *s) { return no_bias(s, ROLE_FFN_NORM,
 static bool no_post_norm_bias(struct scene *s) { return no_bias(s, ROLE_LAYER_OUTPUT_NORM, "residual"); }
 static bool no_last_norm_bias(struct scene *s) { return no_bias(s, ROLE_OUTPUT_NORM, "norm"); }
 
+static bool no_bias_tensors(struct scene *s)
+{
+    if (!s->unbiased) return false;
+    s->view = *s->unbiased;
+    return at(s, "q", 0);
+}
+
 static bool another_activation(struct scene *s)
 {
     s->view.hp.activation = s->b->hp.activation == ACTIVATION_RELU ? ACTIVATION_SILU : ACTIVATION_RELU;
@@ -549,6 +564,7 @@ static const struct fault {
     {"missing_bias", "ffn_norm", no_ffn_norm_bias, "this bias"},
     {"missing_bias", "post-norm", no_post_norm_bias, "this bias"},
     {"missing_bias", "last norm", no_last_norm_bias, "this bias"},
+    {"missing_bias", "tensors of attention", no_bias_tensors, "a switch for the biases of attention"},
     {"activation", "another", another_activation, "a feed-forward layer"},
     {"activation", "the other GELU", activation_alike, "a GELU"},
     {"window", "other", window_made_up, "causal attention"},
