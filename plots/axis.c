@@ -36,15 +36,24 @@ static double decade(double v, double (*to_whole)(double))
     return pow(10, to_whole(log10(v) + (to_whole == ceil ? -1e-9 : 1e-9)));
 }
 
+/* To whole powers of ten; what would fill less than one of them, to 1, 2 or 5 times one */
+static void round_log(struct axis *a)
+{
+    bool narrow = a->hi < 10 * a->lo * (1 - 1e-9);
+    double below = decade(a->lo, floor);
+    double lo = !narrow ? below : a->lo >= 5 * below * (1 - 1e-9) ? 5 * below : a->lo >= 2 * below * (1 - 1e-9) ? 2 * below : below;
+    a->hi = narrow ? nice_step(a->hi) : decade(a->hi, ceil);
+    a->lo = lo;
+    if (!(a->hi > a->lo)) a->hi = 10 * a->lo;
+}
+
 void axis_round(struct axis *a)
 {
     if (!a->fitted) {
         a->lo = a->log ? 0.1 : 0;
         a->hi = 1;
     } else if (a->log) {
-        a->lo = decade(a->lo, floor);
-        a->hi = decade(a->hi, ceil);
-        if (!(a->hi > a->lo)) a->hi = 10 * a->lo;
+        round_log(a);
     } else {
         double span = a->hi - a->lo, size = fmax(fabs(a->lo), fabs(a->hi));
         double step = span > 1e-9 * size ? nice_step(span / 5) : size > 0 ? size : 1;
@@ -91,9 +100,10 @@ static void log_ticks(struct tick_list *l, const struct axis *a, int n_pixels, i
     int first = (int)floor(log10(a->lo) + 1e-9), last = (int)ceil(log10(a->hi) - 1e-9);
     int n_decades = last > first ? last - first : 1, wanted = n_pixels / label_px;
     int every = wanted < 1 ? n_decades : (n_decades + wanted - 1) / wanted;
-    bool minor = n_decades <= AXIS_TICKS_MAX / 9 - 1 && n_pixels / n_decades >= 24;
+    double per_decade = n_pixels / log10(a->hi / a->lo);
+    bool minor = n_decades <= AXIS_TICKS_MAX / 9 - 1 && per_decade >= 24;
     /* Less than two powers of ten are no scale to read from. */
-    bool label_minor = n_decades <= 2 && n_pixels / n_decades >= 12 * label_px;
+    bool label_minor = n_decades <= 2 && per_decade >= 4 * label_px;
     for (int d = first; d <= last; d++) {
         double power = pow(10, d);
         bool labelled = (d - first) % every == 0;

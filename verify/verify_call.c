@@ -3,6 +3,7 @@
 #include "core/plan_report.h"
 #include "verify/verify_output.h"
 #include "verify/verify_plot.h"
+#include "verify/weights_plot.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -177,6 +178,19 @@ static void report_weights(const struct call *c, const struct weights_report *r,
     buf_puts(out, "\n");
 }
 
+static enum status draw_weights(struct call *c, const struct weights_report *r, struct error *err)
+{
+    struct buf bytes = {0};
+    struct outfile *out = c->plot_out;
+    enum status st = weights_plot_png(r, c->tool->args[0], c->tool->args[1], &bytes, err);
+    if (st == STATUS_OK) {
+        c->plot_out = NULL;
+        st = verify_output_write(out, &bytes, err);
+    }
+    buf_clear(&bytes);
+    return st;
+}
+
 static enum status verify_weights(struct call *c, int *code, struct buf *out, struct error *err)
 {
     int64_t start_ns = clock_ns();
@@ -184,6 +198,7 @@ static enum status verify_weights(struct call *c, int *code, struct buf *out, st
     progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "comparing", weights_bytes(c->a, c->b));
     enum status st = weights_compare(c->a, c->b, c->workers, &c->progress, &r, err);
     progress_end(&c->progress);
+    if (st == STATUS_OK && c->plot_out) st = draw_weights(c, &r, err);
     if (st == STATUS_OK) {
         *code = r.n_different == 0 ? 0 : 1;
         report_weights(c, &r, (double)(clock_ns() - start_ns) * 1e-9, out);
@@ -235,8 +250,8 @@ enum status call_run(struct call *c, int *code, struct buf *out, struct error *e
 {
     int64_t start_ns = clock_ns(), n_context;
     TRY(call_open(c, &n_context, err));
-    if (c->o->weights) return verify_weights(c, code, out, err);
     if (c->o->plot) TRY(verify_output_open(&c->plot_out, c->o->plot, 0, c->a, c->b, err));
+    if (c->o->weights) return verify_weights(c, code, out, err);
     if (c->o->points) TRY(verify_output_open(&c->points_out, c->o->points, 0, c->a, c->b, err));
     const struct verify_run run = run_of(c, n_context);
     struct outcome o = {.run = &run};

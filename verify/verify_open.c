@@ -13,8 +13,8 @@ static enum status check_options(const struct tool *t, const struct verify_optio
         return error_set(err, STATUS_USAGE, "--%s compares two sides, found one", o->trace ? "trace" : "weights");
     if ((o->plot || o->points) && t->n_args < 2)
         return error_set(err, STATUS_USAGE, "--%s shows how two sides differ, found one", o->plot ? "plot" : "points");
-    if (o->weights && (o->trace || o->tokens || o->prompt || o->text || o->save_logits || o->plot || o->points))
-        return error_set(err, STATUS_USAGE, "--weights runs no forward pass: it goes without ids, logits, pictures and --trace");
+    if (o->weights && (o->trace || o->tokens || o->prompt || o->text || o->save_logits || o->points))
+        return error_set(err, STATUS_USAGE, "--weights runs no forward pass: it goes without ids, logits, points and --trace");
     if (o->context <= 0 && o->context != CONTEXT_NOT_GIVEN)
         return error_set(err, STATUS_USAGE, "option '--context': expected a positive number");
     if (!isnan(o->tolerance) && (o->tolerance < 0 || t->n_args < 2))

@@ -146,6 +146,9 @@ static enum status describe(const struct weight_pair *p, struct weights_report *
                                 .dtype_a = dtype_of(p->a),
                                 .dtype_b = dtype_of(p->b),
                                 .verdict = !p->b ? WEIGHT_MISSING : !p->a ? WEIGHT_EXTRA : WEIGHT_EXACT,
+                                .role = of->role,
+                                .layer = of->layer,
+                                .is_vector = of->n_cols == 1,
                                 .row = p->b ? p->row_b : p->row_a,
                                 .n_rows = p->n_rows,
                                 .is_part = p->n_rows < of->n_rows};

@@ -25,6 +25,9 @@ struct weight_result {
     const char *source; /* A's tensor; NULL: made by convert, or extra */
     const char *dtype_a, *dtype_b;
     enum weight_verdict verdict;
+    enum role role; /* of B's tensor, and its layer; -1: outside of layers */
+    int64_t layer;
+    bool is_vector;
     /* Rows are counted as the unified format has them, in B's tensor (a missing one's: in A's): outputs of a matrix, elements of a vector. */
     int64_t row, n_rows; /* of the rows that were compared, the first; how many */
     bool is_part;        /* the tensor has others, too */

@@ -27,6 +27,30 @@ check "the same picture" cmp "$DIR/first.png" "$DIR/x.png"
 status "a picture of what differs" 1 "$verify" "$llama" "$DIR/q4.gguf" --tokens "$ids" --tolerance 1e-6 --plot "$DIR/no.png" --quiet
 check "... is drawn, too" test -s "$DIR/no.png"
 
+# --- weights: in the report, and in a picture of their own ---
+status "weights are looked at" 0 "$verify" "$llama" "$DIR/q4.gguf" --tokens "$ids"
+contains "... and that is said" "$DIR/out" "  weights     20 tensors, no row further off than the types explain"
+status "weights are looked at, json" 0 "$verify" "$llama" "$DIR/q4.gguf" --tokens "$ids" --json
+check "... with what comes closest" jq -e '.weights | .agree and .tensors == 20 and .different == [] and .nearest.worst_row_rel < .nearest.row_limit' "$DIR/out"
+"$BIN/lathe-convert" "$llama" -o "$DIR/f32.gguf" --type f32 --quiet 2>/dev/null
+status "no need to look at weights" 0 "$verify" "$llama" "$DIR/f32.gguf" --tokens "$ids" --json
+equal "... json has null" "null" "$(field .weights)"
+status "a tolerance that is given" 0 "$verify" "$llama" "$DIR/q4.gguf" --tokens "$ids" --json --tolerance 0.5
+equal "... needs no weights" "null as given by --tolerance" "$(field '"\(.weights) \(.tolerance_reason)"')"
+# a damaged copy: a block of 32 weights begins with its scale. Tensors lie one behind the other up to the end; all sizes are multiples of 32.
+behind=$("$BIN/lathe-inspect" "$DIR/q4.gguf" --tensors --json | jq '.tensors as $t | ($t | map(.name) | index("blk.1.ffn_up.weight")) as $i | $t[$i:] | map(.size_bytes) | add')
+off=$(($(wc -c <"$DIR/q4.gguf") - behind))
+cp "$DIR/q4.gguf" "$DIR/hurt.gguf"
+printf '\000\000' | dd of="$DIR/hurt.gguf" bs=1 seek="$off" conv=notrunc 2>/dev/null # a scale of 0: a block of zeros
+status "one block of zeros" 1 "$verify" "$llama" "$DIR/hurt.gguf" --tokens "$ids"
+contains "... differs, though logits are close" "$DIR/out" "within the tolerance"
+contains "... by its name" "$DIR/out" "different        blk.1.ffn_up.weight"
+contains "... and row" "$DIR/out" " rows, the first is 0"
+status "one block of zeros, json" 1 "$verify" "$llama" "$DIR/hurt.gguf" --tokens "$ids" --json
+check "... with the tensor" jq -e '(.agree | not) and (.weights.agree | not) and (.weights.different | map(.name)) == ["blk.1.ffn_up.weight"] and .weights.different[0].first_row == 0' "$DIR/out"
+status "a picture of weights" 1 "$verify" "$llama" "$DIR/hurt.gguf" --weights --plot "$DIR/w.png"
+check "... says what it is" grep -qa "how far the weights of hurt.gguf (B) are from those of tiny-llama (A)" "$DIR/w.png"
+
 # --- worst positions ---
 status "worst positions" 0 "$verify" "$llama" "$DIR/q4.gguf" --tokens "$ids" --json
 at=$(field '.worst[0].position')
@@ -63,7 +87,8 @@ refuse() {
 }
 refuse "picture of one side" "--plot shows how two sides differ" "$llama" --plot "$DIR/none.png"
 refuse "points of one side" "--points shows how two sides differ" "$llama" --points "$DIR/none.csv"
-refuse "picture without a forward pass" "no forward pass" "$llama" "$DIR/q4.gguf" --weights --plot "$DIR/none.png"
+refuse "points without a forward pass" "no forward pass" "$llama" "$DIR/q4.gguf" --weights --points "$DIR/none.csv"
+refuse "picture of weights that do not fit" "expected" "$llama" "$DATA/tiny-gpt2" --weights --plot "$DIR/none.png"
 refuse "picture in no folder" "nowhere" "$llama" "$DIR/q4.gguf" --plot "$DIR/nowhere/none.png"
 cp "$DIR/q4.gguf" "$DIR/copy.gguf"
 refuse "picture over a source" "q4.gguf" "$llama" "$DIR/q4.gguf" --plot "$DIR/q4.gguf"

@@ -36,6 +36,8 @@ static void limits_are_round(void **state)
         {true, {1e-3, 1e-3, -5}, 1e-3, 1e-2},
         {true, {0, 0, NAN}, 0.1, 1},
         {true, {20, 100, 3000}, 10, 10000},
+        {true, {0.08, 0.09, 0.11}, 0.05, 0.2},
+        {true, {0.2, 0.3, 0.5}, 0.2, 0.5},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct axis a = {.log = cases[i].log};
@@ -81,6 +83,7 @@ static void ticks_are_known(void **state)
         {{.lo = 1e-8, .hi = 1, .log = true}, 128, 32, "1e-8 1e-6 0.0001 0.01 1 "},
         {{.lo = 1e-300, .hi = 1e300, .log = true}, 128, 32, "1e-300 1e-150 1 1e150 1e300 "},
         {{.lo = 0.1, .hi = 1, .log = true}, 400, 32, "0.1 0.2 0.5 1 "},
+        {{.lo = 0.05, .hi = 0.2, .log = true}, 260, 32, "0.05 0.1 0.2 "},
         {{.lo = 5, .hi = 6}, 1, 32, "5 6 "},
     };
     char found[400];
