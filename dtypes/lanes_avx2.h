@@ -9,6 +9,7 @@
 enum { LANES = 8 };
 typedef __m256 vf;
 typedef __m256 vm;
+typedef __m256i vi;
 
 static inline vf v_set(float v)
 {
@@ -42,6 +43,16 @@ static inline vf v_max(vf a, vf b)
 static inline vf v_abs(vf v)
 {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+static inline vf v_most_abs(vf most, vf v)
+{
+    return _mm256_max_ps(v_abs(v), most);
+}
+static inline float v_most(vf v)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 static inline vf v_sqrt(vf v)
 {
@@ -106,6 +117,11 @@ static inline float f_half(uint16_t h)
     return _cvtsh_ss(h);
 }
 
+static inline uint16_t f_to_half(float v)
+{
+    return _cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT);
+}
+
 static inline void b_nibbles_16(const uint8_t p[16], int8_t q[32])
 {
     __m128i both = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -137,6 +153,22 @@ static inline void b_pick(const int8_t table[16], int n, int8_t *p)
         __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
         _mm_storeu_si128((__m128i *)(void *)(p + i), _mm_shuffle_epi8(t, q));
     }
+}
+
+static inline vi v_nearest_int(vf v)
+{
+    return _mm256_cvtps_epi32(v);
+}
+
+static inline vf v_from_int(vi k)
+{
+    return _mm256_cvtepi32_ps(k);
+}
+
+static inline void v_store_int8(int8_t *p, vi k)
+{
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(k), _mm256_extracti128_si256(k, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(words, words));
 }
 
 static inline void v_transpose(vf r[LANES])

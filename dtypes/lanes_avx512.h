@@ -9,6 +9,7 @@
 enum { LANES = 16 };
 typedef __m512 vf;
 typedef __mmask16 vm;
+typedef __m512i vi;
 
 static inline vf v_set(float v)
 {
@@ -42,6 +43,14 @@ static inline vf v_max(vf a, vf b)
 static inline vf v_abs(vf v)
 {
     return _mm512_abs_ps(v);
+}
+static inline vf v_most_abs(vf most, vf v)
+{
+    return _mm512_range_ps(most, v, 0x0B); /* the absolute maximum, without its sign */
+}
+static inline float v_most(vf v)
+{
+    return _mm512_reduce_max_ps(v);
 }
 static inline vf v_sqrt(vf v)
 {
@@ -104,6 +113,11 @@ static inline float f_half(uint16_t h)
     return _cvtsh_ss(h);
 }
 
+static inline uint16_t f_to_half(float v)
+{
+    return _cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT);
+}
+
 static inline void b_nibbles_16(const uint8_t p[16], int8_t q[32])
 {
     __m128i both = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -135,6 +149,21 @@ static inline void b_pick(const int8_t table[16], int n, int8_t *p)
         __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
         _mm_storeu_si128((__m128i *)(void *)(p + i), _mm_shuffle_epi8(t, q));
     }
+}
+
+static inline vi v_nearest_int(vf v)
+{
+    return _mm512_cvtps_epi32(v);
+}
+
+static inline vf v_from_int(vi k)
+{
+    return _mm512_cvtepi32_ps(k);
+}
+
+static inline void v_store_int8(int8_t *p, vi k)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtsepi32_epi8(k));
 }
 
 static inline void v_transpose(vf r[LANES])

@@ -1,7 +1,7 @@
 /* Vectors of lanes in the C of GCC and clang, for any processor; lanes_avx2.h and lanes_avx512.h offer the same.
  *
  *     LANES; vf: floats, with + - * / lane by lane; vm: a truth value per lane
- *     f_half(h)                              the float of a half's bits
+ *     f_half(h), f_to_half(v)                the float of a half's bits, and back; v is not NaN
  *     v_load_bytes(p)                        from LANES signed bytes
  *     b_nibbles_16(p, q), b_nibbles_8(p, q)  the low nibbles of so many bytes to the first so many of q, the high ones behind them
  *     b_or_bits(bits, by, q)                 q[i] |= by where bit i is set, of 32
@@ -16,6 +16,10 @@
  *     v_select(m, yes, no), m_none(), m_and(a, b), m_or(a, b), m_and_not(a, b)
  *     m_bits(m)                              bit i: lane i
  *     v_store_bytes(p, v)                    LANES bytes from whole numbers 0..255
+ *     v_nearest_int(v), v_from_int(k)        v_round(v) as integers, of type vi, and integers as floats; beyond |v| = 2^22 and of NaN any
+ *     v_store_int8(p, k)                     LANES signed bytes from integers, cut to their range
+ *     v_most_abs(most, v)                    the larger of most, >= 0, and |v|; most where v is NaN
+ *     v_most(v)                              the largest lane; none is NaN
  *     v_transpose(r)                         LANES vectors, rows to columns
  */
 #ifndef LATHE_LANES_H
@@ -31,10 +35,15 @@
 enum { LANES = 4 };
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vm __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
 
 static inline float f_half(uint16_t h)
 {
     return f16_to_f32(h);
+}
+static inline uint16_t f_to_half(float v)
+{
+    return f16_from_f32(v);
 }
 static inline vf v_set(float v)
 {
@@ -89,6 +98,15 @@ static inline vf v_abs(vf v)
 {
     return (vf)((vm)v & 0x7FFFFFFF);
 }
+static inline vf v_most_abs(vf most, vf v)
+{
+    return v_max(v_abs(v), most);
+}
+static inline float v_most(vf v)
+{
+    float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
+    return a > b ? a : b;
+}
 static inline vf v_sqrt(vf v)
 {
     return (vf){sqrtf(v[0]), sqrtf(v[1]), sqrtf(v[2]), sqrtf(v[3])};
@@ -126,6 +144,21 @@ static inline unsigned m_bits(vm m)
 static inline void v_store_bytes(unsigned char *p, vf v)
 {
     for (int i = 0; i < LANES; i++) p[i] = (unsigned char)v[i];
+}
+
+static inline vi v_nearest_int(vf v)
+{
+    return __builtin_convertvector(v_round(v), vi);
+}
+
+static inline vf v_from_int(vi k)
+{
+    return __builtin_convertvector(k, vf);
+}
+
+static inline void v_store_int8(int8_t *p, vi k)
+{
+    for (int i = 0; i < LANES; i++) p[i] = (int8_t)(k[i] < -128 ? -128 : k[i] > 127 ? 127 : k[i]);
 }
 
 /* In a word: the nibbles of eight bytes */

@@ -163,10 +163,9 @@ static void weighted_scales(const struct k_affine *t, struct found *f, struct k_
 
 /* What requantizing a super-block takes: n elements of each sub-block, quants lo..hi. */
 struct requantize {
-    int n;
-    float lo, hi;
+    int n, lo, hi;
     const float *x;
-    const float *step, *min;                 /* min NULL: none */
+    const float *step, *min;                 /* 16 of each, the last ones 0 where there are 8; min NULL: none */
     const float *kept_iscale, *kept_min;     /* of the search; kept_min NULL: none */
 };
 
@@ -175,8 +174,8 @@ static void keep_quants(const struct requantize *r, int j, uint8_t *q)
 {
     float iscale = r->kept_iscale[j], min = r->kept_min ? r->kept_min[j] : 0;
     for (int i = r->n * j; i < r->n * (j + 1); i++) {
-        int32_t v = i32_clamp(i32_nearest(iscale * (r->x[i] - min)), (int32_t)r->lo, (int32_t)r->hi);
-        q[i] = iscale == 0 ? 0 : (uint8_t)(v - (int32_t)r->lo);
+        int32_t v = i32_clamp(i32_nearest(iscale * (r->x[i] - min)), r->lo, r->hi);
+        q[i] = iscale == 0 ? 0 : (uint8_t)(v - r->lo);
     }
 }
 
@@ -184,27 +183,42 @@ static void divide_quants(const struct requantize *r, int j, uint8_t *q)
 {
     float step = r->step[j], min = r->min ? r->min[j] : 0;
     for (int i = r->n * j; i < r->n * (j + 1); i++)
-        q[i] = (uint8_t)(i32_clamp(i32_nearest((r->x[i] + min) / step), (int32_t)r->lo, (int32_t)r->hi) -
-                         (int32_t)r->lo);
+        q[i] = (uint8_t)(i32_clamp(i32_nearest((r->x[i] + min) / step), r->lo, r->hi) -
+                         r->lo);
 }
 
 /* Quants of a super-block, biased to 0 .. hi - lo: what the scales as stored give, or, where such a scale is zero, what the search left.
  * Products with 1 / step instead of quotients: of a magnitude up to 64 they are at most 1.2e-5 off, which matters only near a tie of the
- * rounding; beyond, both are cut to the same end. Where a tie is near, or rounding leaves its domain, the whole super-block is divided. */
-INLINE void requantize(const struct requantize *r, int n, float lo, float hi, bool has_min, uint8_t q[QK_K])
+ * rounding; beyond, both are cut to the same end. Where a tie is near, rounding leaves its domain, or a scale is no number, the whole super-block is
+ * divided. */
+INLINE void requantize(const struct requantize *r, int n, int lo, int hi, bool has_min, uint8_t q[QK_K])
 {
     float inverse[16];
-    vm good = m_not(m_none());
-    for (int j = 0; j < 16; j += LANES) v_store(inverse + j, v_set(1) / v_load(r->step + j));
+    int8_t nearest[QK_K];
+    vf off = v_set(0), far = v_set(0);
+    vm known = v_equal(off, far);
+    for (int j = 0; j < 16; j += LANES) {
+        vf step = v_load(r->step + j);
+        known = m_and(known, v_finite(step));
+        if (has_min) known = m_and(known, v_finite(v_load(r->min + j)));
+        v_store(inverse + j, v_select(v_equal(step, v_set(0)), v_set(0), v_set(1) / step));
+    }
     for (int j = 0; j < QK_K / n; j++)
         for (int i = n * j; i < n * (j + 1); i += LANES) {
             vf x = v_load(r->x + i);
             if (has_min) x = x + v_set(r->min[j]);
-            vf v = x * v_set(inverse[j]), k = v_round(v);
-            good = m_and(good, m_and(v_less(v_abs(v - k), v_set(0.49998f)), v_less(v_abs(v), v_set(4e6f))));
-            v_store_bytes(q + i, v_min(v_max(k, v_set(lo)), v_set(hi)) - v_set(lo));
+            vf v = x * v_set(inverse[j]);
+            vi k = v_nearest_int(v);
+            off = v_most_abs(off, v - v_from_int(k));
+            far = v_most_abs(far, v);
+            v_store_int8(nearest + i, k);
         }
-    bool divide = m_bits(m_not(good));
+    for (int i = 0; i < QK_K; i++) { /* all in bytes */
+        int8_t v = nearest[i] < (int8_t)lo ? (int8_t)lo : nearest[i];
+        v = v > (int8_t)hi ? (int8_t)hi : v;
+        q[i] = (uint8_t)((uint8_t)v - (uint8_t)lo);
+    }
+    bool divide = v_most(off) >= 0.49998f || v_most(far) >= 4e6f || m_bits(m_not(known));
     for (int j = 0; j < QK_K / n; j++) {
         if (r->step[j] == 0)
             keep_quants(r, j, q);
@@ -242,7 +256,7 @@ static void affine_chunk(const struct affine_kernel *a, struct chunk *c, struct 
 INLINE void encode_affine(const struct affine_kernel *a, int len, const float *row, const float *importance, void *dst,
                           int64_t n)
 {
-    const float hi = (float)a->type->plain.nmax;
+    const int hi = a->type->plain.nmax;
     unsigned char *block = dst;
     struct chunk c;
     struct found f;
@@ -252,7 +266,7 @@ INLINE void encode_affine(const struct affine_kernel *a, int len, const float *r
         affine_chunk(a, &c, &f, k);
         for (int b = 0; b < c.blocks; b++, block += a->block_bytes) {
             const float *x = c.x + QK_K * b;
-            float step[16] = {0}, min[16];
+            float step[16] = {0}, min[16] = {0};
             uint8_t q[QK_K];
             if (f.strange[b]) {
                 a->plain_code(x, c.importance ? c.importance + QK_K * b : NULL, block, QK_K);
@@ -359,6 +373,25 @@ INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct ch
     }
 }
 
+/* k_scales_q6; no scale is NaN or infinite */
+INLINE bool scales_q6(const float scales[16], struct block_q6_k *b, float step[16])
+{
+    float largest = extreme_16(scales);
+    if (fabsf(largest) < 1e-15f) {
+        memset(b, 0, sizeof *b);
+        return false;
+    }
+    float iscale = -128.0f / largest;
+    uint16_t half = f_to_half(1 / iscale);
+    memcpy(b->d.le, &half, sizeof half);
+    for (int j = 0; j < 16; j += LANES) {
+        vf k = v_min(v_round(v_set(iscale) * v_load(scales + j)), v_set(127));
+        v_store_int8(b->scales + j, v_nearest_int(k));
+        v_store(step + j, v_set(f_half(half)) * k);
+    }
+    return true;
+}
+
 void KERNEL(encode_q6_k_weighted)(const float *row, const float *importance, void *dst, int64_t n)
 {
     struct block_q6_k *block = dst;
@@ -379,7 +412,7 @@ void KERNEL(encode_q6_k_weighted)(const float *row, const float *importance, voi
                 encode_q6_k_weighted(x, importance ? c.importance + QK_K * b : NULL, block, QK_K);
                 continue;
             }
-            if (!k_scales_q6(f.scale + 16 * b, block, step)) continue;
+            if (!scales_q6(f.scale + 16 * b, block, step)) continue;
             struct requantize r = {16, -32, 31, x, step, NULL, f.kept_iscale + 16 * b, NULL};
             requantize(&r, 16, -32, 31, false, q);
             k_pack_q6(q, block);

@@ -42,6 +42,17 @@ INLINE void lanes_load(int len, const float *src, vf *x)
     }
 }
 
+/* extreme() of 16 values, none of them NaN */
+INLINE float extreme_16(const float *x)
+{
+    vf most = v_set(0);
+    unsigned found = 0;
+    for (int i = 0; i < 16; i += LANES) most = v_most_abs(most, v_load(x + i));
+    float amax = v_most(most);
+    for (int i = 0; i < 16; i += LANES) found |= m_bits(v_equal(v_abs(v_load(x + i)), v_set(amax))) << i;
+    return amax > 0 ? x[__builtin_ctz(found)] : 0;
+}
+
 /* --- search_affine --- */
 
 struct affine_lanes {
