@@ -203,6 +203,21 @@ static void fault_in_rows(struct encode_job *job, int64_t at, const float *befor
         note_fault(job, at + bad);
 }
 
+/* What encoding did to a row. The row decoded again stays in the nearest cache: each one goes to the same place. */
+static enum status measure_row(struct encode_job *job, struct encode_scratch *s, int64_t row, const float *before, const void *blocks,
+                               struct error *err)
+{
+    int64_t cols = job->n_per_row;
+    uint64_t n_bad = job->damage.n_bad, n_flushed = job->damage.n_flushed;
+    TRY(dtype_decode_f32(job->to, blocks, s->after, cols, err));
+    damage_add(&job->damage, job->first / cols + row, before, s->after, 1, cols, dtype_info(job->to)->block_len);
+    if (job->damage.n_bad > n_bad) fault_in_rows(job, row * cols, before, s->after, cols);
+    if (job->fault.kind != FAULT_NONE) return STATUS_OK;
+    job->audit.n += (uint64_t)cols;
+    job->audit.n_flushed += job->damage.n_flushed - n_flushed;
+    return STATUS_OK;
+}
+
 /* Rows [row, row + n_rows) of the job, which share their importance weights. */
 static enum status encode_rows(struct encode_job *job, struct encode_scratch *s, int64_t row, int64_t n_rows, struct error *err)
 {
@@ -218,13 +233,11 @@ static enum status encode_rows(struct encode_job *job, struct encode_scratch *s,
     }
     if (is_scaled(job) || job->from != DTYPE_F32) before = s->before;
     TRY(dtype_encode_rows(job->to, before, weights, s->out, n_rows, cols, err));
-    TRY(dtype_decode_f32(job->to, s->out, s->after, n, err));
-    uint64_t n_bad = job->damage.n_bad, n_flushed = job->damage.n_flushed;
-    damage_add(&job->damage, tensor_row, before, s->after, n_rows, cols, dtype_info(job->to)->block_len);
-    if (job->damage.n_bad > n_bad) fault_in_rows(job, at, before, s->after, n);
-    if (job->fault.kind != FAULT_NONE) return STATUS_OK;
-    job->audit.n += (uint64_t)n;
-    job->audit.n_flushed += job->damage.n_flushed - n_flushed;
+    for (int64_t r = 0; r < n_rows; r++) {
+        const void *blocks = (const char *)s->out + bytes_of(job->to, r * cols);
+        TRY(measure_row(job, s, row + r, before + r * cols, blocks, err));
+        if (job->fault.kind != FAULT_NONE) return STATUS_OK;
+    }
     return job->write(job->ctx, job->off + bytes_of(job->to, job->first + at), s->out, (size_t)bytes_of(job->to, n), err);
 }
 

@@ -347,11 +347,11 @@ void KERNEL(encode_q5_k)(const float *src, void *dst, int64_t n)
 
 enum weighing { BY_SQUARE, BY_IMPORTANCE, BY_BOTH /* as search_affine is weighed */ };
 
-INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct chunk *c, struct found *f)
+INLINE void search_symmetric_chunk(float nmax, enum weighing by, int flight, const struct chunk *c, struct found *f)
 {
-    for (int first = 0; first < c->blocks * 16; first += FLIGHT_MOST * LANES) {
-        struct symmetric_lanes p[FLIGHT_MOST];
-        for (int h = 0; h < FLIGHT_MOST; h++) {
+    for (int first = 0; first < c->blocks * 16; first += flight * LANES) {
+        struct symmetric_lanes p[FLIGHT_LONG];
+        for (int h = 0; h < flight; h++) {
             int at = first + LANES * h;
             lanes_load(16, c->x + at * 16, p[h].x);
             if (by == BY_IMPORTANCE) lanes_load(16, c->importance + at * 16, p[h].w);
@@ -363,8 +363,8 @@ INLINE void search_symmetric_chunk(float nmax, enum weighing by, const struct ch
             }
             symmetric_begin(16, &p[h], by != BY_SQUARE);
         }
-        symmetric_run(16, nmax, p, FLIGHT_MOST);
-        for (int h = 0; h < FLIGHT_MOST; h++) {
+        symmetric_run(16, nmax, p, flight);
+        for (int h = 0; h < flight; h++) {
             int at = first + LANES * h;
             v_store(f->scale + at, p[h].scale);
             v_store(f->kept_iscale + at, p[h].kept_iscale);
@@ -401,9 +401,9 @@ void KERNEL(encode_q6_k_weighted)(const float *row, const float *importance, voi
         chunk_open(&c, row + at, importance ? importance + at : NULL, n - at);
         memset(f.strange, 0, sizeof f.strange);
         if (importance)
-            search_symmetric_chunk(32, BY_IMPORTANCE, &c, &f);
+            search_symmetric_chunk(32, BY_IMPORTANCE, FLIGHT_MOST, &c, &f);
         else
-            search_symmetric_chunk(32, BY_SQUARE, &c, &f);
+            search_symmetric_chunk(32, BY_SQUARE, FLIGHT_LONG, &c, &f);
         for (int b = 0; b < c.blocks; b++, block++) {
             const float *x = c.x + QK_K * b;
             float step[16];
@@ -467,7 +467,7 @@ void KERNEL(encode_q3_k_weighted)(const float *row, const float *importance, voi
         memset(f.strange, 0, sizeof f.strange);
         if (importance) {
             chunk_sigmas(&c, 2);
-            search_symmetric_chunk(4, BY_BOTH, &c, &f);
+            search_symmetric_chunk(4, BY_BOTH, FLIGHT_MOST, &c, &f);
             for (int s = c.blocks * 16; s < SUBS_MAX; s++) f.scale[s] = f.sum_w[s] = 0;
             for (int b = 0; b < CHUNK; b += LANES) weighted_scales_q3(&f, d + b, iscale + b, b);
         } else {

@@ -12,8 +12,9 @@
 
 /* Vectors side by side, so that the latencies of one hide behind the work of another: for search_affine two groups, of which one adds while the
  * other divides; for search_symmetric, whose candidates do not depend on each other, FLIGHT up to FLIGHT_MOST. 8 and 16 lanes fill up with 1024
- * elements: shorter rows waste some. */
-enum { GROUP = LANES == 16 ? 1 : 2, AFFINE_FLIGHT = 2 * GROUP, FLIGHT = 2, FLIGHT_MOST = 4 };
+ * elements: shorter rows waste some. Where many rows come as one, FLIGHT_LONG: as many as there are registers for. */
+enum { GROUP = LANES == 16 ? 1 : 2, AFFINE_FLIGHT = 2 * GROUP, FLIGHT = 2, FLIGHT_MOST = 4,
+       FLIGHT_LONG = LANES == 16 ? 8 : 4 };
 
 /* Before a loop over elements that is to stay a loop: unrolled, compilers collect its long chains of additions at the end, where they fill the
  * processor's window. */
@@ -283,8 +284,8 @@ INLINE void symmetric_try(struct symmetric_lanes *p, vf iscale, struct fit_lanes
 
 INLINE void symmetric_run(int len, float nmax, struct symmetric_lanes *p, int flight)
 {
-    vf iscale[FLIGHT_MOST];
-    struct fit_lanes f[FLIGHT_MOST];
+    vf iscale[FLIGHT_LONG];
+    struct fit_lanes f[FLIGHT_LONG];
     symmetric_sums(len, p, flight, 0, iscale, f, nmax);
     for (int h = 0; h < flight; h++) symmetric_first(&p[h], iscale[h], f[h]);
     for (int is = -9; is <= 9; is++) {
