@@ -14,6 +14,7 @@
 
 enum {
     PIECE_MAX = 1 << 20, /* source bytes: read, digest and write meet in the cache */
+    PIECE_QUANTIZE = 1 << 18, /* what is made of it has to stay there as well */
     PIECE_MIN = 1 << 17,
     TRANSPOSE_MAX = 6 << 20, /* wide strips: each source row costs one read */
     TRANSPOSE_MIN = 1 << 20,
@@ -67,12 +68,17 @@ static uint64_t clamp(uint64_t v, uint64_t min, uint64_t max)
     return v < min ? min : v > max ? max : v;
 }
 
+static bool is_quantized(const struct plan_tensor *t)
+{
+    return (t->from != t->to || t->lora) && dtype_info(t->to)->block_len > 1;
+}
+
 static uint64_t piece_bytes(const struct writer *w, const struct plan_tensor *t)
 {
     uint64_t share = MEMORY_BYTES / (uint64_t)w->n_workers;
     if (w->opt && w->opt->piece_bytes > 0) return w->opt->piece_bytes;
     if (t->transform == TRANSFORM_TRANSPOSE) return clamp(share / 2, TRANSPOSE_MIN, TRANSPOSE_MAX);
-    return clamp(share / 4, PIECE_MIN, PIECE_MAX);
+    return clamp(share / 4, PIECE_MIN, is_quantized(t) ? PIECE_QUANTIZE : PIECE_MAX);
 }
 
 static uint64_t tensor_bytes(const struct writer *w, size_t tensor)
@@ -89,11 +95,6 @@ static void add_task(struct writer *w, size_t tensor, enum purpose purpose, int6
     if (n_pieces > 0)
         w->tasks[w->n_tasks++] =
             (struct task){.tensor = tensor, .purpose = purpose, .piece = piece, .n_pieces = n_pieces};
-}
-
-static bool is_quantized(const struct plan_tensor *t)
-{
-    return (t->from != t->to || t->lora) && dtype_info(t->to)->block_len > 1;
 }
 
 /* Elements of a piece. What becomes blocks is cut between rows: a row is the unit of encoders. */

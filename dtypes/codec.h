@@ -160,13 +160,13 @@ float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *
 /* quant_32_portable.c and so on */
 #define DECLARE_32(SET)                                                                                      \
     encode_f32_fn encode_q4_1_##SET, encode_q5_0_##SET, encode_q5_1_##SET, encode_iq4_nl_##SET,              \
-        encode_iq4_xs_##SET, encode_mxfp4_##SET;                                                             \
+        encode_iq4_xs_##SET, encode_mxfp4_##SET, encode_nvfp4_##SET;                                                             \
     encode_row_weighted_fn encode_q4_0_weighted_##SET, encode_q4_1_weighted_##SET, encode_q5_0_weighted_##SET, \
         encode_q5_1_weighted_##SET, encode_iq4_nl_weighted_##SET, encode_iq4_xs_weighted_##SET
 #define ENCODE_32(SET)                                                                                       \
     [DTYPE_Q4_1] = encode_q4_1_##SET, [DTYPE_Q5_0] = encode_q5_0_##SET, [DTYPE_Q5_1] = encode_q5_1_##SET,    \
     [DTYPE_IQ4_NL] = encode_iq4_nl_##SET, [DTYPE_IQ4_XS] = encode_iq4_xs_##SET,                              \
-    [DTYPE_MXFP4] = encode_mxfp4_##SET
+    [DTYPE_MXFP4] = encode_mxfp4_##SET, [DTYPE_NVFP4] = encode_nvfp4_##SET
 #define ENCODE_32_WEIGHTED(SET)                                                                              \
     [DTYPE_Q4_0] = encode_q4_0_weighted_##SET, [DTYPE_Q4_1] = encode_q4_1_weighted_##SET,                    \
     [DTYPE_Q5_0] = encode_q5_0_weighted_##SET, [DTYPE_Q5_1] = encode_q5_1_weighted_##SET,                    \

@@ -14,5 +14,7 @@ void iq4_xs_set_scales(struct block_iq4_xs *b, const float scales[8], float isca
 
 /* quant_fp4.c: the exponent that puts the largest magnitude of a block into [4, 8) units, modulo 256, as x86 makes a byte of a negative number. */
 uint8_t mxfp4_exponent(float amax);
+/* The E4M3 scale of a group of 16 whose largest magnitude is amax. */
+uint8_t nvfp4_scale(float amax);
 
 #endif

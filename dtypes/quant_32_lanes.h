@@ -438,3 +438,43 @@ void KERNEL(encode_mxfp4)(const float *src, void *dst, int64_t n)
         }
     }
 }
+
+/* A lane holds two groups of 16, which have a scale each. */
+INLINE void encode_nvfp4_groups(const float *src, float halves[2][LANES], unsigned char scales[2][LANES], unsigned char codes[2][8][LANES])
+{
+    vf x[QK];
+    lanes_load(QK, src, x);
+    for (int g = 0; g < 2; g++) {
+        float magnitudes[LANES];
+        vf *v = x + 16 * g, amax = v_set(0);
+        for (int i = 0; i < 16; i++) amax = v_max(v_abs(v[i]), amax);
+        v_store(magnitudes, amax);
+        for (int j = 0; j < LANES; j++) {
+            scales[g][j] = nvfp4_scale(magnitudes[j]);
+            halves[g][j] = ue4m3_half(scales[g][j]);
+        }
+        for (int i = 0; i < 16; i++) v[i] = nearest_code(v[i], v_load(halves[g]));
+        for (int i = 0; i < 8; i++) v_store_bytes(codes[g][i], v[i] + v[i + 8] * v_set(16));
+    }
+}
+
+void KERNEL(encode_nvfp4)(const float *src, void *dst, int64_t n)
+{
+    struct block_nvfp4 *b = dst;
+    struct runs r;
+    for (int64_t at = 0; at < n; at += RUNS_LEN) {
+        runs_open(&r, src + at, NULL, n - at);
+        for (int first = 0; first < r.n; first += LANES) {
+            float halves[2][LANES];
+            unsigned char scales[2][LANES], codes[2][8][LANES];
+            encode_nvfp4_groups(r.x + first * QK, halves, scales, codes);
+            for (int j = 0; j < LANES && first + j < r.n; j++)
+                for (int g = 0; g < 2; g++) {
+                    int group = (2 * j + g) % 4;
+                    b->d[group] = scales[g][j];
+                    for (int i = 0; i < 8; i++) b->qs[8 * group + i] = codes[g][i][j];
+                    b += group == 3;
+                }
+        }
+    }
+}

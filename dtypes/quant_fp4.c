@@ -64,12 +64,17 @@ static uint8_t ue4m3_from_f32(float v)
     return (uint8_t)(q < 0x78 ? q : 0x7E);
 }
 
+uint8_t nvfp4_scale(float amax)
+{
+    return ue4m3_from_f32(amax / 6.0f);
+}
+
 void encode_nvfp4(const float *src, void *dst, int64_t n)
 {
     struct block_nvfp4 *b = dst;
     for (; n > 0; n -= 64, b++) {
         for (int g = 0; g < 4; g++, src += 16) {
-            b->d[g] = ue4m3_from_f32(fabsf(extreme(src, 16)) / 6.0f);
+            b->d[g] = nvfp4_scale(fabsf(extreme(src, 16)));
             float d = ue4m3_half(b->d[g]);
             for (int j = 0; j < 8; j++)
                 b->qs[8 * g + j] = (uint8_t)(nearest_e2m1(src[j], d) | nearest_e2m1(src[j + 8], d) << 4);
