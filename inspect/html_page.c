@@ -48,7 +48,7 @@ static void put_lead(const struct html_report *r, struct buf *out)
     const struct subject *s = &r->s;
     html_text(out, s->arch ? s->arch->family : "no known model family");
     buf_printf(out, ", %s", s->ckpt->format);
-    if (!s->why) return;
+    if (!s->arch) return;
     buf_puts(out, "; recognised by ");
     html_text(out, s->why);
 }

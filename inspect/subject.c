@@ -51,6 +51,16 @@ static enum status open_model(struct subject *s, const struct model_options *opt
     return ckpt_open(&s->ckpt, s->path, err);
 }
 
+/* Of a checkpoint that says what it is, in words that are not known here: which. */
+static void explain_unknown(struct subject *s, const struct model_options *opt)
+{
+    struct warnings unheard = {0};
+    struct model *none = NULL;
+    if (s->config || ckpt_gguf(s->ckpt)) model_open(&none, s->path, opt, &unheard, &s->model_error);
+    model_close(none);
+    warnings_clear(&unheard);
+}
+
 static enum status open_subject(struct subject *s, const char *path, const struct model_options *opt, struct error *err)
 {
     memset(s, 0, sizeof *s);
@@ -62,7 +72,10 @@ static enum status open_subject(struct subject *s, const char *path, const struc
     TRY_OUT(load_config(s, &from_params, err));
     TRY_OUT(model_detect(s->ckpt, s->config, &s->arch, &s->why, err));
     if (from_params && s->arch) s->why = "params.json";
-    if (s->arch) TRY_OUT(open_model(s, opt, err));
+    if (s->arch)
+        TRY_OUT(open_model(s, opt, err));
+    else
+        explain_unknown(s, opt);
     return STATUS_OK;
 out:
     subject_close(s);

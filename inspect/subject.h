@@ -14,7 +14,7 @@ struct subject {
     const struct arch *arch;  /* NULL: no known family */
     const char *why;          /* how the family was recognised */
     struct model *model;      /* NULL if the checkpoint is not a complete model of its family */
-    struct error model_error; /* then: why; text empty if no family was recognised */
+    struct error model_error; /* then: why; text empty if it does not say what family it is of */
     struct warnings warnings;
     uint64_t size_bytes;   /* of the files */
     uint64_t weight_bytes; /* of the tensors */

@@ -91,7 +91,7 @@ static void remarks_text(const struct subject *s, struct buf *out)
         snprintf(text, sizeof text, "tensor '%s': %s", s->model_error.tensor, s->model_error.text);
     else
         snprintf(text, sizeof text, "%s", s->model_error.text);
-    if (text[0]) remark(out, "incomplete", text, NULL);
+    if (text[0]) remark(out, s->arch ? "incomplete" : "unknown", text, NULL);
     for (size_t i = 0; i < s->warnings.count; i++)
         remark(out, s->warnings.items[i].note ? "note" : "warning", s->warnings.items[i].text, s->warnings.items[i].code);
     for (size_t i = 0; i < s->ckpt->notes.count; i++) remark(out, "note", s->ckpt->notes.items[i], NULL);
@@ -121,7 +121,7 @@ void summary_text(const struct subject *s, struct buf *out)
     char name[256];
     text_escape(s->path, name, sizeof name);
     buf_printf(out, "%s: %s (%s%s%s)\n", name, s->arch ? s->arch->family : "no known model family",
-               s->ckpt->format, s->why ? "; recognised by " : "", s->why ? s->why : "");
+               s->ckpt->format, s->arch ? "; recognised by " : "", s->arch ? s->why : "");
     summary_lines(s, out);
 }
 
@@ -130,7 +130,7 @@ void summary_json(const struct subject *s, struct jwriter *w)
     jw_string(w, "path", s->path);
     jw_string(w, "container", s->ckpt->format);
     jw_string(w, "family", s->arch ? s->arch->family : NULL);
-    jw_string(w, "recognised_by", s->why);
+    jw_string(w, "recognised_by", s->arch ? s->why : NULL);
     jw_string(w, "name", s->model ? s->model->name : NULL);
     jw_uint(w, "files", s->ckpt->n_files);
     jw_uint(w, "size_bytes", s->size_bytes);

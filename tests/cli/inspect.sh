@@ -12,6 +12,13 @@ equal "nothing on stderr" "" "$(cat "$DIR/err")"
 status "summary of a torch file" 0 "$BIN/lathe-inspect" "$gpt2"
 contains "torch file is recognised" "$DIR/out" "gpt2 (torch-zip"
 
+cp -r "$llama" "$DIR/unknown"
+chmod -R u+w "$DIR/unknown"
+sed 's/"model_type": "llama"/"model_type": "some\\u001b[1mthing"/; s/LlamaForCausalLM/SomethingForCausalLM/' "$llama/config.json" >"$DIR/unknown/config.json"
+status "an unknown family is listed" 0 "$BIN/lathe-inspect" "$DIR/unknown"
+contains "as none" "$DIR/out" "no known model family (safetensors)"
+contains "and told by its own name" "$DIR/out" "unknown     unknown model type 'some\x1b[1mthing' (architecture 'SomethingForCausalLM')"
+
 status "json of one" 0 "$BIN/lathe-inspect" "$llama" --tensors --json
 check "json is one document" jq -e . "$DIR/out"
 equal "json container" safetensors "$(jq -r .container "$DIR/out")"
