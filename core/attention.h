@@ -21,13 +21,20 @@ enum { ATTENTION_IDS_MAX = 16384 };
 struct attention_map {
     int64_t layer, head;
     int64_t n;              /* queries, and keys */
-    int64_t window, prefix; /* what a query may see: attention_sees */
+    int64_t window, prefix; /* what a query may see: attention_range */
     const float *p;         /* (n, n), a row for each query; a row's sum is 1, what it does not see 0. Valid during the call. */
 };
-/* A key that a query does not see is masked: its 0 is no result. */
+/* The keys that a query sees: [*first, *end). Others are masked: their 0 is no result. */
+static inline void attention_range(const struct attention_map *a, int64_t query, int64_t *first, int64_t *end)
+{
+    *first = a->window > 0 && query >= a->window ? query - a->window + 1 : 0;
+    *end = query < a->prefix ? a->prefix : query + 1;
+}
 static inline bool attention_sees(const struct attention_map *a, int64_t query, int64_t key)
 {
-    return (key <= query || key < a->prefix) && (a->window == 0 || key > query - a->window);
+    int64_t first, end;
+    attention_range(a, query, &first, &end);
+    return key >= first && key < end;
 }
 /* b: the same head of the other model; NULL when there is none */
 typedef enum status attention_fn(void *ctx, const struct attention_map *a, const struct attention_map *b,

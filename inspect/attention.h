@@ -12,7 +12,7 @@ struct attention_options {
     int64_t layer, head; /* -1: all */
     const char *prompt, *text, *tokens; /* one of them */
     int64_t context;                    /* ids from the start; 0: as many as the model and a picture take */
-    bool causal;
+    int causal;                         /* --positions: 0 model, 1 causal */
     int precision;       /* enum precision */
     const char *against; /* NULL: one model */
     const char *output;  /* NULL: the terminal */

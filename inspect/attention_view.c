@@ -60,43 +60,54 @@ void attention_view_clear(struct attention_view *v)
 
 /* --- one head --- */
 
-static bool sees(const struct attention_map *a, const struct attention_map *b, int64_t query, int64_t key)
+/* The keys that a query sees in either model */
+struct range {
+    int64_t first, end;
+};
+
+static struct range visible(const struct attention_map *a, const struct attention_map *b, int64_t query)
 {
-    return attention_sees(a, query, key) || (b && attention_sees(b, query, key));
+    struct range r, other;
+    attention_range(a, query, &r.first, &r.end);
+    if (!b) return r;
+    attention_range(b, query, &other.first, &other.end); /* both hold the query itself: there is no gap between them */
+    if (other.first < r.first) r.first = other.first;
+    if (other.end > r.end) r.end = other.end;
+    return r;
 }
 
-/* What a cell shows at one query and key: the probability, or how much it grew */
-static double value_at(const struct attention_map *a, const struct attention_map *b, int64_t i)
+/* A cell takes what is largest in magnitude among what is not masked: the probability, or how much it grew. */
+static void add_to_cell(struct attention_view *v, double *cell, double x)
 {
-    return b ? (double)b->p[i] - (double)a->p[i] : (double)a->p[i];
-}
-
-/* A cell takes what is largest in magnitude among what is not masked. */
-static void pool_row(struct attention_view *v, double *cells, const struct attention_map *a,
-                     const struct attention_map *b, int64_t query)
-{
-    for (int64_t key = 0; key < v->n; key++) {
-        double *cell = &cells[key / v->step];
-        if (isnan(*cell) || !sees(a, b, query, key)) continue;
-        double x = value_at(a, b, query * v->n + key);
-        v->n_not_finite += !isfinite(x);
-        if (!isfinite(x)) *cell = NAN;
-        else if (isinf(*cell) || fabs(x) > fabs(*cell)) *cell = x;
+    if (!isfinite(x)) {
+        v->n_not_finite++;
+        *cell = NAN;
+    } else if (!isnan(*cell) && (isinf(*cell) || fabs(x) > fabs(*cell))) {
+        *cell = x;
     }
 }
 
-static double row_entropy(const float *p, int64_t n)
+static void pool_row(struct attention_view *v, double *cells, const float *a, const float *b, struct range r)
+{
+    for (int64_t key = r.first; key < r.end;) {
+        double *cell = &cells[key / v->step];
+        int64_t stop = (key / v->step + 1) * v->step;
+        for (; key < stop && key < r.end; key++) add_to_cell(v, cell, b ? (double)b[key] - (double)a[key] : (double)a[key]);
+    }
+}
+
+static double row_entropy(const float *p, struct range r)
 {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = r.first; i < r.end; i++)
         if (!(p[i] <= 0)) sum -= (double)p[i] * log((double)p[i]); /* NaN stays */
     return sum;
 }
 
 static void compare_row(struct attention_gap *gap, double *row_gap, const struct attention_map *a,
-                        const struct attention_map *b, int64_t query)
+                        const struct attention_map *b, int64_t query, struct range r)
 {
-    for (int64_t key = 0; key < a->n; key++) {
+    for (int64_t key = r.first; key < r.end; key++) {
         double x = (double)a->p[query * a->n + key], y = (double)b->p[query * a->n + key], d = y - x;
         if (!isnan(*row_gap) && !(fabs(d) <= fabs(*row_gap))) *row_gap = d;
         if (isnan(gap->diff) || fabs(d) <= fabs(gap->diff)) continue;
@@ -119,9 +130,11 @@ enum status attention_view_add(void *ctx, const struct attention_map *a, const s
     for (int64_t r = 0; r < v->side; r++) v->entropy[r] = v->first[r] = v->row_gap[r] = 0;
     for (int64_t q = 0; q < v->n; q++) {
         int64_t r = q / v->step, rows = v->n - r * v->step < v->step ? v->n - r * v->step : v->step;
-        double e = v->figures ? row_entropy(a->p + q * v->n, v->n) : 0, share = (double)a->p[q * v->n];
-        pool_row(v, cells + r * v->side, a, b, q);
-        if (b) compare_row(&f->gap, &v->row_gap[r], a, b, q);
+        struct range seen = visible(a, b, q);
+        const float *row = a->p + q * v->n;
+        double e = v->figures ? row_entropy(row, seen) : 0, share = (double)row[0];
+        pool_row(v, cells + r * v->side, row, b ? b->p + q * v->n : NULL, seen);
+        if (b) compare_row(&f->gap, &v->row_gap[r], a, b, q, seen);
         v->entropy[r] += e / (double)rows;
         v->first[r] += share / (double)rows;
         entropy += e;

@@ -151,7 +151,7 @@ int inspect_main(int argc, char **argv)
         {"text", 0, "FILE", OPTION_STRING, &a->text, "the same, from a file", NULL},
         {"tokens", 0, "FILE", OPTION_STRING, &a->tokens, "the same as ids: text, or .npy", NULL},
         {"context", 0, "N", OPTION_INT, &a->context, "ids from the start (default: at most 2048)", NULL},
-        {"causal", 0, NULL, OPTION_FLAG, &a->causal, "plain positions and a causal mask, whatever the family's code makes of the ids", NULL},
+        {"positions", 0, "model|causal", OPTION_CHOICE, &a->causal, "positions and mask as the family's code builds them from the ids (default), or counted and causal", NULL},
         {"precision", 0, "f32|f64", OPTION_CHOICE, &a->precision, "of the forward pass", NULL},
         {0},
     };
