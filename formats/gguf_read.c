@@ -89,8 +89,9 @@ static enum status head_need(struct head *h, uint64_t n, const char *what, struc
     uint64_t end = h->pos + n;
     if (end <= h->loaded) return STATUS_OK;
 
-    uint64_t want = 2 * (uint64_t)h->loaded;
-    if (want < HEAD_CHUNK) want = HEAD_CHUNK;
+    /* a quarter more each time: of a head of megabytes, little is read for nothing */
+    uint64_t want = h->loaded + (uint64_t)h->loaded / 4;
+    if (want < h->loaded + HEAD_CHUNK) want = h->loaded + HEAD_CHUNK;
     if (want < end) want = end;
     if (want > h->limit) want = h->limit;
     unsigned char *data = realloc(h->data, want);
