@@ -218,15 +218,24 @@ enum status parts_safetensors(struct plan *p, const char *stem, uint64_t max_byt
 static const char key_first[] = "lathe.split.first";
 enum { DIGEST_HEX = 2 * SHA256_BYTES };
 
-/* In the order in which gguf-split leaves them; and room for what the first part's header is. */
-static void put_keys(struct gguf_writer *w, size_t i, size_t n_parts, size_t n_tensors)
+/* What the parts of one file have in common. */
+struct splitting {
+    const char *stem;
+    const size_t *number; /* of each tensor's part */
+    size_t n_parts;
+    bool count_last; /* gguf-split's order of keys; llama-quantize's is another */
+};
+
+/* Keys; and room for what the first part's header is. */
+static void put_keys(struct gguf_writer *w, size_t i, const struct splitting *s, size_t n_tensors)
 {
     char zeros[DIGEST_HEX + 1];
     memset(zeros, '0', DIGEST_HEX);
     zeros[DIGEST_HEX] = 0;
     gguf_put_u16(w, "split.no", (uint16_t)i);
+    gguf_put_u16(w, "split.count", (uint16_t)s->n_parts);
     gguf_put_i32(w, "split.tensors.count", (int32_t)n_tensors);
-    gguf_put_u16(w, "split.count", (uint16_t)n_parts);
+    if (s->count_last) gguf_move_to_end(w, "split.count");
     if (i > 0) gguf_put_string(w, key_first, zeros);
 }
 
@@ -265,10 +274,10 @@ static enum status lay_out_part(struct plan *p, struct gguf_writer *w, struct pl
     return close_part(p, part, w->size_bytes, err);
 }
 
-static enum status lay_out_later_part(struct plan *p, size_t i, size_t n_parts, struct plan_part *part, struct error *err)
+static enum status lay_out_later_part(struct plan *p, size_t i, const struct splitting *s, struct plan_part *part, struct error *err)
 {
     struct gguf_writer w = {0};
-    put_keys(&w, i, n_parts, p->n_tensors);
+    put_keys(&w, i, s, p->n_tensors);
     enum status st = lay_out_part(p, &w, part, err);
     part->header = w.header;
     w.header = (struct buf){0};
@@ -276,19 +285,19 @@ static enum status lay_out_later_part(struct plan *p, size_t i, size_t n_parts, 
     return st;
 }
 
-static enum status split(struct plan *p, const char *stem, const size_t *number, size_t n_parts, struct error *err)
+static enum status split(struct plan *p, const struct splitting *s, struct error *err)
 {
     size_t first = 0;
-    for (size_t k = 0; k < n_parts; k++) {
+    for (size_t k = 0; k < s->n_parts; k++) {
         struct plan_part *part;
-        char *name = arena_printf(&p->mem, "%s-%05zu-of-%05zu.gguf", stem, k + 1, n_parts);
-        if (!name) return error_nomem(err, strlen(stem));
+        char *name = arena_printf(&p->mem, "%s-%05zu-of-%05zu.gguf", s->stem, k + 1, s->n_parts);
+        if (!name) return error_nomem(err, strlen(s->stem));
         TRY(add_part(p, name, &part, err));
         part->first = first;
-        while (first < p->n_tensors && number[first] == k) first++;
+        while (first < p->n_tensors && s->number[first] == k) first++;
         part->n_tensors = first - part->first;
-        if (k == 0) put_keys(&p->out, 0, n_parts, p->n_tensors);
-        TRY(k == 0 ? lay_out_part(p, &p->out, part, err) : lay_out_later_part(p, k, n_parts, part, err));
+        if (k == 0) put_keys(&p->out, 0, s, p->n_tensors);
+        TRY(k == 0 ? lay_out_part(p, &p->out, part, err) : lay_out_later_part(p, k, s, part, err));
     }
     return plan_count_sources(p, err);
 }
@@ -300,15 +309,14 @@ enum status parts_keep_gguf(struct plan *p, const char *stem, const struct check
     if (c->n_files == 1) return STATUS_OK;
     p->size_bytes = 0;
     TRY(mem_alloc(&mem, p->n_tensors, sizeof(size_t), err));
-    size_t *number = mem, n_parts = 0;
+    size_t *number = mem;
     for (size_t i = 0; i < p->n_tensors; i++) {
         const struct container *source = p->tensors[i].sources[0].t->container;
         size_t k = 0;
         while (k + 1 < c->n_files && c->files[k] != source) k++;
         number[i] = k;
-        n_parts = c->n_files;
     }
-    enum status st = split(p, stem, number, n_parts, err);
+    enum status st = split(p, &(struct splitting){stem, number, c->n_files, false}, err);
     free(mem);
     return st;
 }
@@ -333,7 +341,7 @@ enum status parts_split_gguf(struct plan *p, const char *stem, uint64_t max_byte
     p->size_bytes = 0;
     TRY(mem_alloc(&mem, p->n_tensors, sizeof(size_t), err));
     size_t n_parts = fill_parts(p, max_bytes, mem);
-    enum status st = n_parts <= UINT16_MAX ? split(p, stem, mem, n_parts, err)
+    enum status st = n_parts <= UINT16_MAX ? split(p, &(struct splitting){stem, mem, n_parts, true}, err)
                                             : error_set(err, STATUS_RANGE, "%zu parts, expected at most %d: --split-max-size is too small", n_parts, UINT16_MAX);
     free(mem);
     return st;
