@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "formats/joined.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,9 @@ static const char key_file_prefix[] = "lathe.receipt.file.";
 enum { DIGEST_HEX = 2 * SHA256_BYTES };
 /* Far beyond any published tokenizer; a file is held in memory. */
 static const uint64_t file_max_bytes = 512u << 20;
+/* Of one tensor that no GGUF holds, and of all: GPT-2's masks are 4 MiB each, and take some kilobytes packed. */
+static const uint64_t stored_max_bytes = 16u << 20, stored_all_max_bytes = 128u << 20;
+static const char key_dropped_prefix[] = "lathe.receipt.dropped.";
 
 static const char *const file_names[] = {
     "added_tokens.json",  "chat_template.jinja",     "chat_template.json", "cog-pretrain.model",
@@ -119,6 +123,38 @@ static void put_output(struct jwriter *w, const struct checkpoint *c, const stru
         jw_end_object(w);
     }
     jw_end_object(w);
+}
+
+/* What no GGUF has a place for, but a folder that is to be the same needs: masks, tables of frequencies, small heads. Not what training saved. */
+static bool is_stored(const struct plan_dropped *d, uint64_t *left_bytes)
+{
+    static const char *const reasons[] = {"buffer", "head of another task", "scale of activations"};
+    bool wanted = false;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) wanted = wanted || strcmp(d->why, reasons[i]) == 0;
+    if (!wanted || d->t->t->size_bytes > stored_max_bytes || d->t->t->size_bytes > *left_bytes) return false;
+    *left_bytes -= d->t->t->size_bytes;
+    return true;
+}
+
+static enum status put_stored_tensor(struct plan *p, size_t i, struct error *err)
+{
+    const struct ckpt_tensor *t = p->dropped[i].t;
+    char key[64];
+    void *raw;
+    snprintf(key, sizeof key, "%s%zu", key_dropped_prefix, i);
+    TRY(mem_alloc(&raw, t->t->size_bytes, 1, err));
+    enum status st = ckpt_read(t, 0, raw, (size_t)t->t->size_bytes, err);
+    if (st == STATUS_OK) st = put_packed(p, key, raw, (size_t)t->t->size_bytes, err);
+    free(raw);
+    return st;
+}
+
+static enum status put_stored(struct plan *p, struct error *err)
+{
+    uint64_t left = stored_all_max_bytes;
+    for (size_t i = 0; i < p->n_dropped; i++)
+        if (is_stored(&p->dropped[i], &left)) TRY(put_stored_tensor(p, i, err));
+    return STATUS_OK;
 }
 
 static enum status put_tensors(struct plan *p, const struct checkpoint *c, struct error *err)
@@ -226,5 +262,7 @@ enum status receipt_put(struct plan *p, const struct model *m, enum receipt_leve
     gguf_put_string(&p->out, key_level, level == RECEIPT_FULL ? "full" : "lean");
     TRY(put_tensors(p, m->ckpt, err));
     TRY(put_digest_room(p, err));
-    return level == RECEIPT_FULL ? put_files(p, m, err) : STATUS_OK;
+    if (level != RECEIPT_FULL) return STATUS_OK;
+    TRY(put_files(p, m, err));
+    return put_stored(p, err);
 }

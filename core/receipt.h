@@ -63,6 +63,8 @@ enum status receipt_read(struct receipt **out, const struct container *gguf, str
 void receipt_free(struct receipt *r); /* NULL is allowed */
 /* Number i of the files of a full receipt; *name is NULL behind the last. STATUS_FORMAT for a name that no receipt has. */
 enum status receipt_read_file(const struct receipt *r, size_t i, const char **name, struct buf *out, struct error *err);
+/* The bytes of number i of the dropped tensors; *stored is false where the receipt does not have them. */
+enum status receipt_read_dropped(const struct receipt *r, size_t i, bool *stored, struct buf *out, struct error *err);
 
 /* Packed texts: zlib stream in base64 (RFC 4648, with padding, no line breaks). A string, because array readers of other tools build one object
  * per element. */

@@ -217,3 +217,19 @@ enum status receipt_read_file(const struct receipt *r, size_t i, const char **na
     }
     return STATUS_OK;
 }
+
+enum status receipt_read_dropped(const struct receipt *r, size_t i, bool *stored, struct buf *out, struct error *err)
+{
+    const struct receipt_source *s = &r->dropped[i].source;
+    char key[32];
+    uint64_t n_bytes;
+    snprintf(key, sizeof key, "dropped.%zu", i);
+    const struct kv *kv = find(r->gguf, key);
+    *stored = kv != NULL;
+    if (!kv) return STATUS_OK;
+    if (!dtype_bytes(s->dtype, s->n_elements, &n_bytes) || n_bytes > list_max_bytes)
+        return error_at(err, STATUS_RANGE, r->gguf->file.path, s->name, "receipt: is too large to be stored there");
+    TRY(unpack(r, kv, n_bytes, out, err));
+    if (out->len == n_bytes) return STATUS_OK;
+    return error_at(err, STATUS_FORMAT, r->gguf->file.path, s->name, "receipt: expected %llu bytes, found %zu", (unsigned long long)n_bytes, out->len);
+}

@@ -97,6 +97,15 @@ enum status restore_add(struct restore *r, const struct restore_item *item, stru
     return plan_add(r->plan, &t, NULL, err);
 }
 
+enum status restore_add_data(struct restore *r, const char *name, enum dtype type, int n_dims, const int64_t *shape, const void *data,
+                             struct error *err)
+{
+    struct plan_tensor t = {.name = name, .data = data, .to = type, .wanted = DTYPE_COUNT, .n_dims = n_dims, .why = "kept in the receipt"};
+    memcpy(t.shape, shape, sizeof t.shape);
+    TRY(remember(r, &(struct restored){0}, err));
+    return plan_add(r->plan, &t, NULL, err);
+}
+
 /* --- the plan --- */
 
 static enum dtype main_type(const struct model *m)
@@ -122,6 +131,8 @@ static enum status plan_all(struct restore *r, struct error *err)
         receipt_free(r->receipt);
         r->receipt = NULL;
     }
+    bool foreign = !r->receipt && !container_kv(gguf, "lathe.family");
+    r->arch = foreign && r->m->arch->rebuilt_as ? r->m->arch->rebuilt_as : r->m->arch;
     r->main = r->opt->type != DTYPE_COUNT ? r->opt->type : main_type(r->m);
     r->plan->format = PLAN_SAFETENSORS;
     TRY(r->receipt ? restore_by_receipt(r, err) : restore_by_rules(r, err));

@@ -18,6 +18,7 @@ struct restore {
     struct receipt *receipt; /* NULL: rebuild */
     struct restored *tensors;
     size_t cap;
+    const struct arch *arch; /* the family to write: m's, or one that transformers knows in its place */
     enum dtype main; /* type of most matrices; F32 for block types */
     size_t n_products;
     struct arena mem;
@@ -38,6 +39,9 @@ struct restore_item {
     const char *why;
 };
 enum status restore_add(struct restore *r, const struct restore_item *item, struct error *err);
+/* A tensor whose bytes are these. */
+enum status restore_add_data(struct restore *r, const char *name, enum dtype type, int n_dims, const int64_t *shape, const void *data,
+                             struct error *err);
 /* n elements of a tensor of the GGUF from `first` on, as a tensor of that shape. NULL: no memory. */
 const struct ckpt_tensor *restore_view(struct restore *r, const struct ckpt_tensor *t, int64_t first, int n_dims, const int64_t *shape, struct error *err);
 /* Does type a hold every value of type b? */

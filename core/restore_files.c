@@ -71,7 +71,7 @@ static enum status add_text(struct restore *r, const char *name, struct buf *tex
 static enum status add_config(struct restore *r, struct error *err)
 {
     struct buf text = {0};
-    enum status st = config_write_hf(r->m, r->m->arch, r->main, &text, err);
+    enum status st = config_write_hf(r->m, r->arch, r->main, &text, err);
     return add_text(r, "config.json", &text, st, err);
 }
 

@@ -128,6 +128,19 @@ static enum status add_head(struct back *b, const struct receipt_dropped *d, str
                                                  .why = "equal to the token embedding, by the receipt"}, err);
 }
 
+static enum status add_stored(struct back *b, size_t i, bool *stored, struct error *err)
+{
+    const struct receipt_source *s = &b->r->receipt->dropped[i].source;
+    struct buf data = {0};
+    bool is_new = false;
+    enum status st = receipt_read_dropped(b->r->receipt, i, stored, &data, err);
+    if (st == STATUS_OK && *stored) st = take_name(b, plain_name(b, s->name), &is_new, err);
+    if (st == STATUS_OK && is_new)
+        st = restore_add_data(b->r, plain_name(b, s->name), s->dtype, s->n_dims, s->shape, data.data ? data.data : "", err);
+    buf_clear(&data);
+    return st;
+}
+
 static enum status add_dropped(struct back *b, struct error *err)
 {
     const struct receipt *receipt = b->r->receipt;
@@ -137,9 +150,11 @@ static enum status add_dropped(struct back *b, struct error *err)
         const struct receipt_dropped *d = &receipt->dropped[i];
         if (strcmp(d->reason, "equal to the token embedding") == 0) {
             TRY(add_head(b, d, err));
-        } else if (n++ == 0) {
-            first = d;
+            continue;
         }
+        bool stored;
+        TRY(add_stored(b, i, &stored, err));
+        if (!stored && n++ == 0) first = d;
     }
     if (n > 0)
         warnings_note(b->r->warn, "not-brought-back", "%zu tensors of the source are not in the GGUF: '%s' (%s)%s", n, first->source.name, first->reason,

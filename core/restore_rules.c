@@ -53,7 +53,7 @@ static enum status add_named(struct restore *r, const struct tensor_rule *rule, 
     enum dtype to;
     rule_step(rule, &r->m->hp, layer, &step);
     TRY(choose_type(r, sources[0], &to, err));
-    const char *name = rule_name(&r->mem, rule->source, r->m->arch->prefixes[0], layer, expert);
+    const char *name = rule_name(&r->mem, rule->source, r->arch->prefixes[0], layer, expert);
     if (!name) return error_nomem(err, 64);
     return restore_add(r,
                        &(struct restore_item){
@@ -94,7 +94,7 @@ static const struct tensor_rule *source_rule(const struct arch *arch, enum role 
 
 static enum status cannot(const struct restore *r, const struct weight *w, struct error *err)
 {
-    return error_at(err, STATUS_UNSUPPORTED, r->m->ckpt->path, w->t->t->name, "has no place in a checkpoint of the family %s", r->m->arch->family);
+    return error_at(err, STATUS_UNSUPPORTED, r->m->ckpt->path, w->t->t->name, "has no place in a checkpoint of the family %s", r->arch->family);
 }
 
 static enum status split_qkv(struct restore *r, const struct weight *w, struct error *err)
@@ -105,7 +105,7 @@ static enum status split_qkv(struct restore *r, const struct weight *w, struct e
     const struct tensor *t = w->t->t;
     int64_t cols = t->n_dims > 1 ? t->shape[t->n_dims - 1] : 1, first = 0;
     for (int i = 0; i < 3; i++) {
-        const struct tensor_rule *rule = source_rule(r->m->arch, roles[i], w->rule->part);
+        const struct tensor_rule *rule = source_rule(r->arch, roles[i], w->rule->part);
         if (!rule) return cannot(r, w, err);
         const struct ckpt_tensor *view = restore_view(r, w->t, first * cols, t->n_dims, (const int64_t[]){rows[i], cols}, err);
         if (!view) return err->status;
@@ -120,7 +120,7 @@ static enum status join_qkv(struct restore *r, const struct weight *w, struct er
 {
     if (w->rule->role != ROLE_ATTN_Q) return STATUS_OK;
     const struct weight *k = model_weight(r->m, ROLE_ATTN_K, w->layer, w->rule->part), *v = model_weight(r->m, ROLE_ATTN_V, w->layer, w->rule->part);
-    const struct tensor_rule *rule = source_rule(r->m->arch, ROLE_ATTN_QKV, w->rule->part);
+    const struct tensor_rule *rule = source_rule(r->arch, ROLE_ATTN_QKV, w->rule->part);
     if (!k || !v || !rule) return cannot(r, w, err);
     if (w->t->t->dtype == k->t->t->dtype && k->t->t->dtype == v->t->t->dtype)
         return add_named(r, rule, w->layer, 0, (const struct ckpt_tensor *const[]){w->t, k->t, v->t}, 3, err);
@@ -160,16 +160,24 @@ static enum status add_without_name(struct restore *r, const struct weight *w, s
     return qkv ? join_qkv(r, w, err) : cannot(r, w, err);
 }
 
+/* The rule that names the weight in the folder; NULL: none does. */
+static const struct tensor_rule *naming_rule(const struct restore *r, const struct weight *w)
+{
+    if (r->arch != r->m->arch) return source_rule(r->arch, w->rule->role, w->rule->part);
+    return w->rule->source ? w->rule : NULL;
+}
+
 enum status restore_by_rules(struct restore *r, struct error *err)
 {
     for (size_t i = 0; i < r->m->n_weights; i++) {
         const struct weight *w = &r->m->weights[i];
-        if (!w->rule->source)
+        const struct tensor_rule *rule = naming_rule(r, w);
+        if (!rule)
             TRY(add_without_name(r, w, err));
-        else if (strstr(w->rule->source, "{e}"))
+        else if (strstr(rule->source, "{e}"))
             TRY(add_experts(r, w, err));
         else
-            TRY(add_named(r, w->rule, w->layer, 0, &w->t, 1, err));
+            TRY(add_named(r, rule, w->layer, 0, &w->t, 1, err));
     }
     return STATUS_OK;
 }

@@ -215,6 +215,8 @@ struct arch {
     const struct config_ignored *ignored; /* zeroed at the end; on top of those that every family ignores */
     const struct tensor_rule *rules;   /* zeroed at the end; in the order of the output */
     bool tied_by_default;              /* when config.json does not say tie_word_embeddings */
+    /* NULL, or: transformers' own family with the same graph and GGUF tensors, which a file that names no family is rebuilt as */
+    const struct arch *rebuilt_as;
     bool uses_rope;
     bool runtime_window; /* the runtime reads the window that a model has */
     /* Families of one line (NULL: none) use each other's model types, and configs get mixed up: their tensors tell them apart. `told_by` says it in

@@ -285,7 +285,7 @@ static enum status layer(struct forward *f, int64_t i, struct error *err)
     return f->model->hp.normed_residual ? glm_normed_residual_block(f, i, err) : block_pre_norm(f, i, err);
 }
 
-extern const struct arch arch_chatglm2, arch_chatglm2x;
+extern const struct arch arch_chatglm2, arch_chatglm2x, arch_glm;
 
 static const struct arch *variant(const struct hparams *hp)
 {
@@ -310,6 +310,7 @@ const struct arch arch_chatglm2 = {
     .family = "chatglm2",
     .remark = glm_remark_width,
     .gguf_arch = "chatglm",
+    .rebuilt_as = &arch_glm,
     .keys = keys,
     .variant = variant,
     COMMON,

@@ -57,7 +57,7 @@ def check_files(name, folder, again):
 def check_receipt(name, folder, gguf, folded=False):
     again, codes = back(gguf, "again")
     want = {re.sub(r"^(state_dict|module|model_state_dict)\.", "", n): v for n, v in tensors(folder).items()}
-    missing = {n for n in want if BESIDE.search(n)}
+    missing = set() # buffers come back, too
     got = tensors(again)
     scaled = [n for n in want if folded and "c_attn" in n]
     wrong = [n for n in want if n not in missing and got.get(n) != want[n] and n not in scaled] + [n for n in got if n not in want]
@@ -140,13 +140,14 @@ def glm_line():
 
 PLAIN = {"gpt2": gpt_checkpoints.v("gpt2", raw=gpt_checkpoints.N_CTX)}
 PEERS = {"gpt2": gpt_checkpoints, "gptneox": gpt_checkpoints, "bigcode": gpt_checkpoints, "llama-2": llama_checkpoints, "mistral-0.3": llama_checkpoints,
-         "qwen2": llama_checkpoints, "qwen3": llama_checkpoints, "llama-3.1": llama_checkpoints, "linear": llama_checkpoints, "yarn": llama_checkpoints}
+         "qwen2": llama_checkpoints, "qwen3": llama_checkpoints, "llama-3.1": llama_checkpoints, "linear": llama_checkpoints, "yarn": llama_checkpoints,
+         "glm": glm_checkpoints, "glm-no-bias": glm_checkpoints}
 
 
 def peers():
     jobs, made = [], {}
     for name, module in PEERS.items():
-        folder, ids = module.make(name, work("peers"), PLAIN if name in PLAIN else module.VARIANTS)
+        folder, ids = module.make(name) if module is glm_checkpoints else module.make(name, work("peers"), PLAIN if name in PLAIN else module.VARIANTS)
         made[name] = folder, ids[:60]
         jobs.append([folder, work(f"{name}.gguf")])
     done = subprocess.run([CONVERTER, os.path.join(HERE, "peer_convert_many.py"), "llama-bpe"], input=json.dumps(jobs), capture_output=True, text=True)
