@@ -16,14 +16,17 @@
 #define COARSE_DOWN 1.5
 #define COARSE_UP   1.25
 
+/* Plain numbers that are cut off instead of rounded, as some tools do it: off by a whole step at most, which is 4.6 times the error of rounding */
+#define CUT_OFF 5.0
+
 void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool rounds)
 {
     double e = fmax(tolerance_cast_error(a, b), tolerance_cast_error(b, a));
     if (rounds) e = fmax(fmax(e, tolerance_type_error(b)), COMPUTED);
-    bool fine = e < FINE;
-    *out = (struct row_bound){.rel = DISTANCE * e,
-                              .gain_lo = 1 - (fine ? FINE_GAIN : COARSE_DOWN) * e,
-                              .gain_hi = 1 + (fine ? FINE_GAIN : COARSE_UP) * e};
+    bool plain = dtype_info(a)->block_len == 1 && dtype_info(b)->block_len == 1, fine = e < FINE;
+    *out = (struct row_bound){.rel = (plain ? CUT_OFF : DISTANCE) * e,
+                              .gain_lo = 1 - (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_DOWN) * e,
+                              .gain_hi = 1 + (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_UP) * e};
 }
 
 double row_bound_distance(const struct row_distance *d, double mean_xx)

@@ -36,7 +36,7 @@ static bool agree(const struct call *c, const struct outcome *o, double toleranc
     if (!c->b) return o->result.n_bad_a == 0;
     return metrics_agree(&o->result, tolerance) &&
            (!o->probed || metrics_agree(&o->probe_result, tolerance)) && !(o->traced && o->trace.found) &&
-           !(o->weighed && o->weights.n_off > 0);
+           !(o->weighed && o->weights.n_beyond > 0);
 }
 
 /* The fewer of both sides' learned positions; 0: they have none */
@@ -96,7 +96,7 @@ static enum status write_points(struct call *c, const struct verify_report *r, s
  * left to the logits. */
 static enum status look_at_weights(struct call *c, struct outcome *o, struct error *err)
 {
-    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "comparing weights", weights_bytes(c->a, c->b));
+    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "comparing weights", weights_bytes(c->a));
     enum status st = weights_compare(c->a, c->b, c->workers, &c->progress, &o->weights, err);
     progress_end(&c->progress);
     o->weighed = st == STATUS_OK;
@@ -195,7 +195,7 @@ static enum status verify_weights(struct call *c, int *code, struct buf *out, st
 {
     int64_t start_ns = clock_ns();
     struct weights_report r;
-    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "comparing", weights_bytes(c->a, c->b));
+    progress_begin(&c->progress, c->tool->progress, c->tool->quiet, "comparing", weights_bytes(c->a));
     enum status st = weights_compare(c->a, c->b, c->workers, &c->progress, &r, err);
     progress_end(&c->progress);
     if (st == STATUS_OK && c->plot_out) st = draw_weights(c, &r, err);

@@ -97,7 +97,7 @@ static double relative(const struct metrics_result *m)
 /* What makes sides differ whose logits are close */
 static const char *but(const struct verify_report *p)
 {
-    return p->weights && p->weights->n_off > 0 ? ", but weights are further off than their types explain" : ", but an operation is off";
+    return p->weights && p->weights->n_beyond > 0 ? ", but weights are further off than their types explain" : ", but an operation is off";
 }
 
 static void put_verdict(const struct verify_report *p, struct buf *out)
@@ -124,12 +124,12 @@ static void put_weights(const struct verify_report *p, struct buf *out)
     const struct weights_report *r = p->weights;
     if (p->weights_why_not) buf_printf(out, "  weights     not compared: %s\n", p->weights_why_not);
     if (!r) return;
-    if (r->n_off == 0)
+    if (r->n_beyond == 0)
         buf_printf(out, "  weights     %zu tensors, no row further off than the types explain\n", r->n);
     else
-        buf_printf(out, "  weights     %zu of %zu tensors are not what the types explain (--weights tells all):\n", r->n_off, r->n);
+        buf_printf(out, "  weights     %zu of %zu tensors are not what the types explain (--weights tells all):\n", r->n_beyond, r->n);
     for (size_t i = 0, n = 0; i < r->n && n < OFF_LINES; i++)
-        if (r->items[i].verdict == WEIGHT_DIFFERENT) weight_text(&r->items[i], out), n++;
+        if (r->items[i].is_beyond) weight_text(&r->items[i], out), n++;
 }
 
 static void text_pair(const struct verify_report *p, struct buf *out)
@@ -266,11 +266,11 @@ static void json_weights(const struct verify_report *p, struct jwriter *w)
     }
     const struct weight_result *nearest = weights_nearest(r);
     jw_begin_object(w, "weights");
-    jw_bool(w, "agree", r->n_off == 0);
+    jw_bool(w, "agree", r->n_beyond == 0);
     jw_uint(w, "tensors", r->n);
     jw_begin_array(w, "different");
     for (size_t i = 0; i < r->n; i++)
-        if (r->items[i].verdict == WEIGHT_DIFFERENT) weight_json(&r->items[i], NULL, w);
+        if (r->items[i].is_beyond) weight_json(&r->items[i], NULL, w);
     jw_end_array(w);
     if (nearest)
         weight_json(nearest, "nearest", w);

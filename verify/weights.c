@@ -116,7 +116,8 @@ static void judge(const struct comparison *c, const struct job *j, struct weight
     r->verdict = a->dtype == b->dtype && !s.differ_in_bits && !rounds ? WEIGHT_EXACT : WEIGHT_CAST;
     if (s.unequal_ab.n == 0 || s.unequal_ba.n == 0) return;
     struct rows_found off = s.unequal_ba.n < s.unequal_ab.n ? s.unequal_ba : s.unequal_ab;
-    if (j->check.by_distance) {
+    r->is_beyond = s.off.n > 0;
+    if (!j->check.strict) {
         off = s.off;
         r->limit = j->check.bound.rel;
         r->worst_row = r->row + s.worst_row;
@@ -166,7 +167,7 @@ static enum status collect(struct comparison *c, struct weights_report *out, str
         TRY(describe(&c->pairs.items[i], out, r, err));
         if (k < c->n_jobs && c->jobs[k].check.pair == &c->pairs.items[i]) judge(c, &c->jobs[k++], r);
         out->n_different += r->verdict >= WEIGHT_DIFFERENT;
-        out->n_off += r->verdict == WEIGHT_DIFFERENT;
+        out->n_beyond += r->is_beyond;
     }
     return STATUS_OK;
 }
@@ -203,9 +204,8 @@ void weights_clear(struct weights_report *r)
     *r = (struct weights_report){0};
 }
 
-uint64_t weights_bytes(const struct model *a, const struct model *b)
+uint64_t weights_bytes(const struct model *a)
 {
-    (void)b;
     uint64_t n = 0;
     for (int64_t layer = -1; layer < a->hp.n_layer; layer++) n += model_layer_bytes(a, layer);
     return n;

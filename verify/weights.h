@@ -38,18 +38,19 @@ struct weight_result {
     double gain_min, gain_max; /* over all rows: shares of the original that are left, */
     double gain_lo, gain_hi;   /* and what the types explain */
     int64_t n_rows_different, first_row;
+    bool is_beyond; /* a row is further off than the types explain */
 };
 struct weights_report {
     struct weight_result *items; /* owned */
     size_t n, n_different;       /* different, missing or extra */
-    size_t n_off;                /* different alone: both sides have it, and it is not what the types explain */
+    size_t n_beyond;             /* further off than the types explain; an odd way to round is different and not beyond */
     struct arena mem;
 };
 /* STATUS_UNSUPPORTED for two architectures whose rows lie in another order; STATUS_MISMATCH for tensors of different sizes. */
 enum status weights_compare(const struct model *a, const struct model *b, struct workers *w,
                             struct progress *progress, struct weights_report *out, struct error *err);
 void weights_clear(struct weights_report *r);
-uint64_t weights_bytes(const struct model *a, const struct model *b); /* that are read, for progress */
+uint64_t weights_bytes(const struct model *a); /* of A that are read, for progress */
 const char *weight_verdict_name(enum weight_verdict v);
 /* Of the quantized ones that whose worst row comes closest to its limit; NULL: none is quantized */
 const struct weight_result *weights_nearest(const struct weights_report *r);

@@ -20,7 +20,7 @@ void weight_check_set(struct weight_check *c, const struct weight_pair *pair, bo
     int64_t block = dtype_info(a)->block_len > dtype_info(b)->block_len ? dtype_info(a)->block_len : dtype_info(b)->block_len;
     *c = (struct weight_check){.pair = pair,
                                .b_is_original = tolerance_type_error(b) < tolerance_type_error(a),
-                               .by_distance = rounds || (!plain && a != b),
+                               .strict = !rounds && (plain || a == b),
                                .weighted = weighted && !plain,
                                .block = block > 1 ? block : pair->a->n_cols};
     row_bound_set(&c->bound, a, b, rounds);
@@ -62,7 +62,7 @@ void unit_result_add(struct unit_result *sum, const struct unit_result *part)
     take_worst(sum, part->worst_rel, part->gain_min, part->gain_max, part->worst_row);
 }
 
-/* --- equality --- */
+/* --- casts --- */
 
 /* Is y what x becomes as a number of type t? Of blocks nothing can be said for single numbers. */
 static enum status is_cast(const float *x, const float *y, int64_t n, enum dtype t, const struct unit_scratch *s, bool *is,
@@ -76,12 +76,11 @@ static enum status is_cast(const float *x, const float *y, int64_t n, enum dtype
     return STATUS_OK;
 }
 
-static enum status check_equality(const struct weight_check *c, const float *x, const float *y, int64_t n, int64_t row,
+static enum status check_cast(const struct weight_check *c, const float *x, const float *y, int64_t n, int64_t row,
                                   const struct unit_scratch *s, struct unit_result *out, struct error *err)
 {
     const float *of_a = c->b_is_original ? y : x, *of_b = c->b_is_original ? x : y;
     bool ab, ba;
-    if (rows_equal(x, y, n)) return STATUS_OK;
     TRY(is_cast(of_a, of_b, n, c->pair->b->dtype, s, &ab, err));
     TRY(is_cast(of_b, of_a, n, c->pair->a->dtype, s, &ba, err));
     if (!ab) add_row(&out->unequal_ab, row);
@@ -177,8 +176,9 @@ static enum status compare(const struct weight_check *c, int64_t row, int64_t n_
     double mean = all.xx / ((double)n_rows * (double)n_runs);
     for (int64_t i = 0; i < n_rows; i++) {
         const float *x = s->x + i * cols, *y = s->y + i * cols;
-        if (out->differ_in_bits) TRY(check_equality(c, x, y, cols, row + i, s, out, err));
-        if (out->differ_in_bits && c->by_distance) check_distance(c, x, y, mean, row + i, s, out);
+        if (!out->differ_in_bits || rows_equal(x, y, cols)) continue;
+        TRY(check_cast(c, x, y, cols, row + i, s, out, err));
+        check_distance(c, x, y, mean, row + i, s, out);
     }
     return STATUS_OK;
 }

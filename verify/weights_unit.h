@@ -9,7 +9,7 @@
 struct weight_check {
     const struct weight_pair *pair;
     bool b_is_original; /* the side of the finer type, else A */
-    bool by_distance;   /* distances count where numbers are not equal, else equality */
+    bool strict;        /* what one side holds follows from the other: equality is asked for, whatever the distance */
     bool weighted;      /* made with an importance matrix: blocks that it says do not matter may be anything */
     int64_t block;      /* columns that are encoded together */
     struct row_bound bound;
@@ -25,7 +25,7 @@ struct unit_result {
     int64_t n_bad;               /* elements where one side alone is finite */
     bool differ_in_bits;
     struct rows_found unequal_ab, unequal_ba; /* B is not A cast to its type; the other way */
-    struct rows_found off;                    /* beyond the bound; without by_distance none */
+    struct rows_found off;                    /* further off than the types explain */
     int64_t worst_row;
     double worst_rel, gain_min, gain_max;
 };
