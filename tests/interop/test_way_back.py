@@ -140,13 +140,17 @@ def glm_line():
 PLAIN = {"gpt2": gpt_checkpoints.v("gpt2", raw=gpt_checkpoints.N_CTX)}
 PEERS = {"gpt2": gpt_checkpoints, "gptneox": gpt_checkpoints, "bigcode": gpt_checkpoints, "llama-2": llama_checkpoints, "mistral-0.3": llama_checkpoints,
          "qwen2": llama_checkpoints, "qwen3": llama_checkpoints, "llama-3.1": llama_checkpoints, "linear": llama_checkpoints, "yarn": llama_checkpoints,
-         "glm": glm_checkpoints, "glm-no-bias": glm_checkpoints}
+         "glm-no-bias": glm_checkpoints}
 
 
 def peers():
     jobs, made = [], {}
     for name, module in PEERS.items():
         folder, ids = module.make(name) if module is glm_checkpoints else module.make(name, work("peers"), PLAIN if name in PLAIN else module.VARIANTS)
+        if module is glm_checkpoints:  # the converter writes this epsilon whatever the config says
+            path = os.path.join(folder, "config.json")
+            config = json.load(open(path)) | {"rms_norm_eps": 1e-5}
+            json.dump(config, open(path, "w"))
         made[name] = folder, ids[:60]
         jobs.append([folder, work(f"{name}.gguf")])
     done = subprocess.run([CONVERTER, os.path.join(HERE, "peer_convert_many.py"), "llama-bpe"], input=json.dumps(jobs), capture_output=True, text=True)
