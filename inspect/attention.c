@@ -21,6 +21,7 @@ struct show {
     struct token_labels labels;
     struct attention_request request;
     struct attention_view view;
+    struct attention_picture picture;
     /* an array of numbers instead of a picture */
     struct outfile *array;
     uint64_t off;
@@ -157,8 +158,9 @@ static void put_layers(const struct attention_view *v, struct jwriter *w)
     jw_end_array(w);
 }
 
-static void report_json(const struct show *s, struct jwriter *w)
+static void report_json(const void *ctx, struct jwriter *w)
 {
+    const struct show *s = ctx;
     jw_begin_object(w, NULL);
     if (s->o->output) jw_string(w, "output", s->o->output);
     jw_string(w, "model", s->tool->args[0]);
@@ -185,31 +187,33 @@ static void report_array(const struct show *s, struct buf *out)
     buf_printf(out, "%s\n", gap);
 }
 
-static enum status report(const struct show *s, struct buf *out, struct jwriter *json, struct error *err)
+static enum status save(const void *ctx, enum output_format f, struct buf *line, struct error *err)
 {
-    struct attention_picture p = {.view = &s->view,
-                                        .labels = &s->labels,
-                                        .name_a = s->name_a,
-                                        .name_b = s->b ? s->name_b : NULL,
-                                        .n_given = s->tokens.n};
-    struct buf line = {0};
-    enum status st = attention_scale(&p, s->o->clip, err);
-    if (st != STATUS_OK) return st;
-    if (s->format == OUTPUT_PNG || s->format == OUTPUT_SVG)
-        st = attention_save(&p, s->o->output, s->format, &line, err);
-    else if (s->format == OUTPUT_NPY)
-        report_array(s, &line);
-    if (st == STATUS_OK && s->tool->json) {
-        report_json(s, json);
-    } else if (st == STATUS_OK && s->format == OUTPUT_TERMINAL) {
-        struct terminal t;
-        terminal_detect(&t, tool_color(s->tool));
-        attention_print(&p, &t, out);
-    } else if (st == STATUS_OK && !s->tool->quiet) {
-        buf_append(out, line.data, line.len);
-    }
-    buf_clear(&line);
-    return st;
+    const struct show *s = ctx;
+    if (f != OUTPUT_NPY) return attention_save(&s->picture, s->o->output, f, line, err);
+    report_array(s, line);
+    return STATUS_OK;
+}
+
+static enum status print(const void *ctx, const struct terminal *t, struct buf *out, struct error *err)
+{
+    (void)err;
+    const struct show *s = ctx;
+    attention_print(&s->picture, t, out);
+    return STATUS_OK;
+}
+
+static const struct output_kind attention_output = {save, print, report_json};
+
+static enum status report(struct show *s, struct buf *out, struct jwriter *json, struct error *err)
+{
+    s->picture = (struct attention_picture){.view = &s->view,
+                                            .labels = &s->labels,
+                                            .name_a = s->name_a,
+                                            .name_b = s->b ? s->name_b : NULL,
+                                            .n_given = s->tokens.n};
+    TRY(attention_scale(&s->picture, s->o->clip, err));
+    return output_put(s->tool, &attention_output, s, s->format, out, json, err);
 }
 
 /* --- the whole --- */

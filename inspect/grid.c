@@ -185,11 +185,11 @@ static struct heatmap as_heatmap(const struct grid *g)
 }
 
 /* Tiles in reading order */
-static enum status as_page(struct multiples *m, struct grid *g, struct error *err)
+static enum status as_page(struct multiples *m, const struct grid *g, struct arena *mem, struct error *err)
 {
     int64_t cols = multiples_columns(g->n_layers, g->rows, g->cols), rows = (g->n_layers + cols - 1) / cols;
-    const double **tiles = arena_array(&g->mem, (uint64_t)(rows * cols), sizeof *tiles);
-    const char **names = arena_array(&g->mem, (uint64_t)(rows * cols), sizeof *names);
+    const double **tiles = arena_array(mem, (uint64_t)(rows * cols), sizeof *tiles);
+    const char **names = arena_array(mem, (uint64_t)(rows * cols), sizeof *names);
     if (!tiles || !names) return error_nomem(err, (size_t)(rows * cols) * sizeof *tiles);
     for (int64_t i = 0; i < g->n_layers; i++) tiles[i] = g->tiles[i], names[i] = g->names[i];
     *m = (struct multiples){.title = g->title,
@@ -213,7 +213,7 @@ static bool is_vector(const struct grid *g)
     return g->n_rows == 1;
 }
 
-static enum status draw(struct canvas *c, struct grid *g, bool svg, char *where, size_t size, struct error *err)
+static enum status draw(struct canvas *c, const struct grid *g, struct arena *mem, bool svg, char *where, size_t size, struct error *err)
 {
     if (is_vector(g)) {
         struct heatmap h = as_heatmap(g);
@@ -225,7 +225,7 @@ static enum status draw(struct canvas *c, struct grid *g, bool svg, char *where,
     }
     struct multiples m;
     struct multiples_place at;
-    TRY(as_page(&m, g, err));
+    TRY(as_page(&m, g, mem, err));
     m.texts_apart = svg;
     TRY(multiples_draw(c, &m, &at, err));
     snprintf(where, size,
@@ -235,12 +235,13 @@ static enum status draw(struct canvas *c, struct grid *g, bool svg, char *where,
     return STATUS_OK;
 }
 
-static enum status save(struct grid *g, enum output_format f, struct buf *line, struct error *err)
+static enum status save_canvas(const struct grid *g, enum output_format f, struct buf *line, struct error *err)
 {
     struct canvas c = {0};
+    struct arena mem = {0};
     struct color_scale scale = scale_of(g);
     char where[240], colors[160], software[64];
-    enum status st = draw(&c, g, f == OUTPUT_SVG, where, sizeof where, err);
+    enum status st = draw(&c, g, &mem, f == OUTPUT_SVG, where, sizeof where, err);
     output_colors(colors, sizeof colors, &scale, map_of(g));
     snprintf(software, sizeof software, "lathe-inspect %s", lathe_version);
     const struct png_note notes[] = {{"Title", g->title}, {"Source", g->subtitle}, {"Software", software}, {"Colours", colors},
@@ -249,6 +250,7 @@ static enum status save(struct grid *g, enum output_format f, struct buf *line, 
     if (st == STATUS_OK)
         buf_printf(line, "%s: %s, %d x %d pixels, %s; %s\n", g->o->output, g->title, c.width, c.height, g->how, g->clip);
     canvas_clear(&c);
+    arena_clear(&mem);
     return st;
 }
 
@@ -267,23 +269,30 @@ static enum status save_array(const struct grid *g, struct buf *line, struct err
     return st;
 }
 
-static enum status print(struct grid *g, struct buf *out, struct error *err)
+static enum status save(const void *ctx, enum output_format f, struct buf *line, struct error *err)
 {
-    struct terminal t;
-    struct multiples m;
-    terminal_detect(&t, tool_color(g->tool));
-    if (is_vector(g)) {
-        struct heatmap h = as_heatmap(g);
-        terminal_heatmap(&t, &h, out);
-        return STATUS_OK;
-    }
-    TRY(as_page(&m, g, err));
-    terminal_multiples(&t, &m, out);
-    return STATUS_OK;
+    return f == OUTPUT_NPY ? save_array(ctx, line, err) : save_canvas(ctx, f, line, err);
 }
 
-static void report_json(const struct grid *g, struct jwriter *w)
+static enum status print(const void *ctx, const struct terminal *t, struct buf *out, struct error *err)
 {
+    const struct grid *g = ctx;
+    struct multiples m;
+    struct arena mem = {0};
+    if (is_vector(g)) {
+        struct heatmap h = as_heatmap(g);
+        terminal_heatmap(t, &h, out);
+        return STATUS_OK;
+    }
+    enum status st = as_page(&m, g, &mem, err);
+    if (st == STATUS_OK) terminal_multiples(t, &m, out);
+    arena_clear(&mem);
+    return st;
+}
+
+static void report_json(const void *ctx, struct jwriter *w)
+{
+    const struct grid *g = ctx;
     jw_begin_object(w, NULL);
     if (g->o->output) jw_string(w, "output", g->o->output);
     jw_string(w, "role", role_name(g->role));
@@ -300,10 +309,11 @@ static void report_json(const struct grid *g, struct jwriter *w)
     jw_end_object(w);
 }
 
+static const struct output_kind grid_output = {save, print, report_json};
+
 static enum status show(struct grid *g, struct buf *out, struct jwriter *json, struct error *err)
 {
     enum output_format f;
-    struct buf line = {0};
     TRY(output_format_of(&f, g->o->output, err));
     if (!g->model) {
         const struct error *why = &g->s->subject.model_error;
@@ -313,15 +323,7 @@ static enum status show(struct grid *g, struct buf *out, struct jwriter *json, s
     if (!parse_role(g, g->o->name)) return no_role(g, err);
     TRY(gather(g, err));
     say(g);
-    enum status st = f == OUTPUT_TERMINAL ? STATUS_OK : f == OUTPUT_NPY ? save_array(g, &line, err) : save(g, f, &line, err);
-    if (st == STATUS_OK && g->tool->json)
-        report_json(g, json);
-    else if (st == STATUS_OK && f == OUTPUT_TERMINAL)
-        st = print(g, out, err);
-    else if (st == STATUS_OK && !g->tool->quiet)
-        buf_append(out, line.data, line.len);
-    buf_clear(&line);
-    return st;
+    return output_put(g->tool, &grid_output, g, f, out, json, err);
 }
 
 enum status grid_show(const struct tool *t, struct weight_source *s, const struct weight_options *o, struct buf *out,

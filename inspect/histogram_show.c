@@ -132,8 +132,9 @@ static enum status draw(struct canvas *c, const struct show *s, struct chart *pa
     return st;
 }
 
-static enum status save(const struct show *s, enum output_format f, struct buf *line, struct error *err)
+static enum status save(const void *ctx, enum output_format f, struct buf *line, struct error *err)
 {
+    const struct show *s = ctx;
     struct canvas c = {0};
     struct chart panel;
     char software[64], bins[120], where[240];
@@ -159,8 +160,11 @@ static int64_t sum_bins(const struct histogram *h, int64_t first, int64_t end)
 }
 
 /* Several bins a line; bars by the logarithm of the count */
-static void print(const struct show *s, struct buf *out)
+static enum status print(const void *ctx, const struct terminal *t, struct buf *out, struct error *err)
 {
+    (void)t;
+    (void)err;
+    const struct show *s = ctx;
     enum { PER_ROW = BINS / TEXT_ROWS };
     int64_t most = 1;
     for (int r = 0; r < TEXT_ROWS; r++) {
@@ -182,6 +186,7 @@ static void print(const struct show *s, struct buf *out)
     }
     buf_printf(out, "bars: logarithm of the count%s\n%s\n", s->b.counts ? " of A" : "", s->facts_a);
     if (s->facts_b[0]) buf_printf(out, "%s\n", s->facts_b);
+    return STATUS_OK;
 }
 
 static void put_json(const struct histogram *h, const char *key, struct jwriter *w)
@@ -198,8 +203,9 @@ static void put_json(const struct histogram *h, const char *key, struct jwriter 
     jw_end_object(w);
 }
 
-static void report_json(const struct show *s, struct jwriter *w)
+static void report_json(const void *ctx, struct jwriter *w)
 {
+    const struct show *s = ctx;
     jw_begin_object(w, NULL);
     if (s->o->output) jw_string(w, "output", s->o->output);
     jw_string(w, "tensor", s->place.name);
@@ -212,25 +218,18 @@ static void report_json(const struct show *s, struct jwriter *w)
 
 /* --- the whole --- */
 
+static const struct output_kind histogram_output = {save, print, report_json};
+
 static enum status run(const struct tool *t, struct show *s, struct weight_source *source, struct buf *out,
                        struct jwriter *json, struct error *err)
 {
     enum output_format f;
-    struct buf line = {0};
     TRY(output_format_of(&f, s->o->output, err));
     if (f == OUTPUT_NPY) return error_set(err, STATUS_USAGE, "--histogram goes into .png or .svg; --json has the counts");
     TRY(weight_find(&s->place, source, s->o->name, err));
     TRY(count(s, source, err));
     say(s);
-    enum status st = f == OUTPUT_TERMINAL ? STATUS_OK : save(s, f, &line, err);
-    if (st == STATUS_OK && t->json)
-        report_json(s, json);
-    else if (st == STATUS_OK && f == OUTPUT_TERMINAL)
-        print(s, out);
-    else if (st == STATUS_OK && !t->quiet)
-        buf_append(out, line.data, line.len);
-    buf_clear(&line);
-    return st;
+    return output_put(t, &histogram_output, s, f, out, json, err);
 }
 
 enum status histogram_show(const struct tool *t, struct weight_source *source, const struct weight_options *o, struct buf *out,

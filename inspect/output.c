@@ -28,6 +28,24 @@ enum status output_save(const char *path, enum output_format f, const struct can
     return st;
 }
 
+enum status output_put(const struct tool *t, const struct output_kind *k, const void *ctx, enum output_format f, struct buf *out,
+                       struct jwriter *json, struct error *err)
+{
+    struct buf line = {0};
+    enum status st = f == OUTPUT_TERMINAL ? STATUS_OK : k->save(ctx, f, &line, err);
+    if (st == STATUS_OK && t->json) {
+        k->json(ctx, json);
+    } else if (st == STATUS_OK && f == OUTPUT_TERMINAL) {
+        struct terminal terminal;
+        terminal_detect(&terminal, tool_color(t));
+        st = k->print(ctx, &terminal, out, err);
+    } else if (st == STATUS_OK && !t->quiet) {
+        buf_append(out, line.data, line.len);
+    }
+    buf_clear(&line);
+    return st;
+}
+
 void output_source_name(const char *path, char *dst, size_t size)
 {
     char part[256];

@@ -2,6 +2,8 @@
 #ifndef LATHE_OUTPUT_H
 #define LATHE_OUTPUT_H
 
+#include "base/json.h"
+#include "base/options.h"
 #include "plots/png.h"
 #include "plots/terminal.h"
 
@@ -11,6 +13,15 @@ enum status output_format_of(enum output_format *f, const char *path, struct err
 /* Writes the canvas, which was drawn with texts_apart for SVG; an existing file is replaced. */
 enum status output_save(const char *path, enum output_format f, const struct canvas *c,
                         const struct png_note *notes, int n_notes, struct error *err);
+/* What a kind of picture can be told as */
+struct output_kind {
+    enum status (*save)(const void *ctx, enum output_format f, struct buf *line, struct error *err); /* *line: what was written, for people */
+    enum status (*print)(const void *ctx, const struct terminal *t, struct buf *out, struct error *err);
+    void (*json)(const void *ctx, struct jwriter *w);
+};
+/* Into the file, unless f is the terminal; then, as the tool was asked: the JSON document, the picture as text, or the line. */
+enum status output_put(const struct tool *t, const struct output_kind *k, const void *ctx, enum output_format f, struct buf *out,
+                       struct jwriter *json, struct error *err);
 /* The last part of a path, escaped: what a title calls a file or folder */
 void output_source_name(const char *path, char *dst, size_t size);
 /* "0 to 1 in 241 levels, viridis" */

@@ -144,7 +144,7 @@ static enum status make_drawing(struct drawing *d, const struct weight_options *
 static const char *const places[PANELS_MAX] = {"Cells", "Cells of B", "Cells of B - A"};
 static const char *const colors[PANELS_MAX] = {"Colours", "Colours of B", "Colours of B - A"};
 
-static enum status save(struct drawing *d, enum output_format f, struct buf *line, struct error *err)
+static enum status save_canvas(const struct drawing *d, enum output_format f, struct buf *line, struct error *err)
 {
     struct canvas c = {0};
     struct heatmap maps[PANELS_MAX];
@@ -198,10 +198,16 @@ static enum status save_array(const struct drawing *d, struct buf *line, struct 
     return st;
 }
 
+static enum status save(const void *ctx, enum output_format f, struct buf *line, struct error *err)
+{
+    return f == OUTPUT_NPY ? save_array(ctx, line, err) : save_canvas(ctx, f, line, err);
+}
+
 /* --- reports --- */
 
-static void report_json(const struct drawing *d, struct jwriter *w)
+static void report_json(const void *ctx, struct jwriter *w)
 {
+    const struct drawing *d = ctx;
     const struct weight_view *v = d->v;
     const struct cells *c = d->panels[0].cells;
     jw_begin_object(w, NULL);
@@ -229,8 +235,10 @@ static void report_json(const struct drawing *d, struct jwriter *w)
     jw_end_object(w);
 }
 
-static void print(const struct drawing *d, const struct terminal *t, struct buf *out)
+static enum status print(const void *ctx, const struct terminal *t, struct buf *out, struct error *err)
 {
+    (void)err;
+    const struct drawing *d = ctx;
     const struct panel *p = &d->panels[d->n_panels - 1];
     struct heatmap h = p->map;
     char title[420];
@@ -245,25 +253,10 @@ static void print(const struct drawing *d, const struct terminal *t, struct buf 
     h.caption[2] = d->error[0] ? d->error : d->broken[0] ? d->broken : NULL;
     h.caption[3] = d->error[0] && d->broken[0] ? d->broken : NULL;
     terminal_heatmap(t, &h, out);
+    return STATUS_OK;
 }
 
-static enum status put(const struct tool *tool, struct drawing *d, enum output_format f, struct buf *out,
-                       struct jwriter *json, struct error *err)
-{
-    struct buf line = {0};
-    enum status st = f == OUTPUT_TERMINAL ? STATUS_OK : f == OUTPUT_NPY ? save_array(d, &line, err) : save(d, f, &line, err);
-    if (st == STATUS_OK && tool->json) {
-        report_json(d, json);
-    } else if (st == STATUS_OK && f == OUTPUT_TERMINAL) {
-        struct terminal t;
-        terminal_detect(&t, tool_color(tool));
-        print(d, &t, out);
-    } else if (st == STATUS_OK && !tool->quiet) {
-        buf_append(out, line.data, line.len);
-    }
-    buf_clear(&line);
-    return st;
-}
+static const struct output_kind heatmap_output = {save, print, report_json};
 
 enum status picture_heatmap(const struct tool *t, struct weight_source *s, const struct weight_options *o,
                             struct buf *out, struct jwriter *json, struct error *err)
@@ -274,7 +267,7 @@ enum status picture_heatmap(const struct tool *t, struct weight_source *s, const
     TRY(weight_view_make(&v, s, o->name, o->reduction, s->b && f != OUTPUT_NPY ? SIDE_OF_THREE : SIDE_ALONE, err));
     struct drawing d;
     enum status st = make_drawing(&d, o, &v, err);
-    if (st == STATUS_OK) st = put(t, &d, f, out, json, err);
+    if (st == STATUS_OK) st = output_put(t, &heatmap_output, &d, f, out, json, err);
     weight_view_clear(&v);
     return st;
 }
