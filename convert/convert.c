@@ -92,6 +92,7 @@ static enum status check_options(struct convert_options *o, struct error *err)
     o->back = o->output && (file_is_dir(o->output) || !ends_with(o->output, ".gguf"));
     if (o->back) return check_back_options(o, err);
     if (o->split_bytes > 0 && o->resume) return error_set(err, STATUS_USAGE, "--resume is for one file, not for parts");
+    if (o->lora && o->resume) return error_set(err, STATUS_USAGE, "--resume does not go with --merge-lora");
     if (strcmp(o->types.type, "keep") == 0) {
         if (quantize_args_any(&o->types)) return error_set(err, STATUS_USAGE, "options about types need a --type");
         TRY(quantize_args_kernels(&o->types, err));

@@ -151,9 +151,13 @@ void plan_print(const struct plan *p, struct buf *b)
         text_escape(p->dropped[i].t->t->name, name, sizeof name);
         buf_printf(b, "  %s (%s)\n", name, p->dropped[i].why);
     }
-    buf_printf(b, "total %" PRIu64 " bytes (%s): header %zu, tensors %" PRIu64 "\n", p->out.size_bytes,
-               format_bytes(size, p->out.size_bytes), p->out.header.len,
-               p->out.size_bytes - p->out.header.len);
+    uint64_t n_data = 0;
+    for (size_t i = 0; i < p->n_tensors; i++) n_data += p->tensors[i].place.padded_bytes;
+    if (p->n_parts > 0) buf_printf(b, "files (%zu)\n", p->n_parts);
+    for (size_t i = 0; i < p->n_parts; i++)
+        buf_printf(b, "  %-44s %12" PRIu64 " bytes, %zu tensors\n", p->parts[i].name, p->parts[i].size_bytes, p->parts[i].n_tensors);
+    buf_printf(b, "total %" PRIu64 " bytes (%s): %s %" PRIu64 ", tensors %" PRIu64 "\n", p->size_bytes, format_bytes(size, p->size_bytes),
+               p->n_parts > 0 ? "headers and other files" : "header", p->size_bytes - n_data, n_data);
 }
 
 /* --- JSON --- */

@@ -7,6 +7,8 @@
 struct back {
     struct restore *r;
     struct strmap names;     /* of the folder's tensors, so far */
+    struct strmap used;      /* of the GGUF's: each is one tensor of the source, or a few slices, so that a small file makes no large folder */
+    bool has_head;
     const char *wrapper;     /* what stood before every name of a PyTorch file; "": nothing */
 };
 
@@ -119,7 +121,8 @@ static enum status add_head(struct back *b, const struct receipt_dropped *d, str
     const struct weight *embd = model_weight(r->m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT);
     const struct receipt_source *s = &d->source;
     bool is_new;
-    if (!embd) return STATUS_OK;
+    if (!embd || b->has_head) return STATUS_OK;
+    b->has_head = true;
     const struct ckpt_tensor *view = restore_view(r, embd->t, 0, s->n_dims, s->shape, err);
     if (!view) return err->status;
     TRY(take_name(b, plain_name(b, s->name), &is_new, err));
@@ -170,6 +173,8 @@ static enum status add_all(struct back *b, struct error *err)
         const struct receipt_tensor *t = &r->receipt->tensors[i];
         if (t->n_sources == 0) continue;
         const struct ckpt_tensor *found = ckpt_find(r->m->ckpt, t->name);
+        if (strmap_add(&b->used, t->name, 0, NULL, err) != STATUS_OK)
+            return error_at(err, STATUS_FORMAT, r->m->ckpt->path, t->name, "the receipt speaks of it twice");
         if (!found) return error_at(err, STATUS_NOTFOUND, r->m->ckpt->path, t->name, "the receipt speaks of it, but the file does not have it");
         TRY(t->n_sources == 1 ? add_one(b, t, found, err) : add_slices(b, t, found, err));
     }
@@ -186,5 +191,6 @@ enum status restore_by_receipt(struct restore *r, struct error *err)
     struct back b = {.r = r};
     enum status st = add_all(&b, err);
     strmap_clear(&b.names);
+    strmap_clear(&b.used);
     return st;
 }

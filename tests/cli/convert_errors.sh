@@ -17,6 +17,13 @@ out=$DIR/o/x.gguf
 refused "no output" "lathe-convert: no output given" "$llama"
 refused "another suffix" "lathe-convert: $DIR/o/x.bin: a folder is written from a GGUF file, and '$llama' is none" "$llama" -o "$DIR/o/x.bin"
 refused "a folder as output" "lathe-convert: $DIR/o: a folder is written from a GGUF file, and '$llama' is none" "$llama" -o "$DIR/o"
+mkdir "$DIR/adapter"
+echo '{"peft_type": "LORA"}' >"$DIR/adapter/adapter_config.json"
+refused "an adapter alone" "lathe-convert: $DIR/adapter: is an adapter: its base model is needed" "$DIR/adapter" -o "$out"
+refused "an adapter without weights" "lathe-convert: $DIR/adapter: no weights in this folder: expected safetensors, PyTorch or GGUF files" \
+    "$llama" -o "$out" --merge-lora "$DIR/adapter"
+refused "an adapter and resume" "lathe-convert: --resume does not go with --merge-lora" "$llama" -o "$out" --merge-lora "$DIR/adapter" --resume
+refused "parts and resume" "lathe-convert: --resume is for one file, not for parts" "$llama" -o "$out" --split-max-size 1M --resume
 refused "an unknown type" "lathe-convert: type 'q4_q' is not known here" \
     "$llama" -o "$out" --type q4_q
 refused "pure without a type" "lathe-convert: options about types need a --type" "$llama" -o "$out" --pure

@@ -195,6 +195,19 @@ def real():
     check_rebuilt("SmolLM2", folder, gguf, ids, ref)
 
 
+def pieces():
+    """SentencePiece's model comes back as a tokenizer.json with the merges that its scores imply: the ids are the library's."""
+    import make_checkpoints
+    import sentencepiece
+    make_checkpoints.make("llama-spm", work("checkpoints"))
+    folder = work("checkpoints", "llama-spm")
+    library = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer.model"))
+    want = [library.encode(text) for text in TEXTS]
+    for whose, gguf in (("our file", convert(folder, "spm.gguf")), ("llama.cpp's", peer_convert(folder, "spm-peer.gguf", "f32"))):
+        rebuilt, _ = back(gguf, "rebuilt", "--receipt", "none")
+        check(f"SentencePiece, {whose}: token ids of the library", tokenizer_ids(rebuilt) == want)
+
+
 WHOLE = ("window", "tied", "biases", "untied", "unscaled", "both", "published")
 NOT_IN_TRANSFORMERS = ("longrope-su",)
 
@@ -204,6 +217,7 @@ def main():
     line(llama_checkpoints, llama_checkpoints.VARIANTS)
     glm_line()
     guarded("llama.cpp's converter", peers)
+    guarded("SentencePiece", pieces)
     guarded("SmolLM2", real)
     guarded("packaged SmolLM2", packaged)
 
