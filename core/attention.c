@@ -109,8 +109,8 @@ enum status attention_check(const struct attention_request *r, struct error *err
     TRY(check_number("layer", r->layer, r->model->hp.n_layer, err));
     TRY(check_number("head", r->head, r->model->hp.n_head, err));
     if (r->n >= 1 && r->n <= ATTENTION_IDS_MAX) return STATUS_OK;
-    return error_set(err, STATUS_RANGE, "attention of %lld ids: expected 1 to %d", (long long)r->n,
-                     ATTENTION_IDS_MAX);
+    error_set(err, STATUS_RANGE, "attention of %lld ids: expected 1 to %d", (long long)r->n, ATTENTION_IDS_MAX);
+    return error_hint(err, "--context N takes the first N");
 }
 
 static enum status keep_room(struct capture *c, struct error *err)

@@ -43,6 +43,10 @@ inspect SmolLM2-135M --attention --prompt "$capitals" --against smollm2-q2_k.ggu
 inspect SmolLM2-135M --attention --text long --layer 17 --head 5 -o attention_long.png
 inspect SmolLM2-135M --attention --layer 12 --head 4 -o attention_labels.png \
     --prompt "$(printf 'The capital is Paris. \345\267\264\351\273\216\346\230\257\346\263\225\345\233\275\347\232\204\351\246\226\351\203\275\343\200\202\360\237\230\200\tna\303\257ve\nline')"
+# a sliding window, which the embedded model has not
+cp -r "$OLDPWD/tests/data/tiny-llama" tiny-mistral
+sed -i 's/LlamaForCausalLM/MistralForCausalLM/; s/"model_type": "llama"/"model_type": "mistral", "sliding_window": 6/' tiny-mistral/config.json
+inspect tiny-mistral --attention --prompt 'The library reads a file and writes it' --layer 1 --head 0 -o attention_window.png
 cd "$OLDPWD"
 for picture in "$work"/*.png; do cp "$picture" "$out/"; done
 ls -l "$out"/*.png | awk '{n += $5} END {print NR " pictures, " n " bytes"}'

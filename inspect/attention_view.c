@@ -123,7 +123,7 @@ enum status attention_view_add(void *ctx, const struct attention_map *a, const s
     int64_t layer = a->layer - v->layer0, at = layer * v->n_heads + a->head - v->head0;
     double *cells = v->cells + at * v->side * v->side, entropy = 0, first = 0;
     struct head_facts *f = &v->facts[at];
-    v->windows[layer] = a->window;
+    v->windows[layer] = b && (b->window == 0 || b->window > a->window) && a->window > 0 ? b->window : a->window;
     v->prefix = a->prefix;
     f->gap = (struct attention_gap){.layer = a->layer, .head = a->head};
     for (int64_t i = 0; i < v->side * v->side; i++) cells[i] = CELL_MASKED;

@@ -26,7 +26,7 @@ struct attention_view {
     double *cells;            /* (n_layers, n_heads, side, side) */
     const double **tiles;     /* (n_layers, n_heads) of them */
     struct head_facts *facts; /* (n_layers, n_heads) */
-    int64_t *windows, prefix; /* by layer; what a query sees */
+    int64_t *windows, prefix; /* by layer, of two models the wider one; what a query sees */
     int64_t n_not_finite;     /* probabilities that are no number */
     /* of the last head that came; what a picture of one head shows beside it, by row of cells */
     double *entropy, *first, *row_gap;
