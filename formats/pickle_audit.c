@@ -7,25 +7,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STACK_MAX = 1 << 20, MEMO_MAX = 1 << 22, NAMES_MAX = 1 << 14, SLOT_BYTES = 24 };
-
-/* A string, a mark, or anything else (text.s NULL). */
-struct value {
-    struct pickle_text text;
-    bool mark;
+enum {
+    STACK_MAX = 1 << 20,
+    MEMO_MAX = 1 << 22,
+    FAR_MAX = 1 << 14, /* memo slots whose numbers are no count */
+    NAMES_MAX = 1 << 14,
+    SLOT_BYTES = 24,
 };
+
+/* A string, as its place among the pickle's bytes; or by `n` one of the others. */
+struct value {
+    uint32_t off, n;
+};
+enum { SOMETHING = UINT32_MAX - 2, MARK, UNSET }; /* of n; a pickle is shorter */
 struct walk {
     struct pickle_audit *a;
     struct cursor in;
     size_t off_op;
-    struct value *stack, *memo;
-    uint32_t n_stack, cap_stack, n_memo, cap_memo;
-    struct strmap slots;   /* memo's slot numbers, in decimal as text opcodes write them */
-    struct strmap by_name; /* "module\nname" */
+    struct value *stack, *memo, *far; /* memo: by slot number, as far as numbers are about a count; far: by place in far_slots */
+    uint32_t n_stack, cap_stack, n_memo, cap_memo, n_far, cap_far;
+    struct strmap far_slots; /* slot numbers in decimal */
+    struct strmap by_name;   /* "module\nname" */
     size_t cap_names;
     struct error *err;
 };
-static const struct value something = {{NULL, 0}, false};
+static const struct value something = {0, SOMETHING};
+
+static bool is_text(struct value v)
+{
+    return v.n < (uint32_t)SOMETHING;
+}
+
+static struct pickle_text text_of(const struct walk *w, struct value v)
+{
+    return (struct pickle_text){(const char *)w->in.data + v.off, v.n};
+}
+
+static struct value value_of(const struct walk *w, const struct pickle_text *t)
+{
+    return (struct value){(uint32_t)(t->s - (const char *)w->in.data), (uint32_t)t->n};
+}
 
 static enum status grow(struct walk *w, void *array, uint32_t n, uint32_t *cap, size_t size)
 {
@@ -72,54 +93,91 @@ static struct value pop(struct walk *w)
     return w->n_stack > 0 ? w->stack[--w->n_stack] : something;
 }
 
+/* A mark is no value that can be kept. */
 static struct value top(const struct walk *w)
 {
-    return w->n_stack > 0 ? w->stack[w->n_stack - 1] : something;
+    return w->n_stack > 0 && w->stack[w->n_stack - 1].n != (uint32_t)MARK ? w->stack[w->n_stack - 1] : something;
 }
 
 static void pop_to_mark(struct walk *w)
 {
-    while (w->n_stack > 0 && !w->stack[--w->n_stack].mark) {}
+    while (w->n_stack > 0 && w->stack[--w->n_stack].n != (uint32_t)MARK) {}
 }
 
-static enum status put(struct walk *w, const char *slot)
+/* Room for slot number `slot`, unset ones between. */
+static enum status reach(struct walk *w, uint32_t slot)
+{
+    if (slot < w->cap_memo) return STATUS_OK;
+    uint32_t cap = slot < 2 * w->cap_memo ? 2 * w->cap_memo : slot + 64;
+    struct value *bigger = realloc(w->memo, cap * sizeof *bigger);
+    if (!bigger) return error_nomem(w->err, cap * sizeof *bigger);
+    for (uint32_t i = w->cap_memo; i < cap; i++) bigger[i] = (struct value){0, UNSET};
+    w->memo = bigger;
+    w->cap_memo = cap;
+    return STATUS_OK;
+}
+
+static bool find_far(const struct walk *w, uint64_t slot, size_t *at)
+{
+    char key[SLOT_BYTES];
+    if (w->n_far == 0) return false;
+    snprintf(key, sizeof key, "%llu", (unsigned long long)slot);
+    return strmap_find(&w->far_slots, key, at);
+}
+
+static enum status put_far(struct walk *w, uint64_t slot)
+{
+    void *far = w->far;
+    if (w->n_far == FAR_MAX) {
+        stop(w, "more than %d memo slots that are far from each other", FAR_MAX);
+        return STATUS_OK;
+    }
+    TRY(grow(w, &far, w->n_far, &w->cap_far, sizeof *w->far));
+    w->far = far;
+    char *key = arena_printf(&w->a->mem, "%llu", (unsigned long long)slot);
+    if (!key) return error_nomem(w->err, SLOT_BYTES);
+    TRY(strmap_add(&w->far_slots, key, w->n_far, NULL, w->err));
+    w->far[w->n_far++] = top(w);
+    w->n_memo++;
+    return STATUS_OK;
+}
+
+static enum status put(struct walk *w, uint64_t slot)
 {
     size_t at;
-    void *memo = w->memo;
-    if (strmap_find(&w->slots, slot, &at)) {
-        w->memo[at] = top(w);
+    if (find_far(w, slot, &at)) {
+        w->far[at] = top(w);
         return STATUS_OK;
     }
     if (w->n_memo == MEMO_MAX) {
         stop(w, "more than %d values in the memo", MEMO_MAX);
         return STATUS_OK;
     }
-    TRY(grow(w, &memo, w->n_memo, &w->cap_memo, sizeof *w->memo));
-    w->memo = memo;
-    char *key = arena_strndup(&w->a->mem, slot, strlen(slot));
-    if (!key) return error_nomem(w->err, SLOT_BYTES);
-    TRY(strmap_add(&w->slots, key, w->n_memo, NULL, w->err));
-    w->memo[w->n_memo++] = top(w);
+    if (slot >= w->cap_memo && slot > 2 * (uint64_t)w->n_memo + 1024) return put_far(w, slot);
+    TRY(reach(w, (uint32_t)slot));
+    w->n_memo += w->memo[slot].n == (uint32_t)UNSET;
+    w->memo[slot] = top(w);
     return STATUS_OK;
 }
 
-static struct value get(const struct walk *w, const char *slot)
+static struct value get(const struct walk *w, uint64_t slot)
 {
     size_t at;
-    return strmap_find(&w->slots, slot, &at) ? w->memo[at] : something;
+    if (slot < w->cap_memo && w->memo[slot].n != (uint32_t)UNSET) return w->memo[slot];
+    return find_far(w, slot, &at) ? w->far[at] : something;
 }
 
-/* The number of a memo opcode, as Python counts slots: the integer of a line or of bytes. */
-static void slot_name(char dst[SLOT_BYTES], const struct pickle_opcode *op, const struct pickle_text *arg)
+/* The number of a memo opcode: the integer of a line, or of bytes. */
+static uint64_t slot_of(const struct pickle_opcode *op, const struct pickle_text *arg)
 {
-    unsigned long long v = 0;
+    uint64_t v = 0;
     char line[SLOT_BYTES] = "";
     if (op->arg == ARG_LINE) {
         memcpy(line, arg->s, arg->n < SLOT_BYTES - 1 ? arg->n : SLOT_BYTES - 1);
-        v = strtoull(line, NULL, 10);
+        return strtoull(line, NULL, 10);
     }
-    for (size_t i = 0; op->arg != ARG_LINE && i < arg->n; i++) v |= (unsigned long long)(unsigned char)arg->s[i] << (8 * i);
-    snprintf(dst, SLOT_BYTES, "%llu", v);
+    for (size_t i = 0; i < arg->n; i++) v |= (uint64_t)(unsigned char)arg->s[i] << (8 * i);
+    return v;
 }
 
 /* ---- names ---- */
@@ -185,8 +243,8 @@ static enum status refer_stack(struct walk *w)
 {
     static const struct pickle_text unknown = {"?", 1};
     struct value name = pop(w), module = pop(w);
-    if (name.text.s && module.text.s) return refer(w, &module.text, &name.text, NULL);
-    return refer(w, module.text.s ? &module.text : &unknown, name.text.s ? &name.text : &unknown, "a name that is computed while loading");
+    struct pickle_text m = is_text(module) ? text_of(w, module) : unknown, n = is_text(name) ? text_of(w, name) : unknown;
+    return refer(w, &m, &n, is_text(module) && is_text(name) ? NULL : "a name that is computed while loading");
 }
 
 static enum status refer_extension(struct walk *w, const struct pickle_text *arg)
@@ -212,10 +270,10 @@ static enum status apply(struct walk *w, unsigned char code, const struct pickle
 {
     const struct pickle_opcode *op = &pickle_opcodes[code];
     struct value result = something;
-    char slot[SLOT_BYTES];
+    struct pickle_text text;
     switch (code) {
     case '(':
-        return push(w, (struct value){.mark = true});
+        return push(w, (struct value){0, MARK});
     case '2':
         result = top(w);
         break;
@@ -234,21 +292,19 @@ static enum status apply(struct walk *w, unsigned char code, const struct pickle
     case 'g':
     case 'h':
     case 'j':
-        slot_name(slot, op, arg);
-        result = get(w, slot);
+        result = get(w, slot_of(op, arg));
         break;
     case 'p':
     case 'q':
     case 'r':
-        slot_name(slot, op, arg);
-        return put(w, slot);
+        return put(w, slot_of(op, arg));
     case 0x94:
-        snprintf(slot, sizeof slot, "%u", (unsigned)w->n_memo);
-        return put(w, slot);
+        return put(w, w->n_memo); /* as Python counts: distinct slots so far */
     default:
         break;
     }
-    if (op->text) result.text = code == 'S' ? unquote(*arg) : *arg;
+    text = code == 'S' ? unquote(*arg) : *arg;
+    if (op->text) result = value_of(w, &text);
     if (op->to_mark) pop_to_mark(w);
     for (int i = 0; i < op->pops; i++) pop(w);
     return op->pushes ? push(w, result) : STATUS_OK;
@@ -287,11 +343,13 @@ enum status pickle_audit(struct pickle_audit *a, const void *bytes, size_t n, st
     enum status st = STATUS_OK;
     bool stopped = false;
     *a = (struct pickle_audit){0};
+    if (n >= (uint32_t)SOMETHING) stop(&w, "a pickle of 4 GiB and more");
     while (st == STATUS_OK && !stopped && !a->problem) st = step(&w, trace, &stopped);
     a->n_used = stopped ? w.in.pos : w.off_op;
     free(w.stack);
     free(w.memo);
-    strmap_clear(&w.slots);
+    free(w.far);
+    strmap_clear(&w.far_slots);
     strmap_clear(&w.by_name);
     if (st != STATUS_OK) pickle_audit_clear(a);
     return st;

@@ -44,6 +44,9 @@ static void test_names_wherever_they_hide(void **state)
         {"DUP", BYTES("\x80\x04\x8c\1p2\x93."), "p", "p"},
         {"a computed name", BYTES("\x80\x04K\1\x8c\6system\x93."), "?", "system"},
         {"marks between", BYTES("\x80\x04\x8c\2os(K\1K\2""1\x8c\6system\x93."), "os", "system"},
+        {"a memo slot far away", BYTES("\x80\x02X\2\0\0\0osr\xff\xff\xff\xff" "0Nj\xff\xff\xff\xffX\6\0\0\0system\x93."), "os", "system"},
+        {"a memo slot among others, as text", BYTES("Vos\np77\n0Vsystem\np5\n0g77\ng5\n\x93."), "os", "system"},
+        {"a slot that comes into reach", BYTES("\x80\x04\x8c\2osr\x10\x27\0\0" "0\x8c\1xr\x10\x27\0\0" "0j\x10\x27\0\0\x8c\6system\x93."), "x", "system"},
         {"an extension", BYTES("\x80\x02\x82\x2a."), "copyreg", "extension 42"},
         {"a name among newlines", BYTES("cos\n\n."), "os", ""},
         {"longer than a known one", BYTES("\x80\x02""ctorch\nFloatStorage2\n."), "torch", "FloatStorage2"},
@@ -165,7 +168,10 @@ static void test_floods(void **state)
     static const struct {
         const char *unit, *problem;
         size_t n;
-    } cases[] = {{"c%zu\nx\n", "more than 16384 names", 40000}, {"N", "more than 1048576 values on the stack", 1100000}};
+    } cases[] = {{"c%zu\nx\n", "more than 16384 names", 40000},
+                 {"N", "more than 1048576 values on the stack", 1100000},
+                 {"p%zu000000\n", "more than 16384 memo slots", 40000},
+                 {"\x94", "more than 4194304 values in the memo", 4200000}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buf b = {0};
