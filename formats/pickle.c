@@ -206,8 +206,9 @@ static enum status run(struct machine *m)
     free(m->stack);
     free(m->marks);
     free(m->memo);
+    free(m->far);
     free(m->views);
-    strmap_clear(&m->memo_index);
+    strmap_clear(&m->far_index);
     strmap_clear(&m->storage_index);
     strmap_clear(&m->view_index);
     if (st != STATUS_OK) pickle_clear(m->p);

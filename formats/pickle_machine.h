@@ -18,9 +18,10 @@ struct machine {
     uint32_t n_stack, cap_stack;
     uint32_t *marks; /* stack heights */
     uint32_t n_marks, cap_marks;
-    struct pickle_value *memo; /* in order of their opcodes; memo_index finds a slot's place */
-    size_t n_memo, cap_memo;
-    struct strmap memo_index;
+    /* by slot number, as far as numbers are about a count; the others in `far`, whose places far_index has */
+    struct pickle_value *memo, *far;
+    uint32_t n_memo, cap_memo, n_far, cap_far;
+    struct strmap far_index;
     struct strmap storage_index;
     size_t cap_storages;
     bool legacy; /* the form before zip: another pickle may follow, storages may be views of others */

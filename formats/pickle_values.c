@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { MEMO_KEY_BYTES = 6 };
+#define MEMO_UNWRITTEN PICKLE_TYPE_COUNT
 
 /* ---- constants ---- */
 
@@ -208,31 +209,59 @@ const struct pickle_run pickle_container_ops[] = {
 
 /* ---- memo ---- */
 
-/* Slot numbers as string keys without 0 bytes: the map that file-chosen names use stands slot numbers chosen to collide, too. */
+/* Slots far beyond their number, which Python's pickler never writes: as string keys without 0 bytes. The map that file-chosen names use stands slot
+ * numbers chosen to collide, too. */
 static void memo_key(uint32_t slot, char key[MEMO_KEY_BYTES])
 {
     for (int i = 0; i < MEMO_KEY_BYTES - 1; i++) key[i] = (char)(0x80 | (slot >> (7 * i) & 0x7f));
     key[MEMO_KEY_BYTES - 1] = '\0';
 }
 
-static enum status memo_put(struct machine *m, uint32_t slot)
+static bool find_far(const struct machine *m, uint32_t slot, size_t *at)
 {
-    if (m->in.failed) return STATUS_OK;
-    TRY(pickle_need(m, 1));
-    if (m->n_memo == m->cap_memo) {
-        size_t cap = m->cap_memo ? 2 * m->cap_memo : 64;
-        struct pickle_value *bigger = realloc(m->memo, cap * sizeof *bigger);
-        if (!bigger) return pickle_nomem(m, cap * sizeof *bigger);
-        m->memo = bigger;
-        m->cap_memo = cap;
-    }
+    char key[MEMO_KEY_BYTES];
+    if (m->n_far == 0) return false;
+    memo_key(slot, key);
+    return strmap_find(&m->far_index, key, at);
+}
+
+static enum status put_far(struct machine *m, uint32_t slot)
+{
+    void *far = m->far;
+    TRY(pickle_grow(m, &far, m->n_far, &m->cap_far, sizeof *m->far));
+    m->far = far;
     char *key = arena_alloc(&m->p->mem, MEMO_KEY_BYTES);
     if (!key) return pickle_nomem(m, MEMO_KEY_BYTES);
     memo_key(slot, key);
-    enum status st = strmap_add(&m->memo_index, key, m->n_memo, NULL, m->err);
-    if (st == STATUS_EXISTS) return pickle_fail(m, STATUS_FORMAT, "memo slot %u is written twice", slot);
-    TRY(st);
-    m->memo[m->n_memo++] = *pickle_top(m);
+    TRY(strmap_add(&m->far_index, key, m->n_far, NULL, m->err));
+    m->far[m->n_far++] = *pickle_top(m);
+    return STATUS_OK;
+}
+
+/* Room for the slot, unwritten ones between. */
+static enum status reach(struct machine *m, uint32_t slot)
+{
+    if (slot < m->cap_memo) return STATUS_OK;
+    uint32_t cap = slot < 2 * m->cap_memo ? 2 * m->cap_memo : slot + 64;
+    struct pickle_value *bigger = realloc(m->memo, cap * sizeof *bigger);
+    if (!bigger) return pickle_nomem(m, cap * sizeof *bigger);
+    for (uint32_t i = m->cap_memo; i < cap; i++) bigger[i].type = MEMO_UNWRITTEN;
+    m->memo = bigger;
+    m->cap_memo = cap;
+    return STATUS_OK;
+}
+
+static enum status memo_put(struct machine *m, uint32_t slot)
+{
+    size_t at;
+    if (m->in.failed) return STATUS_OK;
+    TRY(pickle_need(m, 1));
+    if ((slot < m->cap_memo && m->memo[slot].type != MEMO_UNWRITTEN) || find_far(m, slot, &at))
+        return pickle_fail(m, STATUS_FORMAT, "memo slot %u is written twice", slot);
+    if (slot >= m->cap_memo && slot / 2 > m->n_memo + 512) return put_far(m, slot);
+    TRY(reach(m, slot));
+    m->memo[slot] = *pickle_top(m);
+    m->n_memo++;
     return STATUS_OK;
 }
 static enum status op_binput(struct machine *m)
@@ -246,13 +275,11 @@ static enum status op_long_binput(struct machine *m)
 
 static enum status memo_get(struct machine *m, uint32_t slot)
 {
-    char key[MEMO_KEY_BYTES];
-    size_t i;
+    size_t at;
     if (m->in.failed) return STATUS_OK;
-    memo_key(slot, key);
-    if (!strmap_find(&m->memo_index, key, &i))
-        return pickle_fail(m, STATUS_FORMAT, "memo slot %u was never written", slot);
-    return pickle_push(m, m->memo[i]);
+    if (slot < m->cap_memo && m->memo[slot].type != MEMO_UNWRITTEN) return pickle_push(m, m->memo[slot]);
+    if (find_far(m, slot, &at)) return pickle_push(m, m->far[at]);
+    return pickle_fail(m, STATUS_FORMAT, "memo slot %u was never written", slot);
 }
 static enum status op_binget(struct machine *m)
 {
