@@ -44,6 +44,27 @@ check "quantized and back: config" cmp "$DATA/tiny-llama/config.json" "$DIR/q8/c
 status "quantized and back, strict" 2 "$convert" "$DIR/q8.gguf" -o "$DIR/q8s" --strict
 check "quantized and back, strict: nothing left" test ! -e "$DIR/q8s"
 
+# --- a weight that was changed since is seen ---
+cp "$gguf" "$DIR/changed.gguf"
+printf '\101\102' | dd of="$DIR/changed.gguf" bs=1 seek=$(($(wc -c <"$gguf") - 998)) conv=notrunc 2>/dev/null
+status "changed" 0 "$convert" "$DIR/changed.gguf" -o "$DIR/changed"
+contains "changed: said" "$DIR/err" "1 tensors ("
+contains "changed: code" "$DIR/err" "[restored-differs]"
+status "changed, strict" 2 "$convert" "$DIR/changed.gguf" -o "$DIR/changed-strict" --strict
+check "changed, strict: nothing left" test ! -e "$DIR/changed-strict"
+
+# --- without a receipt: what transformers would load, and lathe too ---
+status "rebuilt" 0 "$convert" "$gguf" -o "$DIR/rebuilt" --receipt none --quiet
+check "rebuilt: the same weights" cmp "$DATA/tiny-llama/model.safetensors" "$DIR/rebuilt/model.safetensors"
+status "rebuilt: verified" 0 "$BIN/lathe-verify" "$DIR/rebuilt" "$gguf" --tokens "$DATA/tiny-llama/tokens.txt" --quiet
+equal "rebuilt: token ids" "$("$inspect" "$DATA/tiny-llama" --tokenize "the quick brown fox")" "$("$inspect" "$DIR/rebuilt" --tokenize "the quick brown fox")"
+for name in chatglm1_gmask_prompt chatglm2_mqa chatglm2x_norm_bias_residual glm2021_fill; do
+    "$convert" "$DATA/glm/$name" -o "$DIR/glm.gguf" --force --quiet 2>/dev/null
+    rm -rf "$DIR/glm"
+    status "rebuilt $name" 0 "$convert" "$DIR/glm.gguf" -o "$DIR/glm" --receipt none --quiet
+    status "rebuilt $name: verified" 0 "$BIN/lathe-verify" "$DIR/glm" "$DIR/glm.gguf" --weights --quiet
+done
+
 # --- refusals ---
 mkdir "$DIR/full" "$DIR/empty"
 echo mine >"$DIR/full/notes.txt"
