@@ -19,24 +19,41 @@ bool pictures_wanted(const struct picture_options *o)
 
 static const char any_picture[] = "a picture: --heatmap, --grid, --histogram or --attention";
 
-static bool has_text(const struct attention_options *a)
+/* An option without what it goes with */
+struct stray {
+    bool given;
+    const char *option, *with;
+};
+
+static enum status refuse(const struct stray *s, size_t n, struct error *err)
 {
-    return a->prompt || a->text || a->tokens;
+    for (size_t i = 0; i < n; i++)
+        if (s[i].given) return error_set(err, STATUS_USAGE, "%s goes with %s", s[i].option, s[i].with);
+    return STATUS_OK;
 }
 
-static enum status need(const char *option, const char *what, struct error *err)
+static enum status refuse_attention(const struct attention_options *a, struct error *err)
 {
-    return error_set(err, STATUS_USAGE, "%s goes with %s", option, what);
+    static const char both[] = "--attention or --html";
+    const struct stray strays[] = {{a->prompt != NULL, "--prompt", both},
+                                   {a->text != NULL, "--text", both},
+                                   {a->tokens != NULL, "--tokens", both},
+                                   {a->context != 0, "--context", both},
+                                   {a->causal != 0, "--positions", both},
+                                   {a->precision != PRECISION_F32, "--precision", both},
+                                   {a->layer >= 0, "--layer", "--attention"},
+                                   {a->head >= 0, "--head", "--attention"}};
+    return refuse(strays, sizeof strays / sizeof *strays, err);
 }
 
 enum status pictures_check_alone(const struct picture_options *o, struct error *err)
 {
-    const struct attention_options *a = &o->attention;
-    if (o->output) return need("-o", any_picture, err);
-    if (o->against) return need("--against", "a picture or --html", err);
-    if (has_text(a)) return need(a->prompt ? "--prompt" : a->text ? "--text" : "--tokens", "--attention or --html", err);
-    if (a->layer >= 0 || a->head >= 0) return need(a->layer >= 0 ? "--layer" : "--head", "--attention", err);
-    return STATUS_OK;
+    const struct stray strays[] = {{o->output != NULL, "-o", any_picture},
+                                   {o->against != NULL, "--against", "a picture or --html"},
+                                   {o->reduction != REDUCE_EXTREME, "--reduce", "--heatmap, --grid or --html"},
+                                   {o->clip != PICTURE_CLIP, "--clip", "a picture or --html"}};
+    TRY(refuse(strays, sizeof strays / sizeof *strays, err));
+    return refuse_attention(&o->attention, err);
 }
 
 static enum status check_one(const struct tool *t, const struct picture_options *o, struct error *err)
@@ -45,12 +62,13 @@ static enum status check_one(const struct tool *t, const struct picture_options 
         return error_set(err, STATUS_USAGE, "--heatmap, --grid, --histogram and --attention: only one of them");
     if (!(o->clip > 0 && o->clip <= 100))
         return error_set(err, STATUS_USAGE, "option '--clip': expected a percentage above 0 and up to 100");
+    const struct stray reduce = {o->reduction != REDUCE_EXTREME && !o->heatmap && !o->grid, "--reduce", "--heatmap, --grid or --html"};
+    TRY(refuse(&reduce, 1, err));
     if (o->attention.wanted) return STATUS_OK;
     if (t->n_args != 1)
         return error_set(err, STATUS_USAGE, "a picture of weights takes one checkpoint (a second form by --against), found %d",
                          t->n_args);
-    const struct picture_options alone = {.attention = o->attention};
-    return pictures_check_alone(&alone, err);
+    return refuse_attention(&o->attention, err);
 }
 
 static enum status weights(const struct tool *t, const struct picture_options *o, struct workers *workers,

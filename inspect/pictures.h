@@ -12,7 +12,8 @@ struct picture_options {
     struct attention_options attention;
 };
 /* What the options are before the command line is read */
-#define PICTURE_OPTIONS_INIT {.clip = 99.9, .attention = {.layer = -1, .head = -1}}
+#define PICTURE_CLIP         99.9
+#define PICTURE_OPTIONS_INIT {.clip = PICTURE_CLIP, .attention = {.layer = -1, .head = -1}}
 
 bool pictures_wanted(const struct picture_options *o);
 /* The picture's line, its text on the terminal, or its JSON document into `out`. */

@@ -15,6 +15,12 @@ contains "is named" "$DIR/err" "layer 2: expected 0 to 1"
 status "head beyond the last" 2 "$inspect" "$llama" --attention --prompt "$prompt" --head 4
 status "a prompt alone" 2 "$inspect" "$llama" --prompt "$prompt"
 contains "belongs to attention" "$DIR/err" "--prompt goes with --attention"
+for stray in "--clip 50" "--reduce rms" "--context 5" "--precision f64" "--positions causal" "--layer 1" "--against $llama"; do
+    # shellcheck disable=SC2086
+    status "$stray alone" 2 "$inspect" "$llama" $stray
+    contains "is named" "$DIR/err" "${stray%% *} goes with"
+done
+status "reduce with attention" 2 "$inspect" "$llama" --attention --prompt a --reduce rms
 status "an unknown kind of picture" 2 "$inspect" "$llama" --attention --prompt "$prompt" -o "$DIR/x.jpg"
 contains "is named, too" "$DIR/err" ".png, .svg or .npy"
 status "clip of nothing" 2 "$inspect" "$llama" --attention --prompt "$prompt" --clip 0
