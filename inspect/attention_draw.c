@@ -1,9 +1,11 @@
 #include "inspect/attention_draw.h"
 
 #include "base/options.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { SIDE_ALONE = 512 };
 
@@ -53,13 +55,20 @@ static void say_mask(struct words *w, const struct attention_view *v)
         snprintf(w->mask + n, sizeof w->mask - (size_t)n, " (all see the first %" PRId64 ")", v->prefix);
 }
 
+/* Bytes of a label that a line has room for, whole characters */
+static int shown_bytes(const char *label)
+{
+    enum { MOST = 60 };
+    return strlen(label) <= MOST ? (int)strlen(label) : (int)utf8_check(label, MOST);
+}
+
 void attention_gap_text(char *dst, size_t size, const struct attention_gap *g, const struct token_labels *labels)
 {
+    const char *query = labels->texts[g->query], *key = labels->texts[g->key];
     snprintf(dst, size,
              "largest difference %.4g (A %.4g, B %.4g) at layer %" PRId64 ", head %" PRId64 ", query %" PRId64
-             " '%.60s', key %" PRId64 " '%.60s'",
-             g->diff, g->a, g->b, g->layer, g->head, g->query, labels->texts[g->query], g->key,
-             labels->texts[g->key]);
+             " '%.*s', key %" PRId64 " '%.*s'",
+             g->diff, g->a, g->b, g->layer, g->head, g->query, shown_bytes(query), query, g->key, shown_bytes(key), key);
 }
 
 static bool is_alone(const struct attention_view *v)

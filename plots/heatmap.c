@@ -55,7 +55,7 @@ void heatmap_axis_text(char dst[128], const char *const *texts, int64_t i)
     size_t whole = texts ? strlen(texts[i]) : 0, fits = texts ? fitting(texts[i], room) : 0;
     bool cut = fits < whole;
     if (cut) fits = fitting(texts[i], room - TEXT_W);
-    if (fits > 96) fits = 96; /* of characters without width */
+    if (fits > 96) fits = utf8_check(texts[i], 96); /* of characters without width: whole ones */
     snprintf(dst, 128, "%.*s%s%s", (int)fits, texts ? texts[i] : "", cut ? "\u2026" : "", number);
 }
 

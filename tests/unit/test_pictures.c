@@ -457,6 +457,22 @@ static void attention_in_cells(void **state)
     attention_view_clear(&v);
 }
 
+/* A long token is cut between characters. */
+static void long_labels_are_cut(void **state)
+{
+    (void)state;
+    char label[2 + 3 * 40 + 1], text[400];
+    const char *texts[2] = {label, "b"};
+    const struct token_labels labels = {.texts = texts, .n = 2};
+    for (int shift = 0; shift < 3; shift++) {
+        memset(label, 'x', (size_t)shift);
+        for (int i = 0; i < 40; i++) memcpy(label + shift + 3 * i, "\u4f60", 4);
+        attention_gap_text(text, sizeof text, &(struct attention_gap){.query = 0, .key = 1}, &labels);
+        assert_int_equal(utf8_check(text, strlen(text)), strlen(text));
+        assert_non_null(strstr(text, "key 1 'b'"));
+    }
+}
+
 /* One id, one head, one layer: still a picture. Ids with texts of every kind, too. */
 static void smallest_picture_of_attention(void **state)
 {
@@ -577,6 +593,7 @@ int main(void)
         cmocka_unit_test(terminal_keeps_its_width),
         cmocka_unit_test(capabilities_by_environment),
         cmocka_unit_test(attention_in_cells),
+        cmocka_unit_test(long_labels_are_cut),
         cmocka_unit_test(smallest_picture_of_attention),
         cmocka_unit_test(difference_in_the_layout_of_a_gguf),
         cmocka_unit_test(what_cannot_be_looked_at),
