@@ -146,7 +146,6 @@ status "a matrix of another model, used" 0 "$quantize" "$in" "$DIR/w2.gguf" Q4_0
 contains "is noticed by what it lacks" "$DIR/err" "8 tensors have no entry in the importance matrix and are quantized without: blk.0.attn_k.weight"
 status "and refused with --strict" 2 "$quantize" "$in" "$out" Q4_0 --imatrix "$DIR/img.gguf" --strict
 refused "a matrix that is none" "lathe-quantize: $in: a GGUF file without the keys of an importance matrix" "$in" "$out" Q4_0 --imatrix "$in"
-refused "splits" "lathe-quantize: --keep-split is not in this version: models in several GGUF files are not read yet" "$in" "$out" Q4_0 --keep-split
 
 # --- types by name ---
 status "types by name" 0 "$quantize" "$in" "$DIR/y.gguf" Q4_K_M --dry-run --json --tensor-type 'blk\.1\.attn_[qk]=Q8_0' --tensor-type ffn_up=q6_k --token-embedding-type f16
