@@ -61,6 +61,7 @@ static void set_planned(struct canonical_tensor *t, const struct plan_tensor *p,
                                    .part = p->rule->part,
                                    .layer = p->layer,
                                    .dtype = p->from,
+                                   .values = p->scales.t ? DTYPE_F32 : p->from,
                                    .n_rows = vector ? p->spec.n_elements : p->spec.rows,
                                    .n_cols = vector ? 1 : p->spec.cols,
                                    .planned = p};
@@ -93,6 +94,7 @@ static void set_stored(struct canonical_tensor *t, const struct weight *w, const
                                    .part = w->rule->part,
                                    .layer = w->layer,
                                    .dtype = s->dtype,
+                                   .values = s->dtype,
                                    .n_cols = vector || tensor_cols(s) < 1 ? 1 : tensor_cols(s),
                                    .t = w->t};
     t->n_rows = s->n_elements / t->n_cols;

@@ -26,7 +26,8 @@ struct canonical_tensor {
     enum role role;
     enum part part;
     int64_t layer; /* -1: outside of layers */
-    enum dtype dtype;
+    enum dtype dtype;  /* of the file's elements */
+    enum dtype values; /* that holds the numbers: F32 where small floats or integers are multiplied by scales, else dtype */
     bool rounds; /* numbers are not those of the file: multiplied by something, or computed */
     int64_t n_rows, n_cols;
     struct canonical_part parts[3];
