@@ -65,10 +65,13 @@ static int shown_bytes(const char *label)
 void attention_gap_text(char *dst, size_t size, const struct attention_gap *g, const struct token_labels *labels)
 {
     const char *query = labels->texts[g->query], *key = labels->texts[g->key];
-    snprintf(dst, size,
-             "largest difference %.4g (A %.4g, B %.4g) at layer %" PRId64 ", head %" PRId64 ", query %" PRId64
-             " '%.*s', key %" PRId64 " '%.*s'",
-             g->diff, g->a, g->b, g->layer, g->head, g->query, shown_bytes(query), query, g->key, shown_bytes(key), key);
+    if (g->diff == 0)
+        snprintf(dst, size, "no difference");
+    else
+        snprintf(dst, size,
+                 "largest difference %.4g (A %.4g, B %.4g) at layer %" PRId64 ", head %" PRId64 ", query %" PRId64
+                 " '%.*s', key %" PRId64 " '%.*s'",
+                 g->diff, g->a, g->b, g->layer, g->head, g->query, shown_bytes(query), query, g->key, shown_bytes(key), key);
 }
 
 static bool is_alone(const struct attention_view *v)

@@ -125,7 +125,7 @@ enum status attention_view_add(void *ctx, const struct attention_map *a, const s
     struct head_facts *f = &v->facts[at];
     v->windows[layer] = b && (b->window == 0 || b->window > a->window) && a->window > 0 ? b->window : a->window;
     v->prefix = a->prefix;
-    f->gap = (struct attention_gap){.layer = a->layer, .head = a->head};
+    f->gap = (struct attention_gap){.a = (double)a->p[0], .b = (double)(b ? b : a)->p[0], .layer = a->layer, .head = a->head};
     for (int64_t i = 0; i < v->side * v->side; i++) cells[i] = CELL_MASKED;
     for (int64_t r = 0; r < v->side; r++) v->entropy[r] = v->first[r] = v->row_gap[r] = 0;
     for (int64_t q = 0; q < v->n; q++) {

@@ -34,7 +34,6 @@ enum status color_limits(struct color_limits *l, const double *cells, size_t n, 
     }
     /* Not worth an arrow, or nothing but zeros below */
     if (l->limit <= 0 || l->largest <= 1.05 * l->limit) l->limit = l->largest;
-    if (l->largest <= 0) l->limit = l->largest = 1;
     free(mem);
     return STATUS_OK;
 }
@@ -42,8 +41,9 @@ enum status color_limits(struct color_limits *l, const double *cells, size_t n, 
 struct color_scale color_scale_of(const struct color_limits *l, bool is_signed, const char *unit)
 {
     bool clipped = l->limit < l->largest;
-    return (struct color_scale){.lo = is_signed ? -l->limit : 0,
-                                .hi = l->limit,
+    double hi = l->limit > 0 ? l->limit : 1;
+    return (struct color_scale){.lo = is_signed ? -hi : 0,
+                                .hi = hi,
                                 .clipped_lo = is_signed && clipped,
                                 .clipped_hi = clipped,
                                 .unit = unit};

@@ -19,13 +19,13 @@ struct color_scale {
 int cell_color(const struct color_scale *s, double value);
 
 /* Magnitude that this part of the finite cells does not exceed, and the largest. Where the largest is hardly more, both are it. All zeros, or no
- * number at all: both 1, for any limits do. */
+ * number at all: both 0. */
 struct color_limits {
     double limit, largest;
     double quantile;
 };
 enum status color_limits(struct color_limits *l, const double *cells, size_t n, double quantile, struct error *err);
-/* Limits from -limit (is_signed) or 0 on */
+/* Limits from -limit (is_signed) or 0 on; of a limit of 0 any do, and it is 1. */
 struct color_scale color_scale_of(const struct color_limits *l, bool is_signed, const char *unit);
 /* "colours end at 0.12 (99.9 % of the cells); the largest magnitude is 0.7" */
 void color_limits_text(char *dst, size_t size, const struct color_limits *l);

@@ -60,6 +60,9 @@ check "prints no control" sh -c "! grep -q '$esc' '$DIR/out'"
 
 # attention: figures
 status "attention as JSON" 0 "$inspect" "$llama" --attention --prompt "$prompt" --against "$llama" --json --context 5
+status "attention of a form and itself" 0 "$inspect" "$llama" --attention --prompt "$prompt" --against "$llama"
+contains "does not differ" "$DIR/out" 'no difference'
+status "attention as JSON" 0 "$inspect" "$llama" --attention --prompt "$prompt" --against "$llama" --json --context 5
 contains "no difference from itself" "$DIR/out" '"difference": 0,'
 contains "the ids that were given" "$DIR/out" '"positions": 5'
 if command -v jq >/dev/null; then

@@ -236,9 +236,10 @@ static void limits_by_quantile(void **state)
     must(color_limits(&l, v, 1000, 0.99, &err)); /* hardly less than the largest */
     assert_true(l.limit == 0.999);
     must(color_limits(&l, v, 1, 0.99, &err)); /* zeros */
-    assert_true(l.limit == 1 && l.largest == 1);
+    assert_true(l.limit == 0 && l.largest == 0);
+    assert_true(color_scale_of(&l, true, "").lo == -1 && color_scale_of(&l, false, "").hi == 1);
     must(color_limits(&l, v + 1000, 2, 0.99, &err));
-    assert_true(l.limit == 1);
+    assert_true(l.limit == 0);
 }
 
 /* --- text --- */
@@ -467,7 +468,7 @@ static void long_labels_are_cut(void **state)
     for (int shift = 0; shift < 3; shift++) {
         memset(label, 'x', (size_t)shift);
         for (int i = 0; i < 40; i++) memcpy(label + shift + 3 * i, "\u4f60", 4);
-        attention_gap_text(text, sizeof text, &(struct attention_gap){.query = 0, .key = 1}, &labels);
+        attention_gap_text(text, sizeof text, &(struct attention_gap){.diff = 1, .query = 0, .key = 1}, &labels);
         assert_int_equal(utf8_check(text, strlen(text)), strlen(text));
         assert_non_null(strstr(text, "key 1 'b'"));
     }
