@@ -69,7 +69,7 @@ $(B)/obj/dtypes/%_avx512.o: ISA := $(LOOPS) $(AVX512)
 $(B)/obj/%_avx2.o: ISA := $(LOOPS) $(AVX2)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps demo check check-san fuzz interop bench install uninstall man fmt clean
+.PHONY: all help deps demo check check-san faults fuzz interop bench install uninstall man fmt clean
 
 all: $(BINS) $(if $(filter release,$(MODE)),build/bin) ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
 
@@ -91,6 +91,10 @@ check: ## build and pass the tests (distribution packages only)
 
 check-san: ## the tests under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory MODE=san check
+
+faults: ## every call of the tools that can fail, failing once each (make check has a sample)
+	@$(MAKE) --no-print-directory -s $(JOBS) all $(B)/tests/test_faults
+	@LATHE_ROOT=$(CURDIR) $(B)/tests/test_faults --all
 
 fuzz: ## run the fuzz targets for SECONDS each (clang with its compiler-rt; TARGETS="gguf json" for some)
 	@$(MAKE) --no-print-directory -s $(JOBS) MODE=fuzz CC=clang build/fuzz-clang/fuzz
@@ -182,6 +186,12 @@ $(B)/tests/test_verify $(B)/tests/test_verify_plot $(B)/tests/test_rules: $(pats
 $(B)/tests/test_inspect: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c))
 $(B)/tests/test_weights $(B)/tests/test_weight_damage $(B)/tests/test_glm_line $(B)/tests/test_glm_damage $(B)/tests/test_trace_faults $(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
 $(B)/tests/test_trace_casts $(B)/tests/test_weight_damage: $(patsubst %.c,$(B)/obj/%.o,$(wildcard quantize/*.c))
+
+# A failing world: what tests/unit/test_faults.c preloads into the tools
+$(B)/inject.so: tests/faults/inject.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -g -Wall -Wextra -fPIC -shared $(if $(filter san,$(MODE)),-DFAULT_NO_ALLOC) -o $@ $< -ldl
+$(B)/tests/test_faults: $(B)/inject.so $(BINS)
 
 # Malformed files and fuzz targets: tables and readers that their tests share
 HOSTILE_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/hostile/*.c))

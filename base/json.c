@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json_lex.h"
 #include "base/json_text.h"
+#include "base/limits.h"
 
 #include <cjson/cJSON.h>
 
@@ -64,7 +65,7 @@ static enum status check_key(struct walk *w, struct strmap *seen, const cJSON *o
                          member->string);
 }
 
-/* Walks text and tree side by side; recursion is bounded by JSON_DEPTH_MAX, which the text has passed. */
+/* Walks text and tree side by side; recursion is bounded by LIMIT_JSON_DEPTH, which the text has passed. */
 static enum status index_value(struct walk *w, cJSON *node)
 {
     const char *text = w->doc->text;
@@ -232,7 +233,7 @@ const char *json_string(const struct jvalue *v)
 static size_t number_text(const cJSON *node, const char **start, bool *is_integer)
 {
     *start = node->valuestring;
-    size_t n = json_skip_number(*start, JSON_NUMBER_MAX + 1, 0);
+    size_t n = json_skip_number(*start, LIMIT_JSON_NUMBER + 1, 0);
     *is_integer = !memchr(*start, '.', n) && !memchr(*start, 'e', n) && !memchr(*start, 'E', n);
     return n;
 }

@@ -1,5 +1,5 @@
 /* JSON in and out. Reading is cJSON behind one lexical pass that refuses what cJSON would let through:
- * invalid UTF-8, wrong number forms, depth beyond JSON_DEPTH_MAX, duplicate keys in an object, text after the
+ * invalid UTF-8, wrong number forms, depth beyond LIMIT_JSON_DEPTH, duplicate keys in an object, text after the
  * end, \u0000.
  *
  *     struct json *doc;
@@ -15,13 +15,12 @@
 #ifndef LATHE_JSON_H
 #define LATHE_JSON_H
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { JSON_DEPTH_MAX = 64 };
 
 enum jtype { JTYPE_NULL, JTYPE_BOOL, JTYPE_NUMBER, JTYPE_STRING, JTYPE_ARRAY, JTYPE_OBJECT };
 

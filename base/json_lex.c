@@ -1,5 +1,6 @@
 #include "base/json_lex.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/utf8.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ struct lexer {
     uint64_t is_object; /* bit d: the container at depth d is an object */
     unsigned depth;
 };
-_Static_assert(JSON_DEPTH_MAX <= 64, "one bit per level");
+_Static_assert(LIMIT_JSON_DEPTH <= 64, "one bit per level");
 
 enum status json_error_at(const char *text, size_t n, size_t pos, const char *path, struct error *err,
                           const char *fmt, ...)
@@ -163,12 +164,12 @@ static enum status lex_number(struct lexer *l)
         TRY(lex_digits(l));
     }
     size_t len = l->pos - start;
-    if (len > JSON_NUMBER_MAX) {
+    if (len > LIMIT_JSON_NUMBER) {
         return json_error_at(l->text, l->n, start, l->path, l->err,
-                             "a number of %zu characters; at most %d are supported", len, JSON_NUMBER_MAX);
+                             "a number of %zu characters; at most %d are supported", len, LIMIT_JSON_NUMBER);
     }
     if (!has_exponent) return STATUS_OK; /* 63 digits are far below the largest double */
-    char copy[JSON_NUMBER_MAX + 1];
+    char copy[LIMIT_JSON_NUMBER + 1];
     memcpy(copy, l->text + start, len);
     copy[len] = 0;
     if (isfinite(strtod(copy, NULL))) return STATUS_OK;
@@ -202,9 +203,9 @@ static bool in_object(const struct lexer *l)
 
 static enum status open_container(struct lexer *l, bool object)
 {
-    if (l->depth == JSON_DEPTH_MAX) {
+    if (l->depth == LIMIT_JSON_DEPTH) {
         return json_error_at(l->text, l->n, l->pos, l->path, l->err, "nested deeper than %d levels",
-                             JSON_DEPTH_MAX);
+                             LIMIT_JSON_DEPTH);
     }
     uint64_t bit = (uint64_t)1 << l->depth++;
     l->is_object = object ? l->is_object | bit : l->is_object & ~bit;

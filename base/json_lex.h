@@ -8,7 +8,6 @@
 #include <stddef.h>
 
 /* Longest number that is accepted; the library below would cut longer ones. */
-enum { JSON_NUMBER_MAX = 63 };
 
 /* STATUS_OK if text is one JSON value by RFC 8259 in valid UTF-8, within the limits of json.h (duplicate keys
  * are not looked at). */

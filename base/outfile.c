@@ -114,6 +114,7 @@ static enum status open_kept(struct outfile *o, struct error *err)
     struct stat st;
     o->temp = calloc(1, sizeof *o->temp);
     if (!o->temp) return error_nomem(err, sizeof *o->temp);
+    o->temp->fd = -1;
     int n = snprintf(o->temp->name, sizeof o->temp->name, "%s.partial", o->name);
     if (n < 0 || (size_t)n >= sizeof o->temp->name) return error_at(err, STATUS_USAGE, o->path, NULL, "the name is too long for a partial file beside it");
     o->fd = openat(o->dir_fd, o->temp->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -285,10 +286,15 @@ static enum status close_file(struct outfile *o, struct error *err)
     return STATUS_OK;
 }
 
+static bool file_exists_in(int dir_fd, const char *name)
+{
+    struct stat st;
+    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Rename that never replaces, also where the file system has no such call. */
 static int rename_new(int dir_fd, const char *temp, const char *name)
 {
-    struct stat st;
     if (renameat2(dir_fd, temp, dir_fd, name, RENAME_NOREPLACE) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS) return -1;
     if (linkat(dir_fd, temp, dir_fd, name, 0) == 0) {
@@ -296,30 +302,53 @@ static int rename_new(int dir_fd, const char *temp, const char *name)
         return 0;
     }
     if (errno == EEXIST) return -1;
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (file_exists_in(dir_fd, name)) {
         errno = EEXIST;
         return -1;
     }
     return renameat(dir_fd, temp, dir_fd, name);
 }
 
+/* What is replaced has the temporary name until the new name is on the device, so that it can come back. Where there is nothing to exchange, or
+ * the file system has no such call, it is a plain rename. */
+static int rename_over(struct outfile *o, bool *exchanged)
+{
+    struct stat st;
+    *exchanged = !(o->flags & OUTFILE_KEEP) && temp_exchange(o->temp, o->name) == 0;
+    if (*exchanged && fstatat(o->dir_fd, o->temp->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+        temp_exchange(o->temp, o->name); /* a folder has come there meanwhile */
+        *exchanged = false;
+    }
+    return *exchanged ? 0 : renameat(o->dir_fd, o->temp->name, o->dir_fd, o->name);
+}
+
+/* Some file systems cannot flush a folder; there is nothing else to try then. */
+static bool flush_folder(const struct outfile *o)
+{
+    return fsync(o->dir_fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
+}
+
 static enum status rename_to_target(struct outfile *o, struct error *err)
 {
-    bool replace = o->flags & OUTFILE_REPLACE;
-    int failed = replace ? renameat(o->dir_fd, o->temp->name, o->dir_fd, o->name)
-                         : rename_new(o->dir_fd, o->temp->name, o->name);
-    if (failed && errno == EEXIST) {
-        return error_at(err, STATUS_EXISTS, o->path, NULL, "was created by somebody else in the meantime");
+    bool replace = o->flags & OUTFILE_REPLACE, exchanged = false, there = file_exists_in(o->dir_fd, o->name);
+    if ((replace ? rename_over(o, &exchanged) : rename_new(o->dir_fd, o->temp->name, o->name)) != 0) {
+        if (errno == EEXIST) return error_at(err, STATUS_EXISTS, o->path, NULL, "was created by somebody else in the meantime");
+        return error_errno(err, o->path, "cannot rename the finished file");
     }
-    if (failed) return error_errno(err, o->path, "cannot rename the finished file");
-    temp_release(o->temp);
+    bool flushed = flush_folder(o);
+    if (!flushed) error_errno(err, o->path, "cannot flush its folder");
+    if (!flushed && exchanged) {
+        temp_exchange(o->temp, o->name);
+        return STATUS_IO; /* what has the temporary name goes with outfile_discard */
+    }
+    if (!flushed && !there) unlinkat(o->dir_fd, o->name, 0);
+    if (exchanged)
+        temp_remove(o->temp);
+    else
+        temp_release(o->temp);
     if (o->flags & OUTFILE_KEEP) free(o->temp);
     o->temp = NULL;
-    /* Some file systems cannot flush a folder; there is nothing else to try then. */
-    if (fsync(o->dir_fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP) return STATUS_OK;
-    error_errno(err, o->path, "cannot flush its folder");
-    if (!replace) unlinkat(o->dir_fd, o->name, 0);
-    return STATUS_IO;
+    return flushed ? STATUS_OK : STATUS_IO;
 }
 
 enum status outfile_commit(struct outfile *o, struct error *err)

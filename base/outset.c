@@ -15,7 +15,7 @@ struct outset {
     const char *path, *name; /* of the folder, without slashes at its end */
     const char *dir;         /* where files are made */
     struct temp_name *temp;  /* of the folder; NULL: files beside each other */
-    int dir_fd, fd;          /* of the folder above, and of the temporary one */
+    int dir_fd, fd;          /* of the folder above, and of the temporary one, which is temp's */
     bool replace;
     bool (*ours)(const char *name);
     unsigned flags;
@@ -162,30 +162,42 @@ enum status outset_add(struct outset *s, const char *name, uint64_t size_bytes, 
 
 /* --- the end --- */
 
-/* The old folder, which now has the temporary name. */
-static enum status swap(struct outset *s, struct error *err)
+static bool flush(int fd)
 {
-    if (renameat2(s->dir_fd, s->temp->name, s->dir_fd, s->name, RENAME_EXCHANGE) != 0)
-        return error_errno(err, s->path, "cannot exchange the folder with the new one");
-    temp_remove(s->temp);
-    s->temp = NULL;
-    return STATUS_OK;
+    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
 }
 
-/* An empty folder gives way to a rename, one with files in it does not. */
+/* Under the target's name: an empty folder gives way to a rename, one with files in it is exchanged. */
+static int give_name(struct outset *s, bool exchange)
+{
+    return exchange ? temp_exchange(s->temp, s->name) : renameat(s->dir_fd, s->temp->name, s->dir_fd, s->name);
+}
+
+static void take_name(struct outset *s, bool exchange)
+{
+    if (exchange)
+        temp_exchange(s->temp, s->name);
+    else
+        renameat(s->dir_fd, s->name, s->dir_fd, s->temp->name);
+}
+
 static enum status rename_folder(struct outset *s, struct error *err)
 {
     enum standing what;
-    if (fsync(s->fd) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP) return error_errno(err, s->path, "cannot flush the folder");
+    if (!flush(s->fd)) return error_errno(err, s->path, "cannot flush the folder");
     TRY(examine(s->path, s->replace, s->ours, &what, err));
-    if (what == STANDS_OURS) {
-        TRY(swap(s, err));
-    } else {
-        if (renameat(s->dir_fd, s->temp->name, s->dir_fd, s->name) != 0) return error_errno(err, s->path, "cannot rename the finished folder");
-        temp_release(s->temp);
-        s->temp = NULL;
+    bool exchange = what == STANDS_OURS;
+    if (give_name(s, exchange) != 0) return error_errno(err, s->path, "cannot rename the finished folder");
+    if (!flush(s->dir_fd)) {
+        error_errno(err, s->path, "cannot flush its folder");
+        take_name(s, exchange);
+        return err->status; /* outset_discard removes what has the temporary name */
     }
-    if (fsync(s->dir_fd) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP) return error_errno(err, s->path, "cannot flush its folder");
+    if (exchange)
+        temp_remove(s->temp); /* the old one */
+    else
+        temp_release(s->temp);
+    s->temp = NULL;
     return STATUS_OK;
 }
 
@@ -232,7 +244,6 @@ void outset_discard(struct outset *s)
     if (!s) return;
     for (size_t i = 0; i < s->n_files; i++) outfile_discard(s->files[i]);
     if (s->temp) temp_remove(s->temp);
-    if (s->fd >= 0) close(s->fd);
     if (s->dir_fd >= 0) close(s->dir_fd);
     arena_clear(&s->mem);
     free(s);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,13 +42,12 @@ struct entry {
     char name[];
 };
 
-void temp_remove_folder(int dir_fd, const char *name)
+/* Unlinks the files of folder fd, and it. Nothing but async-signal-safe calls. */
+static void remove_folder(int dir_fd, const char *name, int fd)
 {
     _Alignas(struct entry) char raw[4096];
     long n;
-    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) return;
-    bool removed = true;
+    bool removed = fd >= 0;
     while (removed) { /* from the start again after each round: entries may move while others go */
         removed = false;
         lseek(fd, 0, SEEK_SET);
@@ -58,7 +58,6 @@ void temp_remove_folder(int dir_fd, const char *name)
                 if (unlinkat(fd, e->name, 0) == 0) removed = true;
             }
     }
-    close(fd);
     unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
@@ -70,7 +69,7 @@ static void on_signal(int number)
     for (struct temp_name *t = atomic_load(&temp_names); t; t = t->next) {
         if (!atomic_load(&t->live)) continue;
         if (t->folder)
-            temp_remove_folder(t->dir_fd, t->name);
+            remove_folder(t->dir_fd, t->name, t->fd);
         else
             unlinkat(t->dir_fd, t->name, 0);
     }
@@ -97,19 +96,68 @@ void signals_block(sigset_t *old)
     pthread_sigmask(SIG_BLOCK, &fatal, old);
 }
 
-/* `.NAME.partial.PID-COUNT`, NAME cut (not inside a UTF-8 character) so that the whole stays a legal name. */
+static const char middle[] = ".partial.";
+enum { NUMBERS_BYTES = 32 }; /* PID-COUNT */
+
+/* Bytes of a name that stay, not cut inside a UTF-8 character, so that the whole is a legal one. */
+static size_t kept_length(const char *name)
+{
+    size_t room = NAME_MAX - sizeof middle - NUMBERS_BYTES, len = strlen(name);
+    if (len <= room) return len;
+    len = room;
+    while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80) len--;
+    return len;
+}
+
+/* `.NAME.partial.PID-COUNT` */
 static void fill_name(char dst[NAME_MAX + 1], const char *name)
 {
     static atomic_uint counter;
-    char suffix[64];
-    int n = snprintf(suffix, sizeof suffix, ".partial.%ld-%u", (long)getpid(), atomic_fetch_add(&counter, 1));
-    size_t room = (size_t)(NAME_MAX - 1 - n), len = strlen(name);
-    if (len > room) {
-        len = room;
-        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80) len--;
-    }
-    snprintf(dst, NAME_MAX + 1, ".%.*s%s", (int)len, name, suffix);
+    snprintf(dst, NAME_MAX + 1, ".%.*s%s%ld-%u", (int)kept_length(name), name, middle, (long)getpid(), atomic_fetch_add(&counter, 1));
 }
+
+/* --- what killed processes have left --- */
+
+/* The process number in an entry's name, if it is a temporary one of `name`; else 0. */
+static long owner_of(const char *entry, const char *name)
+{
+    size_t n = kept_length(name);
+    char *end;
+    if (entry[0] != '.' || strncmp(entry + 1, name, n) != 0 || strncmp(entry + 1 + n, middle, sizeof middle - 1) != 0) return 0;
+    const char *numbers = entry + n + sizeof middle;
+    if (*numbers < '1' || *numbers > '9') return 0;
+    long pid = strtol(numbers, &end, 10);
+    if (*end != '-' || end[1] < '0' || end[1] > '9') return 0;
+    strtoul(end + 1, &end, 10);
+    return *end == 0 && pid > 0 && pid <= INT32_MAX ? pid : 0;
+}
+
+/* The lock tells of owners on other machines and in other process namespaces, the number of one that has not locked yet. */
+static void remove_leftover(int dir_fd, const char *name)
+{
+    struct stat st;
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return;
+    if (fstat(fd, &st) == 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        if (S_ISDIR(st.st_mode)) remove_folder(dir_fd, name, fd);
+        if (S_ISREG(st.st_mode)) unlinkat(dir_fd, name, 0);
+    }
+    close(fd);
+}
+
+static void sweep(int dir_fd, const char *name)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0) close(fd);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        long pid = owner_of(e->d_name, name);
+        if (pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) remove_leftover(dir_fd, e->d_name);
+    }
+    if (d) closedir(d);
+}
+
+/* --- creating --- */
 
 static void publish(struct temp_name *t)
 {
@@ -137,6 +185,7 @@ static int open_fresh(struct temp_name *t, const char *name)
     for (int i = 0; i < TEMP_TRIES; i++) {
         fill_name(t->name, name);
         int fd = open_one(t);
+        if (fd >= 0) flock(fd, LOCK_EX | LOCK_NB); /* some file systems have no locks: then the number has to do */
         if (fd >= 0 || errno != EEXIST) return fd;
     }
     return -1;
@@ -150,12 +199,15 @@ struct temp_name *temp_create(int dir_fd, const char *name, bool folder, int *fd
     if (!t) return NULL;
     t->dir_fd = dir_fd;
     t->folder = folder;
+    t->fd = -1;
+    sweep(dir_fd, name);
     sigset_t old;
     signals_block(&old);
     atomic_fetch_add(&creating, 1);
     errno = ECANCELED;
     if (!atomic_load(&stopping)) *fd = open_fresh(t, name);
     int code = errno;
+    if (folder) t->fd = *fd;
     if (*fd >= 0) publish(t);
     atomic_fetch_sub(&creating, 1);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -165,15 +217,26 @@ struct temp_name *temp_create(int dir_fd, const char *name, bool folder, int *fd
     return NULL;
 }
 
+int temp_exchange(struct temp_name *t, const char *name)
+{
+    if (renameat2(t->dir_fd, t->name, t->dir_fd, name, RENAME_EXCHANGE) != 0) return -1;
+    if (!t->folder) return 0;
+    close(t->fd);
+    t->fd = openat(t->dir_fd, t->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return 0;
+}
+
 void temp_release(struct temp_name *t)
 {
     atomic_store(&t->live, false);
+    if (t->fd >= 0) close(t->fd);
+    t->fd = -1;
 }
 
 void temp_remove(struct temp_name *t)
 {
     if (t->folder)
-        temp_remove_folder(t->dir_fd, t->name);
+        remove_folder(t->dir_fd, t->name, t->fd);
     else
         unlinkat(t->dir_fd, t->name, 0);
     temp_release(t);

@@ -6,11 +6,13 @@
 #include "core/imatrix.h"
 #include "formats/gguf.h"
 
+#include "base/limits.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP = 1 << 16, NAME_MAX_BYTES = 4096, ENTRY_MIN_BYTES = 4 + 1 + 4 + 4 + 4 };
+enum { STEP = 1 << 16, ENTRY_MIN_BYTES = 4 + 1 + 4 + 4 + 4 };
 
 static const struct file *file_of(const struct imatrix *im)
 {
@@ -152,7 +154,7 @@ static enum status read_text(struct imatrix *im, uint64_t *at, const char **text
 {
     int32_t len;
     TRY(read_i32(im, at, &len, err));
-    if (len < 0 || len > NAME_MAX_BYTES || (uint64_t)len > im->file.size_bytes - *at)
+    if (len < 0 || len > LIMIT_IMATRIX_NAME || (uint64_t)len > im->file.size_bytes - *at)
         return error_at(err, STATUS_FORMAT, im->path, NULL, "a name of %d bytes at offset %llu", (int)len, (unsigned long long)*at - 4);
     char *s = arena_alloc(&im->mem, (size_t)len + 1);
     if (!s) return error_nomem(err, (size_t)len + 1);

@@ -1,4 +1,5 @@
 #include "core/journal.h"
+#include "base/limits.h"
 #include "base/options.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 64 << 10, FILE_MAX_BYTES = 64 << 20, READ_BYTES = 1 << 20 };
+enum { READ_BYTES = 1 << 20 };
 static const char magic[] = "lathe-journal 1";
 
 /* --- identity --- */
@@ -143,7 +144,7 @@ static bool take_digest(const char **p, uint8_t digest[SHA256_BYTES])
 static bool take_line(struct plan *p, const char *line, size_t n, size_t *index, uint8_t digest[SHA256_BYTES])
 {
     uint64_t crc, v[N_AUDIT + N_DAMAGE];
-    if (n < 9 || n > LINE_MAX_BYTES || line[n - 9] != ' ') return false;
+    if (n < 9 || n > LIMIT_JOURNAL_LINE || line[n - 9] != ' ') return false;
     const char *at = line + n - 8, *cursor = line;
     if (!take_hex(&at, 8, &crc) || crc != crc32_update(0, line, n - 9)) return false;
     char *end;
@@ -246,7 +247,7 @@ static enum status begin(struct journal *j, const char *seed, const struct check
     struct error ignored;
     TRY(identity(hex, seed, j->plan, sources, err));
     size_t n_first = (size_t)snprintf(first, sizeof first, "%s %s\n", magic, hex);
-    bool fits = file_exists(j->path) && file_read_all(&old, j->path, FILE_MAX_BYTES, &ignored) == STATUS_OK && old.len >= n_first &&
+    bool fits = file_exists(j->path) && file_read_all(&old, j->path, LIMIT_JOURNAL, &ignored) == STATUS_OK && old.len >= n_first &&
                 memcmp(old.data, first, n_first) == 0 && outfile_was_there(j->out);
     enum status st = fits ? accept_lines(j, old.data + n_first, old.len - n_first, &kept, err) : STATUS_OK;
     if (st == STATUS_OK && j->n_done == 0) st = outfile_empty(j->out, err);

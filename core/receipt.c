@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/joined.h"
 
 #include <stdio.h>
@@ -16,8 +17,6 @@ static const char key_prefix[] = "lathe.receipt.";
 static const char key_file_prefix[] = "lathe.receipt.file.";
 
 enum { DIGEST_HEX = 2 * SHA256_BYTES };
-/* Far beyond any published tokenizer; a file is held in memory. */
-static const uint64_t file_max_bytes = 512u << 20;
 /* Of one tensor that no GGUF holds, and of all: GPT-2's masks are 4 MiB each, and take some kilobytes packed. */
 static const uint64_t stored_max_bytes = 16u << 20, stored_all_max_bytes = 128u << 20;
 static const char key_dropped_prefix[] = "lathe.receipt.dropped.";
@@ -58,7 +57,9 @@ enum status receipt_unpack(struct buf *out, const char *text, size_t n, size_t m
     enum status st = base64_decode(&packed, text, n)
                          ? buf_check(&packed, err)
                          : error_set(err, STATUS_FORMAT, "receipt text is no base64");
-    if (st == STATUS_OK) st = zlib_unpack(out, packed.data, packed.len, max_bytes, err);
+    size_t likely = packed.len < SIZE_MAX / LIMIT_UNPACK_RATIO ? packed.len * LIMIT_UNPACK_RATIO : SIZE_MAX;
+    if (likely < LIMIT_RECEIPT_UNPACK_FREE) likely = LIMIT_RECEIPT_UNPACK_FREE;
+    if (st == STATUS_OK) st = zlib_unpack(out, packed.data, packed.len, max_bytes < likely ? max_bytes : likely, err);
     buf_clear(&packed);
     return st;
 }
@@ -233,7 +234,7 @@ static enum status put_file(struct plan *p, const char *name, const char *path, 
     struct buf content = {0};
     char *key = arena_printf(&p->mem, "%s%s", key_file_prefix, name);
     enum status st =
-        key ? file_read_all(&content, path, file_max_bytes, err) : error_nomem(err, strlen(name));
+        key ? file_read_all(&content, path, LIMIT_RECEIPT_FILE, err) : error_nomem(err, strlen(name));
     if (st == STATUS_OK) st = put_packed(p, key, content.data, content.len, err);
     buf_clear(&content);
     return st;

@@ -2,6 +2,7 @@
 #include "core/receipt.h"
 
 #include "base/json.h"
+#include "base/limits.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 
 /* A list of tensors takes some hundred bytes for each; files are those of tokenizers. */
-static const uint64_t list_max_bytes = 64u << 20, file_max_bytes = 512u << 20;
 static const char file_prefix[] = "lathe.receipt.file.";
 enum { DIGEST_HEX = 2 * SHA256_BYTES };
 
@@ -167,7 +167,7 @@ static enum status read_all(struct receipt *r, struct error *err)
     if (!r->full && strcmp(word, "lean") != 0) return bad(&x, "its level is neither lean nor full", err);
     x.digests = digests->v.str.s;
     x.n_digests = (size_t)digests->v.str.len;
-    enum status st = unpack(r, find(r->gguf, "tensors"), list_max_bytes, &text, err);
+    enum status st = unpack(r, find(r->gguf, "tensors"), LIMIT_RECEIPT_LIST, &text, err);
     if (st == STATUS_OK) st = json_parse(&doc, text.data ? text.data : "", text.len, r->gguf->file.path, err);
     x.doc = doc;
     if (st == STATUS_OK) st = read_list(&x, err);
@@ -213,7 +213,7 @@ enum status receipt_read_file(const struct receipt *r, size_t i, const char **na
         if (!receipt_file_name(kv->key + n_prefix))
             return error_at(err, STATUS_FORMAT, r->gguf->file.path, NULL, "%.200s: no configuration or tokenizer file has this name", kv->key);
         *name = kv->key + n_prefix;
-        return unpack(r, kv, file_max_bytes, out, err);
+        return unpack(r, kv, LIMIT_RECEIPT_FILE, out, err);
     }
     return STATUS_OK;
 }
@@ -227,7 +227,7 @@ enum status receipt_read_dropped(const struct receipt *r, size_t i, bool *stored
     const struct kv *kv = find(r->gguf, key);
     *stored = kv != NULL;
     if (!kv) return STATUS_OK;
-    if (!dtype_bytes(s->dtype, s->n_elements, &n_bytes) || n_bytes > list_max_bytes)
+    if (!dtype_bytes(s->dtype, s->n_elements, &n_bytes) || n_bytes > LIMIT_RECEIPT_LIST)
         return error_at(err, STATUS_RANGE, r->gguf->file.path, s->name, "receipt: is too large to be stored there");
     TRY(unpack(r, kv, n_bytes, out, err));
     if (out->len == n_bytes) return STATUS_OK;

@@ -1,4 +1,5 @@
 /* What a folder holds: weights of one format, found by content. */
+#include "base/limits.h"
 #include "formats/ckpt_build.h"
 
 #include "formats/meta_folder.h"
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARAMS_MAX_BYTES = 1 << 20 };
 
 /* Formats a folder is searched for, in order of preference; suffixes only decide which files are looked into. */
 static const struct {
@@ -44,7 +44,7 @@ static enum status load_params(struct checkpoint *c, struct error *err)
 {
     char *path = path_join(&c->mem, c->dir, "params.json");
     if (!path) return error_nomem(err, strlen(c->dir));
-    return file_exists(path) ? json_load(&c->params, path, PARAMS_MAX_BYTES, err) : STATUS_OK;
+    return file_exists(path) ? json_load(&c->params, path, LIMIT_PARAMS, err) : STATUS_OK;
 }
 
 /* LLaMA 1 and 2 have one tokenizer for all sizes, in the folder above theirs. */

@@ -1,10 +1,10 @@
 /* Index files: which tensor is in which shard. */
+#include "base/limits.h"
 #include "formats/ckpt_build.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_MAX_BYTES = 64 << 20 };
 
 const char *const ckpt_index_names[N_INDEX_NAMES] = {"model.safetensors.index.json", "pytorch_model.bin.index.json"};
 
@@ -109,7 +109,7 @@ enum status ckpt_open_index(struct checkpoint *c, struct error *err)
 
 enum status ckpt_load_index(struct checkpoint *c, const char *path, struct error *err)
 {
-    return json_load(&c->index, path, INDEX_MAX_BYTES, err);
+    return json_load(&c->index, path, LIMIT_INDEX, err);
 }
 
 /* Loads the folder's index that places tensors in this file, if there is one. */

@@ -2,13 +2,13 @@
 #include "formats/ckpt_build.h"
 
 #include "base/digest.h"
+#include "base/limits.h"
 #include "formats/gguf.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARDS_MAX = 99999 };
 
 /* Value of the decimal digits at s, their number in *len (0: none, or too many). */
 static unsigned long digits(const char *s, size_t *len)
@@ -31,7 +31,7 @@ bool part_parse(const char *name, struct part *p)
         p->n = digits(of + 4, &p->digits_n);
         p->stem = (size_t)(s - 1 - name);
         const char *suffix = of + 4 + p->digits_n;
-        if (p->digits_i && p->digits_n && *suffix == '.' && p->n <= SHARDS_MAX && p->i >= 1 && p->i <= p->n)
+        if (p->digits_i && p->digits_n && *suffix == '.' && p->n <= LIMIT_SHARDS && p->i >= 1 && p->i <= p->n)
             return true;
     }
     return false;

@@ -63,9 +63,9 @@ static enum status add_token(struct encoder *e, size_t index, struct error *err)
     if (a->special) e->special[a->id] = true;
     if (a->normalized && utf8_check(s, n) == n) TRY(normalizer_run(e->normalizer, &s, &n, err));
     if (n == 0) return STATUS_OK;
-    if (n > TRIE_TEXT_MAX)
+    if (n > LIMIT_TOKENIZER_PIECE)
         return error_set(err, STATUS_RANGE, "tokenizer: an added token of %zu bytes, expected at most %d", n,
-                         TRIE_TEXT_MAX);
+                         LIMIT_TOKENIZER_PIECE);
     return added_put(a->normalized ? &e->normalized : &e->raw, s, n, (int32_t)index) ? STATUS_OK
                                                                                    : error_nomem(err, n);
 }

@@ -22,6 +22,7 @@
  *   - a dimension of zero is legal; a bool is true for any byte but 0.
  */
 #include "base/cursor.h"
+#include "base/limits.h"
 #include "formats/gguf.h"
 
 #include <assert.h>
@@ -33,8 +34,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "array values are used
 
 enum {
     GGUF_DIMS_MAX = 4,
-    GGUF_NAME_MAX = 63,
-    GGUF_KEY_MAX = 65535,
     GGUF_HEAD_BYTES = 24,
     GGUF_KV_BYTES_MIN = 8 + 1 + 4 + 1,
     GGUF_TENSOR_BYTES_MIN = 8 + 4 + 8 + 4 + 8,
@@ -161,7 +160,7 @@ static enum status scan_array(struct head *h, struct error *err)
 static enum status scan_kv(struct head *h, struct error *err)
 {
     uint32_t type;
-    TRY(scan_string(h, 1, GGUF_KEY_MAX, "key", err));
+    TRY(scan_string(h, 1, LIMIT_GGUF_KEY, "key", err));
     TRY(scan_u32(h, &type, "value type", err));
     if (type >= KV_TYPE_COUNT)
         return error_at(err, STATUS_FORMAT, h->file->path, NULL,
@@ -176,7 +175,7 @@ static enum status scan_kv(struct head *h, struct error *err)
 static enum status scan_tensor(struct head *h, struct error *err)
 {
     uint32_t n_dims;
-    TRY(scan_string(h, 0, GGUF_NAME_MAX, "tensor name", err));
+    TRY(scan_string(h, 0, LIMIT_GGUF_NAME, "tensor name", err));
     TRY(scan_u32(h, &n_dims, "number of dimensions", err));
     if (n_dims < 1 || n_dims > GGUF_DIMS_MAX)
         return error_at(err, STATUS_FORMAT, h->file->path, NULL,

@@ -1,4 +1,5 @@
 #include "base/cursor.h"
+#include "base/limits.h"
 #include "formats/gguf.h"
 
 #include <inttypes.h>
@@ -8,7 +9,6 @@
 enum {
     GGUF_VERSION = 3,
     GGUF_DIMS_MAX = 4,
-    GGUF_NAME_MAX = 63,
     GGUF_ALIGNMENT = 32,
     GGUF_ALIGNMENT_MAX = 1 << 20, /* the padding before the data is built in memory */
 };
@@ -186,9 +186,9 @@ enum status gguf_add_tensor(struct gguf_writer *w, const char *name, enum dtype 
     if (!info || info->ggml_id < 0)
         return error_at(err, STATUS_UNSUPPORTED, "", name, "type %s cannot be stored in GGUF",
                         info ? info->name : "?");
-    if (strlen(name) > GGUF_NAME_MAX)
+    if (strlen(name) > LIMIT_GGUF_NAME)
         return error_at(err, STATUS_RANGE, "", name, "name of %zu bytes, expected at most %d", strlen(name),
-                        GGUF_NAME_MAX);
+                        LIMIT_GGUF_NAME);
     while (n_dims > 1 && shape[0] == 1) {
         shape++;
         n_dims--;

@@ -1,3 +1,4 @@
+#include "base/limits.h"
 #include "formats/layout.h"
 
 #include <stdlib.h>
@@ -57,7 +58,7 @@ static enum status read_gap(struct measuring *m, uint64_t begin, uint64_t end, s
     unsigned char bytes[READ_BYTES];
     for (uint64_t at = begin; at < end; at += READ_BYTES) {
         size_t n = end - at < READ_BYTES ? (size_t)(end - at) : READ_BYTES;
-        if (m->n_read + n > LAYOUT_READ_MAX) {
+        if (m->n_read + n > LIMIT_LAYOUT_READ) {
             m->l->gaps_unread = true;
             return STATUS_OK;
         }

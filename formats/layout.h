@@ -4,14 +4,13 @@
  *     TRY(layout_measure(&l, container, NULL, 0, err));
  *
  * For what opening has accepted: ranges are inside the file, and overlap only where tensors are views of one storage (torch). Reads the gaps, up to
- * LAYOUT_READ_MAX bytes, to tell padding from something that is hidden there.
+ * LIMIT_LAYOUT_READ bytes, to tell padding from something that is hidden there.
  */
 #ifndef LATHE_LAYOUT_H
 #define LATHE_LAYOUT_H
 
+#include "base/limits.h"
 #include "formats/container.h"
-
-enum { LAYOUT_READ_MAX = 64 << 20 };
 
 struct layout_region {
     uint64_t begin, end;
@@ -23,7 +22,7 @@ struct layout {
     size_t n_storages;           /* that tensors are views of (torch); 0: tensors are their own */
     size_t n_gaps, n_filled;     /* bytes of no tensor between and after tensors; those with bytes other than 0 */
     uint64_t gap_bytes, largest_gap, off_filled; /* off_filled: the first byte that is not 0 */
-    bool gaps_unread;                            /* there were more than LAYOUT_READ_MAX bytes of them */
+    bool gaps_unread;                            /* there were more than LIMIT_LAYOUT_READ bytes of them */
     uint64_t trailing_bytes;                     /* after the last tensor (and its padding), among the gaps */
     uint64_t alignment;                          /* highest power of two that all offsets are a multiple of, at most 4096 */
     int dims_max;

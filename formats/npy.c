@@ -2,13 +2,14 @@
 
 #include "base/cursor.h"
 #include "base/file.h"
+#include "base/limits.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC_BYTES = 6, HEADER_MAX = 65535, HEADER_ALIGN = 64, DIMS_MAX = 2 };
+enum { MAGIC_BYTES = 6, HEADER_ALIGN = 64, DIMS_MAX = 2 };
 static const char magic[] = "\x93NUMPY";
 
 static const struct {
@@ -136,7 +137,7 @@ static enum status read_header(struct npy *a, const struct file *f, uint64_t *of
     if (memcmp(b, magic, MAGIC_BYTES) != 0) return bad(f->path, "it does not begin with \\x93NUMPY", err);
     if (b[6] < 1 || b[6] > 3 || b[7] != 0) return bad(f->path, "unknown version", err);
     uint64_t off = b[6] == 1 ? 10 : 12, n = b[6] == 1 ? le_get16(b + 8) : le_get32(b + 8);
-    if (n > f->size_bytes - off || n > HEADER_MAX)
+    if (n > f->size_bytes - off || n > LIMIT_NPY_HEADER)
         return bad(f->path, "its header is cut short or too long", err);
     TRY(mem_alloc(&mem, n, 1, err));
     text = mem;

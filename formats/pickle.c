@@ -61,8 +61,8 @@ void *pickle_new_object(struct machine *m, size_t size)
 
 enum status pickle_push(struct machine *m, struct pickle_value v)
 {
-    if (m->n_stack == PICKLE_STACK_MAX)
-        return pickle_fail(m, STATUS_RANGE, "more than %d values on the stack", PICKLE_STACK_MAX);
+    if (m->n_stack == LIMIT_PICKLE_STACK)
+        return pickle_fail(m, STATUS_RANGE, "more than %d values on the stack", LIMIT_PICKLE_STACK);
     void *stack = m->stack;
     TRY(pickle_grow(m, &stack, m->n_stack, &m->cap_stack, sizeof *m->stack));
     m->stack = stack;

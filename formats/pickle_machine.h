@@ -4,10 +4,8 @@
 #define LATHE_PICKLE_MACHINE_H
 
 #include "base/cursor.h"
+#include "base/limits.h"
 #include "formats/pickle.h"
-
-/* Python's pickler empties the stack after 1000 items of a list or dict; only a tuple may put more on it. */
-enum { PICKLE_STACK_MAX = 1 << 20 };
 
 struct machine {
     struct pickle *p;

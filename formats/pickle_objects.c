@@ -3,21 +3,19 @@
 
 #include <string.h>
 
-enum { GLOBAL_MAX_BYTES = 256, KEY_MAX_BYTES = 64 };
-
 /* ---- names, and what is made of them ---- */
 
 /* The bytes up to the next newline, which is skipped. */
 static enum status take_line(struct machine *m, const char **line, size_t *n)
 {
-    size_t left = cursor_left(&m->in), max = left < GLOBAL_MAX_BYTES ? left : GLOBAL_MAX_BYTES;
+    size_t left = cursor_left(&m->in), max = left < LIMIT_PICKLE_GLOBAL ? left : LIMIT_PICKLE_GLOBAL;
     *line = (const char *)m->in.data + m->in.pos;
     const char *end = memchr(*line, '\n', max);
     if (!end) m->cut = left <= max;
     if (!end)
         return pickle_fail(m, STATUS_FORMAT,
                            left > max ? "a name of more than %d bytes" : "the pickle ends here",
-                           GLOBAL_MAX_BYTES);
+                           LIMIT_PICKLE_GLOBAL);
     *n = (size_t)(end - *line);
     cursor_take(&m->in, *n + 1);
     return STATUS_OK;
@@ -142,7 +140,7 @@ static enum status keep_view(struct machine *m, const struct pickle_value *v, st
         return pickle_fail(m, STATUS_FORMAT, "expected offset and size of a storage's view");
     struct pickle_storage s = *root;
     uint64_t end;
-    TRY(copy_text(m, &item[0], KEY_MAX_BYTES, "the key of a storage's view", &s.key));
+    TRY(copy_text(m, &item[0], LIMIT_PICKLE_KEY, "the key of a storage's view", &s.key));
     s.root = root;
     s.off_root = (uint64_t)item[1].v.i;
     s.n_elements = (uint64_t)item[2].v.i;
@@ -179,8 +177,8 @@ static enum status op_binpersid(struct machine *m)
         return pickle_bad_value(m, "a storage class", &v[1]);
     if (!pickle_is_count(&v[4])) return pickle_bad_value(m, "a number of elements", &v[4]);
     struct pickle_storage s = {.dtype = v[1].v.global->dtype, .n_elements = (uint64_t)v[4].v.i}, *kept;
-    TRY(copy_text(m, &v[2], KEY_MAX_BYTES, "the key of a storage", &s.key));
-    TRY(copy_text(m, &v[3], KEY_MAX_BYTES, "the location of a storage", &s.location));
+    TRY(copy_text(m, &v[2], LIMIT_PICKLE_KEY, "the key of a storage", &s.key));
+    TRY(copy_text(m, &v[3], LIMIT_PICKLE_KEY, "the location of a storage", &s.location));
     if (strcmp(s.location, "meta") == 0)
         return pickle_fail(m, STATUS_UNSUPPORTED, "a meta tensor, which has no data");
     TRY(keep_storage(m, &s, &kept));

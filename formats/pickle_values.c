@@ -97,7 +97,7 @@ const struct pickle_run pickle_value_ops[] = {
 
 static enum status op_mark(struct machine *m)
 {
-    if (m->n_marks == PICKLE_STACK_MAX) return pickle_fail(m, STATUS_RANGE, "more than %d marks", PICKLE_STACK_MAX);
+    if (m->n_marks == LIMIT_PICKLE_STACK) return pickle_fail(m, STATUS_RANGE, "more than %d marks", LIMIT_PICKLE_STACK);
     void *marks = m->marks;
     TRY(pickle_grow(m, &marks, m->n_marks, &m->cap_marks, sizeof *m->marks));
     m->marks = marks;
@@ -130,7 +130,7 @@ static enum status make_tuple(struct machine *m, uint32_t n)
 {
     struct pickle_value v;
     TRY(pickle_need(m, n));
-    TRY(pickle_new_list(m, PICKLE_TUPLE, m->stack + (m->n_stack - n), n, &v));
+    TRY(pickle_new_list(m, PICKLE_TUPLE, n > 0 ? m->stack + (m->n_stack - n) : NULL, n, &v)); /* there may be no stack yet */
     m->n_stack -= n;
     return pickle_push(m, v);
 }

@@ -16,6 +16,7 @@
  * and the tensor list. It runs twice over the text, first to check and count, then to fill.
  */
 #include "base/cursor.h"
+#include "base/limits.h"
 #include "base/utf8.h"
 #include "formats/container.h"
 
@@ -23,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_MAX = 100000000, PREFIX_BYTES = 8 };
+enum { PREFIX_BYTES = 8 };
 
 struct text { /* a JSON string between its quotes, checked, escapes not yet resolved */
     const char *s;
@@ -417,9 +418,9 @@ static enum status open_safetensors(struct container *c, struct error *err)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL,
                         "a header of %llu bytes is announced, but only %llu follow", (unsigned long long)n,
                         (unsigned long long)left);
-    if (n > HEADER_MAX)
+    if (n > LIMIT_SAFETENSORS_HEADER)
         return error_at(err, STATUS_RANGE, c->file.path, NULL, "a header of %llu bytes, more than %d",
-                        (unsigned long long)n, HEADER_MAX);
+                        (unsigned long long)n, LIMIT_SAFETENSORS_HEADER);
     void *text;
     TRY(mem_alloc(&text, n, 1, err));
     c->off_data = sizeof prefix + n;

@@ -2,10 +2,11 @@
 
 #include "base/cursor.h"
 #include "base/json.h"
+#include "base/limits.h"
 
 #include <string.h>
 
-enum { HEADER_MAX = 100000000, PREFIX_BYTES = 8 };
+enum { PREFIX_BYTES = 8 };
 
 /* The library's order of types. */
 static const enum dtype order[] = {
@@ -80,8 +81,8 @@ enum status safetensors_header(struct buf *out, struct safetensors_out *tensors,
     jw_end_object(&w);
     while (!out->failed && out->len % 8 != 0) buf_puts(out, " ");
     TRY(buf_check(out, err));
-    if (out->len - PREFIX_BYTES > HEADER_MAX)
-        return error_set(err, STATUS_RANGE, "a safetensors header of %zu bytes, expected at most %d", out->len - PREFIX_BYTES, HEADER_MAX);
+    if (out->len - PREFIX_BYTES > LIMIT_SAFETENSORS_HEADER)
+        return error_set(err, STATUS_RANGE, "a safetensors header of %zu bytes, expected at most %d", out->len - PREFIX_BYTES, LIMIT_SAFETENSORS_HEADER);
     le_put64((unsigned char *)out->data, out->len - PREFIX_BYTES);
     for (size_t i = 0; i < n; i++) tensors[i].off += out->len;
     return STATUS_OK;

@@ -1,10 +1,10 @@
 /* BPE vocabularies: tokenizer.json, and vocab.json with merges.txt. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/tok_blocks.h"
 
 #include <string.h>
 
-enum { MERGES_BYTES_MAX = 256 << 20 };
 static const float score_no_merge = -1e9f, score_unset = 1.0f;
 
 static bool type_is(const struct jvalue *v, const char *name)
@@ -363,7 +363,7 @@ static enum status read_vocab_file(struct tok_build *b, const char *path, struct
     struct json *doc;
     int64_t max_id = -1;
     size_t n_entries = 0;
-    TRY(json_load(&doc, path, MERGES_BYTES_MAX, err));
+    TRY(json_load(&doc, path, LIMIT_TOKENIZER_MERGES, err));
     enum status st = tok_max_id(doc, json_root(doc), &max_id, &n_entries, err);
     if (st == STATUS_OK) st = tok_rows(b, max_id, n_entries, path, err);
     if (st == STATUS_OK) st = read_vocab(b, doc, json_root(doc), path, err);
@@ -379,7 +379,7 @@ enum status tok_read_vocab_merges(struct tok_build *b, const char *vocab_path, c
     b->t->kind = TOKENIZER_BPE;
     b->t->model = "gpt2";
     TRY(read_vocab_file(b, vocab_path, err));
-    TRY(file_read_all(&text, merges_path, MERGES_BYTES_MAX, err));
+    TRY(file_read_all(&text, merges_path, LIMIT_TOKENIZER_MERGES, err));
     enum status st = parse_merges(b, &text, err);
     buf_clear(&text);
     if (st != STATUS_OK) return st;

@@ -9,12 +9,13 @@
  *   tokenizer.json               GLM-4 and later in transformers' own form: all tokens are in it
  */
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/tok_build.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { APPENDED_MAX = 16, CODE_BYTES_MAX = 1 << 20, IMAGE_TOKENS = 20000 };
+enum { APPENDED_MAX = 16, IMAGE_TOKENS = 20000 };
 
 struct glm_kind {
     const char *appended[APPENDED_MAX]; /* ids from the end of the vocabulary on; "" leaves one out */
@@ -92,7 +93,7 @@ static bool code_has_roles(const struct tok_build *b, bool *found)
     struct error ignored;
     bool has = false;
     snprintf(path, sizeof path, "%s/tokenization_chatglm.py", b->dir);
-    *found = file_exists(path) && file_read_all(&text, path, CODE_BYTES_MAX, &ignored) == STATUS_OK;
+    *found = file_exists(path) && file_read_all(&text, path, LIMIT_MODEL_CODE, &ignored) == STATUS_OK;
     if (*found && text.len > 0) has = memmem(text.data, text.len, "<|observation|>", 15) != NULL;
     buf_clear(&text);
     return has;

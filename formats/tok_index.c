@@ -208,7 +208,7 @@ static bool trie_grow(struct trie *t)
 bool trie_add(struct trie *t, const char *s, size_t n, int32_t id)
 {
     uint32_t node = 0;
-    if (n == 0 || n > TRIE_TEXT_MAX) return false;
+    if (n == 0 || n > LIMIT_TOKENIZER_PIECE) return false;
     for (size_t i = 0; i < n; i++) {
         unsigned char byte = (unsigned char)s[i];
         uint32_t next = trie_step(t, node, byte);

@@ -6,6 +6,8 @@
 #ifndef LATHE_TOK_INDEX_H
 #define LATHE_TOK_INDEX_H
 
+#include "base/limits.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,7 +48,6 @@ void pair_map_clear(struct pair_map *m);
 
 /* --- prefixes --- */
 
-enum { TRIE_TEXT_MAX = 64 << 10 };
 struct trie_slot {
     uint32_t parent, child; /* child 0: free */
     uint8_t byte;
@@ -60,7 +61,7 @@ struct trie {
     uint64_t seed;
 };
 bool trie_init(struct trie *t);
-/* Texts of at most TRIE_TEXT_MAX bytes; the first of two equal ones stays. */
+/* Texts of at most LIMIT_TOKENIZER_PIECE bytes; the first of two equal ones stays. */
 bool trie_add(struct trie *t, const char *s, size_t n, int32_t id);
 /* The node that `byte` leads to from `node` (0: the root); 0: none. */
 uint32_t trie_step(const struct trie *t, uint32_t node, unsigned char byte);

@@ -1,5 +1,6 @@
 /* Loading a tokenizer from a folder: which files, in which order, and the rows of the vocabulary. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/tok_build.h"
 
 #include <inttypes.h>
@@ -10,8 +11,6 @@
 
 enum {
     CHARS_BLOCK = 64 << 10,
-    SMALL_JSON_BYTES_MAX = 32 << 20,
-    VOCAB_BYTES_MAX = 512 << 20,
 };
 static const float score_pad = -10000.0f, score_added = -1000.0f;
 
@@ -322,7 +321,7 @@ static enum status load_optional(struct tok_build *b, struct json **out, const c
     const char *path = path_join(&b->t->mem, b->dir, name);
     if (!path) return error_nomem(err, strlen(name));
     if (!file_exists(path)) return STATUS_OK;
-    return json_load(out, path, SMALL_JSON_BYTES_MAX, err);
+    return json_load(out, path, LIMIT_TOKENIZER_SMALL, err);
 }
 
 static enum status load_small_files(struct tok_build *b, struct error *err)
@@ -354,7 +353,7 @@ static enum status read_spm(struct tok_build *b, const char *path, const char *j
     TRY(tok_read_spm(b, path, done, err));
     if (!*done || !file_exists(json_file)) return STATUS_OK;
     struct json *doc;
-    TRY(json_load(&doc, json_file, VOCAB_BYTES_MAX, err));
+    TRY(json_load(&doc, json_file, LIMIT_TOKENIZER_VOCAB, err));
     enum status st = tok_read_json(b, doc, true, err);
     json_free(doc);
     return st;
@@ -386,7 +385,7 @@ static enum status read_json_file(struct tok_build *b, const char *path, struct 
 {
     struct json *doc;
     const char *why = "";
-    TRY(json_load(&doc, path, VOCAB_BYTES_MAX, err));
+    TRY(json_load(&doc, path, LIMIT_TOKENIZER_VOCAB, err));
     enum status st = STATUS_OK;
     b->t->kind = tok_json_kind(doc, &why);
     if (b->t->kind == TOKENIZER_NONE)

@@ -1,11 +1,10 @@
 /* Llama 3 in Meta's own form: the rank file lacks the special tokens, which its code numbers from the last rank on. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/tok_build.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { PARAMS_BYTES_MAX = 1 << 20 };
 
 /* "*" stands for the next reserved token. Behind the list all are reserved. */
 static const char *const llama30[] = {"begin_of_text", "end_of_text", "*",      "*", "*", "*", "start_header_id",
@@ -33,7 +32,7 @@ static enum status is_scaled(struct tok_build *b, bool *scaled, struct error *er
         *scaled = json_is(json_get(config, "rope_scaling"), JTYPE_OBJECT);
         return STATUS_OK;
     }
-    TRY(json_load(&doc, path, PARAMS_BYTES_MAX, err));
+    TRY(json_load(&doc, path, LIMIT_PARAMS, err));
     const struct jvalue *root = json_root(doc), *inner = json_get(root, "model");
     *scaled = json_is_true(json_get(root, "use_scaled_rope")) || json_is_true(json_get(inner, "use_scaled_rope"));
     json_free(doc);

@@ -6,6 +6,7 @@
  */
 #include "base/base64.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/tok_build.h"
 #include "formats/tok_bytes.h"
 
@@ -13,10 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    RANKS_BYTES_MAX = 64 << 20,
-    TOKEN_BYTES_MAX = 1024, /* published ones stay below 200; splits are looked up one by one */
-};
 
 struct ranks {
     struct tok_build *b;
@@ -73,9 +70,9 @@ enum status tok_is_ranks(const char *path, bool *yes, struct error *err)
 
 static enum status add_token(struct ranks *r, const struct buf *bytes, int64_t rank, struct error *err)
 {
-    if (bytes->len > TOKEN_BYTES_MAX)
+    if (bytes->len > LIMIT_TOKENIZER_RANK_BYTES)
         return error_at(err, STATUS_RANGE, r->path, NULL, "rank %" PRId64 ": %zu bytes, expected at most %d",
-                        rank, bytes->len, TOKEN_BYTES_MAX);
+                        rank, bytes->len, LIMIT_TOKENIZER_RANK_BYTES);
     r->scratch.len = 0;
     bytes_to_alphabet(bytes->data, bytes->len, &r->scratch);
     TRY(buf_check(&r->scratch, err));
@@ -149,7 +146,7 @@ static enum status add_merge(struct ranks *r, const struct kv_string *token, siz
 
 static enum status split_token(struct ranks *r, const struct kv_string *token, struct error *err)
 {
-    struct split splits[TOKEN_BYTES_MAX];
+    struct split splits[LIMIT_TOKENIZER_RANK_BYTES];
     size_t n = 0, left, right;
     for (size_t at = 1; at < token->len; at++) {
         if (((unsigned char)token->s[at] & 0xC0) == 0x80) continue; /* inside a character of the alphabet */
@@ -195,7 +192,7 @@ enum status tok_read_ranks(struct tok_build *b, const char *path, struct error *
     b->t->model = "gpt2";
     b->from_ranks = true;
     b->t->ignore_merges = b->glm == GLM_NONE; /* tiktoken looks for whole words first; what llama.cpp does for GLM does not */
-    TRY(file_read_all(&text, path, RANKS_BYTES_MAX, err));
+    TRY(file_read_all(&text, path, LIMIT_TOKENIZER_RANKS, err));
     enum status st = read_text(&r, &text, err);
     strmap_clear(&r.by_text);
     free(r.merges);

@@ -315,9 +315,9 @@ static enum status add_piece(struct piece_model *m, size_t id, struct error *err
     if (crosses_mark(s, n)) m->by_marks = false;
     if (!m->unigram && !text_map_add(&m->pieces, s, n, (int32_t)id)) return error_nomem(err, n);
     if (type != TOKEN_USER_DEFINED) return STATUS_OK;
-    if (n > TRIE_TEXT_MAX)
+    if (n > LIMIT_TOKENIZER_PIECE)
         return error_set(err, STATUS_RANGE, "tokenizer: piece %zu of %zu bytes, expected at most %d", id, n,
-                         TRIE_TEXT_MAX);
+                         LIMIT_TOKENIZER_PIECE);
     m->any_user = true;
     return trie_add(&m->user, s, n, (int32_t)id) ? STATUS_OK : error_nomem(err, n);
 }

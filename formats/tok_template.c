@@ -2,11 +2,10 @@
  * with further ones in additional_chat_templates/NAME.jinja, or in chat_template.json. A file of its own
  * stands above the config, as for Hugging Face. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/tok_build.h"
 
 #include <string.h>
-
-enum { TEMPLATE_BYTES_MAX = 16 << 20, TEMPLATES_MAX = 256 };
 
 struct templates {
     struct chat_template *items;
@@ -16,8 +15,8 @@ struct templates {
 static enum status template_add(struct tok_build *b, struct templates *all, const char *name,
                                 const char *text, struct error *err)
 {
-    if (all->n == TEMPLATES_MAX)
-        return error_at(err, STATUS_RANGE, b->dir, NULL, "more than %d chat templates", TEMPLATES_MAX);
+    if (all->n == LIMIT_TEMPLATES)
+        return error_at(err, STATUS_RANGE, b->dir, NULL, "more than %d chat templates", LIMIT_TEMPLATES);
     struct arena *mem = &b->t->mem;
     struct chat_template copy = {arena_strndup(mem, name, strlen(name)),
                                  arena_strndup(mem, text, strlen(text))};
@@ -50,7 +49,7 @@ static enum status add_file(struct tok_build *b, struct templates *all, const ch
                             struct error *err)
 {
     struct buf text = {0};
-    TRY(file_read_all(&text, path, TEMPLATE_BYTES_MAX, err));
+    TRY(file_read_all(&text, path, LIMIT_TEMPLATE, err));
     enum status st = STATUS_OK;
     if (text.len > 0 && !utf8_valid(text.data, text.len))
         st = error_at(err, STATUS_FORMAT, path, NULL, "chat template is not UTF-8 without NUL");
@@ -81,7 +80,7 @@ static enum status add_chat_json(struct tok_build *b, struct templates *all, con
                                  struct error *err)
 {
     struct json *doc;
-    TRY(json_load(&doc, path, TEMPLATE_BYTES_MAX, err));
+    TRY(json_load(&doc, path, LIMIT_TEMPLATE, err));
     enum status st = add_json(b, all, json_get(json_root(doc), "chat_template"), err);
     json_free(doc);
     return st;
@@ -93,7 +92,7 @@ enum status tok_read_templates(struct tok_build *b, struct error *err)
     const char *jinja = path_join(mem, b->dir, "chat_template.jinja"),
                *json = path_join(mem, b->dir, "chat_template.json");
     const char *folder = path_join(mem, b->dir, "additional_chat_templates");
-    struct templates all = {.items = arena_array(mem, TEMPLATES_MAX, sizeof *all.items)};
+    struct templates all = {.items = arena_array(mem, LIMIT_TEMPLATES, sizeof *all.items)};
     if (!jinja || !json || !folder || !all.items) return error_nomem(err, 1);
     const struct jvalue *in_config = b->config ? json_get(json_root(b->config), "chat_template") : NULL;
     if (file_exists(jinja)) {

@@ -30,9 +30,9 @@ static enum status add_piece(struct lattice *l, const struct lattice_spec *spec,
     size_t n;
     if (!piece_text(&l->mem, spec->t, id, &s, &n)) return error_nomem(err, 1);
     if (n == 0) return STATUS_OK;
-    if (n > TRIE_TEXT_MAX)
+    if (n > LIMIT_TOKENIZER_PIECE)
         return error_set(err, STATUS_RANGE, "tokenizer: piece %zu of %zu bytes, expected at most %d", id, n,
-                         TRIE_TEXT_MAX);
+                         LIMIT_TOKENIZER_PIECE);
     return trie_add(&l->pieces, s, n, (int32_t)id) ? STATUS_OK : error_nomem(err, n);
 }
 

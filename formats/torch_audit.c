@@ -1,9 +1,9 @@
 #include "formats/torch_audit.h"
 
+#include "base/limits.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-enum { PICKLE_MAX_BYTES = 32 << 20, ALL_MAX_BYTES = 128 << 20 /* unpacked, of one archive */ };
 
 static enum status audit_bytes(struct torch_audited *item, const void *bytes, size_t n, bool trace,
                                struct error *err)
@@ -26,7 +26,7 @@ static enum status audit_record(struct torch_audit *a, const struct zip_entry *e
 {
     struct torch_audited *item = &a->items[a->n];
     unsigned char *bytes;
-    TRY(zip_archive_unpack(&a->archive, e, PICKLE_MAX_BYTES, &bytes, err));
+    TRY(zip_archive_unpack(&a->archive, e, LIMIT_PICKLE, &bytes, err));
     *item = (struct torch_audited){.where = e->name, .off_file = e->off_data};
     enum status st = audit_bytes(item, bytes, (size_t)e->size_bytes, trace, err);
     free(bytes);
@@ -44,8 +44,8 @@ static enum status check_sum(const struct torch_audit *a, const struct file *f, 
     uint64_t sum = 0;
     for (size_t i = 0; i < a->archive.dir.n_entries; i++) {
         const struct zip_entry *e = &a->archive.dir.entries[i];
-        if (is_pickle_name(e->name) && (!size_add(sum, e->size_bytes, &sum) || sum > ALL_MAX_BYTES))
-            return error_at(err, STATUS_RANGE, f->path, NULL, "its pickles take more than %d MiB: they are not looked into", ALL_MAX_BYTES >> 20);
+        if (is_pickle_name(e->name) && (!size_add(sum, e->size_bytes, &sum) || sum > LIMIT_PICKLES_ALL))
+            return error_at(err, STATUS_RANGE, f->path, NULL, "its pickles take more than %d MiB: they are not looked into", LIMIT_PICKLES_ALL >> 20);
     }
     return STATUS_OK;
 }
@@ -72,7 +72,7 @@ static bool is_pickle(const struct torch_audited *item, unsigned char first)
 
 static enum status audit_plain(struct torch_audit *a, const struct file *f, bool trace, struct error *err)
 {
-    size_t n = f->size_bytes < PICKLE_MAX_BYTES ? (size_t)f->size_bytes : PICKLE_MAX_BYTES, at = 0;
+    size_t n = f->size_bytes < LIMIT_PICKLE ? (size_t)f->size_bytes : LIMIT_PICKLE, at = 0;
     void *mem;
     TRY(mem_alloc(&mem, n, 1, err));
     const unsigned char *bytes = mem;

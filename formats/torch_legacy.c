@@ -10,18 +10,19 @@
  * Numbers are little-endian whatever machine wrote them: torch swaps while writing and reads so, and the dict's little_endian is not asked. A
  * storage's number of elements must be the pickle's, the list must name each storage once, and the last one ends the file. There are no checksums.
  *
- * Pickles are read through a window that grows until it holds the whole one, up to PICKLE_MAX_BYTES.
+ * Pickles are read through a window that grows until it holds the whole one, up to LIMIT_PICKLE.
  */
 #include "formats/torch_view.h"
 
 #include "base/cursor.h"
+#include "base/limits.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PICKLE_MAX_BYTES = 32 << 20, WINDOW_BYTES = 1 << 16, PROTOCOL = 1001, COUNT_BYTES = 8 };
+enum { WINDOW_BYTES = 1 << 16, PROTOCOL = 1001, COUNT_BYTES = 8 };
 
 static const unsigned char magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
                                       0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
@@ -51,7 +52,7 @@ static enum status part_read(const struct container *c, uint64_t *off, const cha
     bool cut = true;
     enum status st = STATUS_OK;
     *p = (struct part){0};
-    for (size_t n = WINDOW_BYTES; cut && n <= PICKLE_MAX_BYTES; n *= 8) {
+    for (size_t n = WINDOW_BYTES; cut && n <= LIMIT_PICKLE; n *= 8) {
         size_t window = left < n ? (size_t)left : n;
         void *bytes;
         free(p->bytes);
@@ -68,9 +69,9 @@ static enum status part_read(const struct container *c, uint64_t *off, const cha
         return STATUS_OK;
     }
     free(p->bytes);
-    if (st == STATUS_FORMAT && cut && left > PICKLE_MAX_BYTES)
+    if (st == STATUS_FORMAT && cut && left > LIMIT_PICKLE)
         return error_at(err, STATUS_RANGE, c->file.path, NULL, "%s: a pickle of more than %d bytes", what,
-                        PICKLE_MAX_BYTES);
+                        LIMIT_PICKLE);
     struct error cause = *err;
     error_at(err, st, c->file.path, NULL, "%s: %s", what, cause.text);
     if (cause.hint[0]) error_hint(err, "%s", cause.hint);

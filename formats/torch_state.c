@@ -14,9 +14,9 @@ struct frame {
 struct walk {
     const char *path;
     struct arena *mem;
-    struct frame frames[TORCH_DEPTH_MAX];
+    struct frame frames[LIMIT_TORCH_DEPTH];
     int depth;
-    char name[TORCH_NAME_MAX + 1];
+    char name[LIMIT_TORCH_NAME + 1];
     size_t visits, max_visits;
     struct torch_named *items;
     size_t n, cap;
@@ -67,7 +67,7 @@ static enum status check_keys(struct walk *w, const struct pickle_list *dict)
 
 static enum status enter(struct walk *w, const struct pickle_value *v, size_t name_bytes)
 {
-    if (w->depth == TORCH_DEPTH_MAX)
+    if (w->depth == LIMIT_TORCH_DEPTH)
         return fail(w, STATUS_FORMAT, "values are nested too deep, or contain themselves");
     if (v->type == PICKLE_DICT) TRY(check_keys(w, v->v.list));
     w->frames[w->depth++] = (struct frame){v->v.list, v->type == PICKLE_DICT, 0, name_bytes};
@@ -108,7 +108,7 @@ static enum status set_name(struct walk *w, const struct frame *f, const struct 
         k = (size_t)snprintf(number, sizeof number, "%" PRId64, i);
     }
     size_t dot = w->depth > 1 ? 1 : 0;
-    if (f->name_bytes + dot + k > TORCH_NAME_MAX)
+    if (f->name_bytes + dot + k > LIMIT_TORCH_NAME)
         return fail(w, STATUS_RANGE, "a name is longer than 1024 bytes");
     *n = f->name_bytes;
     if (dot) w->name[(*n)++] = '.';

@@ -3,15 +3,14 @@
  * Nested dicts join their keys with '.': {"model": {"0": {"weight": T}}} holds "model.0.weight". Lists and tuples count as dicts with the
  * keys 0, 1, ...; integer keys are written in decimal. A file that holds a single tensor lists it as "tensor".
  * Other values (numbers, strings, None) are skipped: they are no weights. So are empty dicts.
- * Errors: nesting beyond TORCH_DEPTH_MAX (which self-containing values exceed), a key that is set twice, a tensor or dict under a key that is
- * neither string nor integer, names beyond TORCH_NAME_MAX bytes, and sharing of dicts that would list more than the file's size explains.
+ * Errors: nesting beyond LIMIT_TORCH_DEPTH (which self-containing values exceed), a key that is set twice, a tensor or dict under a key that is
+ * neither string nor integer, names beyond LIMIT_TORCH_NAME bytes, and sharing of dicts that would list more than the file's size explains.
  */
 #ifndef LATHE_TORCH_STATE_H
 #define LATHE_TORCH_STATE_H
 
+#include "base/limits.h"
 #include "formats/pickle.h"
-
-enum { TORCH_DEPTH_MAX = 64, TORCH_NAME_MAX = 1024 };
 
 struct torch_named {
     const char *name;

@@ -14,9 +14,10 @@
  * collected piece by piece, in whatever order, and the read that completes it fails if it is wrong. A tensor that was read whole without an
  * error is thus the one that was saved; for a part of a large tensor that is not known.
  *
- * Compressed storages (torch never writes them) are unpacked one at a time, up to UNPACK_MAX_BYTES.
+ * Compressed storages (torch never writes them) are unpacked one at a time, up to LIMIT_ZIP_UNPACK.
  */
 #include "base/digest.h"
+#include "base/limits.h"
 #include "formats/container.h"
 #include "formats/torch_view.h"
 #include "formats/zip_archive.h"
@@ -29,11 +30,7 @@
 #include <unistd.h>
 
 enum {
-    PICKLE_MAX_BYTES = 32 << 20,
     CHECK_FIRST_BYTES = 1 << 20,
-    UNPACK_FREE_BYTES = 64 << 20, /* may come from any number of compressed bytes */
-    UNPACK_MAX_BYTES = 256 << 20,
-    UNPACK_RATIO = 64, /* beyond UNPACK_FREE_BYTES: weights do not compress like that, bombs do */
     PIECES_MAX = 64,
 };
 
@@ -111,8 +108,8 @@ static enum status read_byteorder(struct torch_zip *z, struct error *err)
 /* A compressed storage must fit memory, and be no bomb. */
 static enum status check_packed(const struct container *c, const struct zip_entry *e, struct error *err)
 {
-    if (e->method == ZIP_STORED || e->size_bytes <= UNPACK_FREE_BYTES) return STATUS_OK;
-    if (e->size_bytes <= UNPACK_MAX_BYTES && e->size_bytes / UNPACK_RATIO <= e->packed_bytes)
+    if (e->method == ZIP_STORED || e->size_bytes <= LIMIT_ZIP_UNPACK_FREE) return STATUS_OK;
+    if (e->size_bytes <= LIMIT_ZIP_UNPACK && e->size_bytes / LIMIT_UNPACK_RATIO <= e->packed_bytes)
         return STATUS_OK;
     error_at(err, STATUS_UNSUPPORTED, c->file.path, NULL,
              "record '%s' is compressed and unpacks to %llu bytes, more than is unpacked in memory", e->name,
@@ -175,7 +172,7 @@ static enum status read_pickle(struct container *c, struct torch_zip *z, struct 
     if (!e)
         return error_at(err, STATUS_FORMAT, c->file.path, NULL,
                         "not a PyTorch file: the archive has no data.pkl");
-    TRY(zip_archive_unpack(&z->archive, e, PICKLE_MAX_BYTES, &bytes, err));
+    TRY(zip_archive_unpack(&z->archive, e, LIMIT_PICKLE, &bytes, err));
     enum status st = pickle_read(&p, bytes, (size_t)e->size_bytes, c->file.path, err);
     if (st == STATUS_OK) {
         st = list_tensors(c, z, &p, (size_t)e->size_bytes, err);
@@ -305,7 +302,7 @@ static enum status read_storage(void *ctx, uint64_t off, void *dst, size_t n, st
         free(z->unpacked);
         z->unpacked = NULL;
         z->unpacked_of = NULL;
-        TRY(zip_archive_unpack(&z->archive, s->entry, UNPACK_MAX_BYTES, &z->unpacked, err));
+        TRY(zip_archive_unpack(&z->archive, s->entry, LIMIT_ZIP_UNPACK, &z->unpacked, err));
         z->unpacked_of = s->entry;
     }
     memcpy(dst, z->unpacked + s->off + off, n);

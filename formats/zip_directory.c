@@ -1,6 +1,7 @@
 #include "formats/zip_directory.h"
 
 #include "base/cursor.h"
+#include "base/limits.h"
 #include "base/utf8.h"
 
 #include <stdio.h>
@@ -23,7 +24,6 @@ enum {
     FLAG_LEVEL = 3 << 1, /* how hard deflate tried: no consequence for readers */
     FLAG_DESCRIPTOR = 1 << 3,
     FLAG_UTF8 = 1 << 11,
-    NAME_MAX_BYTES = 4096,
 };
 
 struct reader {
@@ -139,7 +139,7 @@ static bool apply_zip64(const unsigned char *extra, size_t extra_bytes, uint64_t
 
 static bool name_is_safe(const char *s, size_t n)
 {
-    if (n == 0 || n > NAME_MAX_BYTES || s[0] == '/' || memchr(s, 0, n) || memchr(s, '\\', n)) return false;
+    if (n == 0 || n > LIMIT_ZIP_NAME || s[0] == '/' || memchr(s, 0, n) || memchr(s, '\\', n)) return false;
     if (utf8_check(s, n) != n || (n > 1 && s[1] == ':')) return false;
     for (size_t i = 0; i < n;) {
         const char *slash = memchr(s + i, '/', n - i);
@@ -310,7 +310,7 @@ enum status zip_directory_read(struct zip_directory *d, const struct file *f, st
     TRY_OUT(file_read_at(f, r.off_dir, bytes, (size_t)r.dir_bytes, err));
     TRY_OUT(read_directory(&r, d, bytes, mem, err));
     TRY_OUT(mem_alloc(&order, d->n_entries, sizeof(struct zip_entry *), err));
-    TRY_OUT(mem_alloc(&scratch, LOCAL_BYTES + NAME_MAX_BYTES, 1, err));
+    TRY_OUT(mem_alloc(&scratch, LOCAL_BYTES + LIMIT_ZIP_NAME, 1, err));
     st = check_records(&r, d, order, scratch, err);
 out:
     free(bytes);

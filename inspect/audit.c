@@ -1,3 +1,4 @@
+#include "base/limits.h"
 #include "inspect/audit.h"
 
 #include "formats/checkpoint.h"
@@ -131,7 +132,7 @@ static void judge_layout(struct audit *a)
         remark(a, false, "bytes-of-no-tensor", "bytes other than 0 lie outside of all tensors, the first at byte %llu",
                (unsigned long long)l->off_filled);
     if (l->gaps_unread)
-        remark(a, false, "gaps-not-read", "more than %d bytes belong to no tensor: not all of them were looked at", LAYOUT_READ_MAX);
+        remark(a, false, "gaps-not-read", "more than %d bytes belong to no tensor: not all of them were looked at", LIMIT_LAYOUT_READ);
     if (a->n_packed > 0) remark(a, false, "compressed-records", "%zu records are compressed, as torch.save writes none", a->n_packed);
     if (a->n_unused > 0) remark(a, false, "unused-records", "%zu records of data are used by no tensor", a->n_unused);
 }

@@ -7,6 +7,7 @@
  * chatglm2x is the same with switches that the code has and llama.cpp's graph has not: layer norms, residuals taken after the norm, no last
  * norm, halves rotated. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "models/glm_line.h"
 #include "models/config_write.h"
 
@@ -146,13 +147,12 @@ static bool names_32k(const char *name)
 /* Does rope_ratio divide positions? The code beside the weights is read as text and says so; without it the name does. */
 static bool divides_positions(const struct config_reader *r)
 {
-    enum { CODE_BYTES_MAX = 4 << 20 };
     char path[4096];
     struct buf text = {0};
     struct error none;
     const char *dir = r->ckpt ? r->ckpt->dir : ".";
     snprintf(path, sizeof path, "%s/modeling_chatglm.py", dir);
-    bool found = file_exists(path) && file_read_all(&text, path, CODE_BYTES_MAX, &none) == STATUS_OK;
+    bool found = file_exists(path) && file_read_all(&text, path, LIMIT_MODEL_CODE, &none) == STATUS_OK;
     bool divides = found && text.len > 0 && divides_by_ratio(text.data, text.len);
     buf_clear(&text);
     if (found) return divides;

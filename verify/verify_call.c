@@ -92,6 +92,13 @@ static enum status write_points(struct call *c, const struct verify_report *r, s
     return st;
 }
 
+static enum status commit_logits(struct call *c, struct error *err)
+{
+    struct outfile *out = c->logits_out;
+    c->logits_out = NULL;
+    return outfile_commit(out, err);
+}
+
 /* Where weights were rounded, logits of an honest copy are far enough off to hide a damaged row. Two files that cannot be laid side by side are
  * left to the logits. */
 static enum status look_at_weights(struct call *c, struct outcome *o, struct error *err)
@@ -135,6 +142,7 @@ static enum status report(struct call *c, const struct outcome *o, const struct 
     *code = r.agree ? 0 : 1;
     if (c->plot_out) TRY(write_plot(c, &r, err));
     if (c->points_out) TRY(write_points(c, &r, err));
+    if (c->logits_out) TRY(commit_logits(c, err));
     if (c->tool->json)
         verify_report_json(&r, out);
     else if (!c->tool->quiet)
@@ -220,6 +228,7 @@ static struct verify_run run_of(struct call *c, int64_t n_context)
         .causal = c->causal,
         .at = c->at,
         .logits_path = c->o->save_logits,
+        .logits = &c->logits_out,
         .points = c->o->plot || c->o->points ? &c->points : NULL,
         .workers = c->workers,
         .progress = &c->progress,

@@ -33,7 +33,7 @@ struct call {
     struct tokens tokens;
     struct words words;
     struct metrics_point *points; /* kept for --plot and --points */
-    struct outfile *plot_out, *points_out;
+    struct outfile *plot_out, *points_out, *logits_out;
     struct positions at; /* --positions START:END; count 0: not given */
     bool causal;         /* --positions, but for `model` */
     struct warnings warnings;

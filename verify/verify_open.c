@@ -116,6 +116,7 @@ void call_close(struct call *c)
     words_close(&c->words);
     free(c->points);
     outfile_discard(c->plot_out);
+    outfile_discard(c->logits_out);
     outfile_discard(c->points_out);
     model_close(c->a);
     model_close(c->b);

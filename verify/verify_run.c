@@ -231,10 +231,12 @@ static enum status run_all(struct session *s, struct error *err)
     int64_t n_batch = s->n_windows * s->r->n_context;
     for (int64_t first = 0; first < t->n; first += n_batch)
         TRY(run_batch(s, t->ids + first, t->n - first < n_batch ? t->n - first : n_batch, err));
-    if (!s->out) return STATUS_OK;
     struct outfile *out = s->out;
     s->out = NULL;
-    return outfile_commit(out, err);
+    if (!out) return STATUS_OK;
+    if (!s->r->logits) return outfile_commit(out, err);
+    *s->r->logits = out;
+    return STATUS_OK;
 }
 
 enum status verify_execute(const struct verify_run *r, struct metrics_result *out, struct error *err)

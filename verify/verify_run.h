@@ -17,6 +17,7 @@ struct verify_run {
     bool causal;             /* plain positions and a causal mask, whatever the family builds from the ids */
     struct positions at;     /* of each window; count 0: from 0 on */
     const char *logits_path; /* A's logits are written there; NULL: not kept */
+    struct outfile **logits; /* gets that file, whole, to be committed when all else has gone well; NULL: it is committed here */
     struct metrics_point **points; /* gets what was measured at each position, to be freed; NULL: not wanted */
     struct workers *workers;
     struct progress *progress;
@@ -29,7 +30,6 @@ enum status verify_context(int64_t *n_context, const struct model *a, const stru
 /* Bytes of weights that the run reads, for progress; once: by one window. */
 uint64_t verify_bytes(const struct verify_run *r);
 uint64_t verify_bytes_once(const struct verify_run *r);
-/* The file of logits appears only when everything went well. */
 enum status verify_execute(const struct verify_run *r, struct metrics_result *out, struct error *err);
 
 #endif

@@ -143,6 +143,7 @@ const struct hostile_case pickle_cases[] = {
     {"setitems-odd", "x8002 '}(}u.'", STATUS_FORMAT, "key without a value"},
     {"setitems-without-mark", "x8002 '}}}u.'", STATUS_FORMAT, "MARK"},
     {"tuple-without-mark", "x8002 '}t.'", STATUS_FORMAT, "MARK"},
+    {"tuple-of-nothing-first-is-read", "x8002 '(t.'", STATUS_OK, NULL},
     {"tuple3-of-two", "x8002 '}}' x87 '.'", STATUS_FORMAT, "expected 3 values"},
     {"tuple2-over-mark", "x8002 '}(}' x86 '.'", STATUS_FORMAT, "expected 2 values"},
     {"reduce-on-nothing", "x8002 'R.'", STATUS_FORMAT, "expected 2 values"},

@@ -78,6 +78,52 @@ const struct hostile_case receipt_cases[] = {
 };
 HOSTILE_COUNT(receipt_cases)
 
+/* The keys of a receipt */
+#define KV(key, type, value) "n('lathe.receipt." key "') 4:" #type " " value " "
+#define GGUF(n) "'GGUF' 4:3 8:0 8:" #n " "
+#define VERSION KV("version", 4, "4:1")
+#define LEVEL KV("level", 8, "n('lean')")
+#define DIGESTS(n) KV("sha256", 8, "n(" #n "*'0123456789abcdef')")
+#define LIST(list) KV("tensors", 8, "n(z('" list "'))")
+#define SOURCE "{`name`: `w`, `dtype`: `F32`, `shape`: [2]}"
+#define TENSORS(tensor) "{`format`: `safetensors`, `tensors`: [" tensor "], `dropped`: []}"
+#define COPY(sources) "{`name`: `t`, `transform`: `none`, `sources`: [" sources "]}"
+#define FOUR(list) GGUF(4) VERSION LEVEL DIGESTS(4) LIST(list)
+
+const struct hostile_case receipt_gguf_cases[] = {
+    {"good", FOUR(TENSORS(COPY(SOURCE))), STATUS_OK, NULL},
+    {"none-is-read", GGUF(1) "n('a') 4:4 4:1 8:0", STATUS_OK, NULL},
+    {"version-2", GGUF(1) KV("version", 4, "4:2"), STATUS_UNSUPPORTED, "version"},
+    {"version-string", GGUF(1) KV("version", 8, "n('1')"), STATUS_UNSUPPORTED, "version"},
+    {"level-missing", GGUF(1) VERSION, STATUS_FORMAT, "level"},
+    {"level-unknown", GGUF(3) VERSION KV("level", 8, "n('fat')") DIGESTS(4), STATUS_FORMAT, "neither lean nor full"},
+    {"digests-missing", GGUF(2) VERSION LEVEL, STATUS_FORMAT, "digests"},
+    {"digests-number", GGUF(3) VERSION LEVEL KV("sha256", 4, "4:1"), STATUS_FORMAT, "digests"},
+    {"digests-fewer", GGUF(4) VERSION LEVEL DIGESTS(3) LIST(TENSORS(COPY(SOURCE))), STATUS_FORMAT, "fewer digests"},
+    {"digests-more", GGUF(4) VERSION LEVEL DIGESTS(8) LIST(TENSORS(COPY(SOURCE))), STATUS_FORMAT, "more digests"},
+    {"digests-no-hex", GGUF(4) VERSION LEVEL KV("sha256", 8, "n(64*'x')") LIST(TENSORS(COPY(SOURCE))), STATUS_FORMAT, "hexadecimal"},
+    {"list-missing", GGUF(3) VERSION LEVEL DIGESTS(4), STATUS_FORMAT, "missing"},
+    {"list-number", GGUF(4) VERSION LEVEL DIGESTS(4) KV("tensors", 4, "4:1"), STATUS_FORMAT, "expected a string"},
+    {"list-no-base64", GGUF(4) VERSION LEVEL DIGESTS(4) KV("tensors", 8, "n('!')"), STATUS_FORMAT, "base64"},
+    {"list-no-json", FOUR("hello"), STATUS_FORMAT, "expected a value"},
+    {"list-array", FOUR("[]"), STATUS_FORMAT, "expected lists"},
+    {"list-bomb", GGUF(4) VERSION LEVEL DIGESTS(4) KV("tensors", 8, "n(z(70000000*' '))"), STATUS_RANGE, "unpacks to more"},
+    {"tensor-number", FOUR(TENSORS("1")), STATUS_FORMAT, "expected a text"},
+    {"tensor-no-name", FOUR(TENSORS("{`transform`: `none`, `sources`: []}")), STATUS_FORMAT, "expected a text"},
+    {"transform-unknown", FOUR(TENSORS("{`name`: `t`, `transform`: `dragon`, `sources`: []}")), STATUS_FORMAT, "unknown transform"},
+    {"heads-negative", FOUR(TENSORS("{`name`: `t`, `transform`: `none`, `heads`: -1, `sources`: []}")), STATUS_FORMAT, "expected a count"},
+    {"scale-missing", FOUR(TENSORS("{`name`: `t`, `transform`: `none`, `scaled_rows`: 1, `sources`: []}")), STATUS_FORMAT, "no number"},
+    {"sources-missing", FOUR(TENSORS("{`name`: `t`, `transform`: `none`}")), STATUS_FORMAT, "list of sources"},
+    {"source-dtype-unknown", FOUR(TENSORS(COPY("{`name`: `w`, `dtype`: `F33`, `shape`: [2]}"))), STATUS_FORMAT, "unknown type"},
+    {"source-9-dims", FOUR(TENSORS(COPY("{`name`: `w`, `dtype`: `F32`, `shape`: [1,1,1,1,1,1,1,1,1]}"))), STATUS_FORMAT, "too many dimensions"},
+    {"source-shape-negative", FOUR(TENSORS(COPY("{`name`: `w`, `dtype`: `F32`, `shape`: [-2]}"))), STATUS_RANGE, "63 bits"},
+    {"source-shape-wraps", FOUR(TENSORS(COPY("{`name`: `w`, `dtype`: `F32`, `shape`: [4503599627370496, 4503599627370496]}"))), STATUS_RANGE, "63 bits"},
+    {"file-with-a-path", GGUF(5) VERSION LEVEL DIGESTS(4) LIST(TENSORS(COPY(SOURCE))) KV("file.../../x", 8, "n(z('x'))"), STATUS_FORMAT, "has this name"},
+    {"file-of-code", GGUF(5) VERSION LEVEL DIGESTS(4) LIST(TENSORS(COPY(SOURCE))) KV("file.modeling.py", 8, "n(z('x'))"), STATUS_FORMAT, "has this name"},
+    {"file-number", GGUF(5) VERSION LEVEL DIGESTS(4) LIST(TENSORS(COPY(SOURCE))) KV("file.config.json", 4, "4:1"), STATUS_FORMAT, "expected a string"},
+};
+HOSTILE_COUNT(receipt_gguf_cases)
+
 /* ROWS COLS of a matrix that is drawn */
 const struct hostile_case picture_cases[] = {
     {"good", "'2 3'", STATUS_OK, NULL},

@@ -48,6 +48,7 @@ HOSTILE_CASES(vocabulary_cases)
 HOSTILE_CASES(npy_cases)
 HOSTILE_CASES(imatrix_cases)
 HOSTILE_CASES(receipt_cases)
+HOSTILE_CASES(receipt_gguf_cases)
 HOSTILE_CASES(picture_cases)
 
 #endif

@@ -262,6 +262,35 @@ static enum status run_imatrix(const char *path, struct error *err)
     return st;
 }
 
+static enum status use_receipt(const struct receipt *r, struct error *err)
+{
+    struct buf b = {0};
+    const char *name = "";
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < r->n_tensors; i++) PROMISE(r->tensors[i].name[0] && r->tensors[i].transform < TRANSFORM_COUNT);
+    for (size_t i = 0; st == STATUS_OK && name; i++) {
+        buf_clear(&b);
+        st = receipt_read_file(r, i, &name, &b, err);
+        PROMISE(st != STATUS_OK || !name || receipt_file_name(name));
+    }
+    buf_clear(&b);
+    return st;
+}
+
+static enum status run_receipt_gguf(const char *path, struct error *err)
+{
+    struct container *c;
+    struct receipt *r;
+    TRY(container_open(&c, path, err));
+    enum status st = receipt_read(&r, c, err);
+    if (st == STATUS_OK && r) {
+        st = use_receipt(r, err);
+        receipt_free(r);
+    }
+    container_close(c);
+    return st;
+}
+
 /* The packed text of a receipt */
 static enum status run_receipt(const char *path, struct error *err)
 {
@@ -308,6 +337,7 @@ const struct reader readers[] = {
     {"tokens", run_tokens, false, NULL},
     {"imatrix", run_imatrix, false, NULL},
     {"receipt", run_receipt, false, NULL},
+    {"receipt-gguf", run_receipt_gguf, false, NULL},
     {"index", run_checkpoint, true, "model.safetensors.index.json"},
     {"config", run_model, true, "config.json"},
     {"sentencepiece", run_tokenizer, true, "tokenizer.model"},
