@@ -16,6 +16,8 @@
 #define COARSE_DOWN 1.5
 #define COARSE_UP   1.25
 
+/* From this error on an honest row may have nothing left: a sign for each of 128 weights of which one is large. Observed: 0.08 */
+#define NOTHING_LEFT 0.5
 /* Plain numbers that are cut off instead of rounded, as some tools do it: off by a whole step at most, which is 4.6 times the error of rounding */
 #define CUT_OFF 5.0
 
@@ -23,9 +25,10 @@ void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool round
 {
     double e = fmax(tolerance_cast_error(a, b), tolerance_cast_error(b, a));
     if (rounds) e = fmax(fmax(e, tolerance_type_error(b)), COMPUTED);
+    bool none = e >= NOTHING_LEFT;
     bool plain = dtype_info(a)->block_len == 1 && dtype_info(b)->block_len == 1, fine = e < FINE;
     *out = (struct row_bound){.rel = (plain ? CUT_OFF : DISTANCE) * e,
-                              .gain_lo = 1 - (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_DOWN) * e,
+                              .gain_lo = none ? -1 : 1 - (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_DOWN) * e,
                               .gain_hi = 1 + (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_UP) * e};
 }
 

@@ -67,29 +67,27 @@ static enum status run_trace(const struct call *c, const struct verify_run *run,
     return out->found || t.pos0 == 0 ? STATUS_OK : trace_run(&t, out, err);
 }
 
-/* Pictures and tables of what was measured at each position */
-static enum status write_plot(struct call *c, const struct verify_report *r, struct error *err)
+/* What was made for a file that was claimed before the run; frees the bytes. */
+static enum status write_file(struct outfile **claimed, enum status made, struct buf *bytes, struct error *err)
 {
-    struct buf bytes = {0};
-    struct outfile *out = c->plot_out;
-    enum status st = verify_plot_png(r, &bytes, err);
+    enum status st = made;
     if (st == STATUS_OK) {
-        c->plot_out = NULL;
-        st = verify_output_write(out, &bytes, err);
+        struct outfile *out = *claimed;
+        *claimed = NULL;
+        st = verify_output_write(out, bytes, err);
     }
-    buf_clear(&bytes);
+    buf_clear(bytes);
     return st;
 }
 
-static enum status write_points(struct call *c, const struct verify_report *r, struct error *err)
+/* Pictures and tables of what was measured at each position */
+static enum status write_files(struct call *c, const struct verify_report *r, struct error *err)
 {
     struct buf bytes = {0};
-    struct outfile *out = c->points_out;
-    c->points_out = NULL;
+    if (c->plot_out) TRY(write_file(&c->plot_out, verify_plot_png(r, &bytes, err), &bytes, err));
+    if (!c->points_out) return STATUS_OK;
     verify_points_csv(r, &bytes);
-    enum status st = verify_output_write(out, &bytes, err);
-    buf_clear(&bytes);
-    return st;
+    return write_file(&c->points_out, STATUS_OK, &bytes, err);
 }
 
 static enum status commit_logits(struct call *c, struct error *err)
@@ -140,8 +138,7 @@ static enum status report(struct call *c, const struct outcome *o, const struct 
         .warnings = &c->warnings,
     };
     *code = r.agree ? 0 : 1;
-    if (c->plot_out) TRY(write_plot(c, &r, err));
-    if (c->points_out) TRY(write_points(c, &r, err));
+    TRY(write_files(c, &r, err));
     if (c->logits_out) TRY(commit_logits(c, err));
     if (c->tool->json)
         verify_report_json(&r, out);
@@ -189,14 +186,7 @@ static void report_weights(const struct call *c, const struct weights_report *r,
 static enum status draw_weights(struct call *c, const struct weights_report *r, struct error *err)
 {
     struct buf bytes = {0};
-    struct outfile *out = c->plot_out;
-    enum status st = weights_plot_png(r, c->tool->args[0], c->tool->args[1], &bytes, err);
-    if (st == STATUS_OK) {
-        c->plot_out = NULL;
-        st = verify_output_write(out, &bytes, err);
-    }
-    buf_clear(&bytes);
-    return st;
+    return write_file(&c->plot_out, weights_plot_png(r, c->tool->args[0], c->tool->args[1], &bytes, err), &bytes, err);
 }
 
 static enum status verify_weights(struct call *c, int *code, struct buf *out, struct error *err)
