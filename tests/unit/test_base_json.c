@@ -1,6 +1,7 @@
 /* JSON: what is accepted and with which value, what is refused and where, and what is written. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/progress.h"
 
 #include <setjmp.h>
@@ -216,8 +217,8 @@ static void test_depth(void **state)
         assert_non_null(text);
         memset(text, '[', d);
         memset(text + d, ']', d);
-        assert_int_equal(parse_n(text, 2 * d, &err), d <= JSON_DEPTH_MAX ? STATUS_OK : STATUS_FORMAT);
-        if (d > JSON_DEPTH_MAX)
+        assert_int_equal(parse_n(text, 2 * d, &err), d <= LIMIT_JSON_DEPTH ? STATUS_OK : STATUS_FORMAT);
+        if (d > LIMIT_JSON_DEPTH)
             assert_string_equal(err.text, "line 1, column 65: nested deeper than 64 levels");
         assert_int_equal(parse_n(text, d, &err), STATUS_FORMAT);
         free(text);
