@@ -97,12 +97,13 @@ faults: ## every call of the tools that can fail, failing once each (make check 
 	@LATHE_ROOT=$(CURDIR) $(B)/tests/test_faults --all
 
 fuzz: ## run the fuzz targets for SECONDS each (clang with its compiler-rt; TARGETS="gguf json" for some)
+	@sh tests/deps.sh --fuzz
 	@$(MAKE) --no-print-directory -s $(JOBS) MODE=fuzz CC=clang build/fuzz-clang/fuzz
 	@sh tests/fuzz/run.sh build/fuzz-clang $(or $(SECONDS),60) $(TARGETS)
 
 interop: ## compare with transformers, llama.cpp and gguf in an own Python environment
 	@sh tests/deps.sh --interop
-	@$(MAKE) --no-print-directory -s $(JOBS) all
+	@$(MAKE) --no-print-directory -s $(JOBS) all $(B)/tests/test_hostile
 	@sh tests/interop/run.sh build/bin
 
 bench: ## speed and memory beside cp and the field's converters

@@ -13,7 +13,7 @@ static void pickle_in_zip(struct buf *b, const char *text)
     struct buf whole = {0};
     buf_puts(&whole, "entry('a/data.pkl' ");
     buf_puts(&whole, text);
-    buf_puts(&whole, ") entry('a/byteorder' 'little') entry('a/data/0' 8:1) zipend");
+    buf_puts(&whole, ") entry('a/byteorder' 'little') entry('a/version' '3') entry('a/data/0' 8:1) zipend");
     pack(b, whole.data);
     buf_clear(&whole);
 }
