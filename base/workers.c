@@ -8,15 +8,26 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 4096 };
+enum {
+    WORKERS_MAX = 4096,
+    SPINS = 1000, /* some 50 microseconds */
+};
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
 
 struct workers {
     int count, n_started; /* threads besides the caller: n_started, count - 1 once all are up */
     pthread_t *threads;
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    uint64_t round; /* a new number starts a run */
-    int busy;       /* threads that have not finished this round */
+    _Atomic uint64_t round; /* a new number starts a run; changed under the lock, watched without */
+    atomic_int busy;        /* threads that take part in it now; likewise */
+    bool open;              /* threads may still take part */
     bool stop;
     /* the run */
     workers_fn *fn;
@@ -52,6 +63,17 @@ static void drain(struct workers *w, int index)
     }
 }
 
+/* Runs follow each other within microseconds, and waking a thread takes longer: whoever waits looks for a short while before he sleeps. */
+static void spin_while_equal(_Atomic uint64_t *round, uint64_t seen)
+{
+    for (int i = 0; i < SPINS && atomic_load_explicit(round, memory_order_relaxed) == seen; i++) cpu_relax();
+}
+
+static void spin_while_busy(atomic_int *busy)
+{
+    for (int i = 0; i < SPINS && atomic_load_explicit(busy, memory_order_relaxed) > 0; i++) cpu_relax();
+}
+
 static void *worker_main(void *arg)
 {
     struct worker_start *start = arg;
@@ -61,13 +83,17 @@ static void *worker_main(void *arg)
     uint64_t seen = 0;
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        while (!w->stop && w->round == seen) pthread_cond_wait(&w->work, &w->lock);
+        while (!w->stop && (!w->open || w->round == seen)) pthread_cond_wait(&w->work, &w->lock);
         if (w->stop) break;
         seen = w->round;
+        w->busy++;
         pthread_mutex_unlock(&w->lock);
         drain(w, index);
         pthread_mutex_lock(&w->lock);
         if (--w->busy == 0) pthread_cond_signal(&w->done);
+        pthread_mutex_unlock(&w->lock);
+        spin_while_equal(&w->round, seen);
+        pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -147,6 +173,18 @@ int workers_count(const struct workers *w)
     return w->count;
 }
 
+/* All units are claimed. Threads that have not woken yet are not waited for. */
+static void close_run(struct workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->open = false;
+    pthread_mutex_unlock(&w->lock);
+    spin_while_busy(&w->busy);
+    pthread_mutex_lock(&w->lock);
+    while (w->busy > 0) pthread_cond_wait(&w->done, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
 enum status workers_run(struct workers *w, uint64_t n_units, workers_fn *fn, void *ctx, struct error *err)
 {
     if (n_units == 0) return STATUS_OK;
@@ -159,14 +197,12 @@ enum status workers_run(struct workers *w, uint64_t n_units, workers_fn *fn, voi
     atomic_store(&w->failed, false);
     if (!alone) {
         w->round++;
-        w->busy = w->n_started;
+        w->open = true;
         pthread_cond_broadcast(&w->work);
     }
     pthread_mutex_unlock(&w->lock);
     drain(w, 0);
-    pthread_mutex_lock(&w->lock);
-    while (w->busy > 0) pthread_cond_wait(&w->done, &w->lock);
-    pthread_mutex_unlock(&w->lock);
+    if (!alone) close_run(w);
     if (!atomic_load(&w->failed)) return STATUS_OK;
     *err = w->error;
     return err->status;
