@@ -23,6 +23,7 @@ void fuzz_run(const struct fuzz_target *t, const uint8_t *bytes, size_t n);
 void fuzz_build_safetensors(struct buf *out, const uint8_t *bytes, size_t n);
 void fuzz_build_zip(struct buf *out, const uint8_t *bytes, size_t n);
 void fuzz_build_receipt(struct buf *out, const uint8_t *bytes, size_t n);
+void fuzz_build_journal(struct buf *out, const uint8_t *bytes, size_t n);
 void fuzz_build_legacy(struct buf *out, const uint8_t *bytes, size_t n);
 
 #endif

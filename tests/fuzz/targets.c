@@ -29,6 +29,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"npy", "npy", NULL},
     {"tokens", "tokens", NULL},
     {"receipt", "receipt", NULL},
+    {"journal", "journal", fuzz_build_journal},
     {"receipt-gguf", "receipt-gguf", fuzz_build_receipt},
 };
 const size_t n_fuzz_targets = sizeof fuzz_targets / sizeof fuzz_targets[0];

@@ -124,6 +124,18 @@ const struct hostile_case receipt_gguf_cases[] = {
 };
 HOSTILE_COUNT(receipt_gguf_cases)
 
+/* Lines that do not hold are no error: the run begins anew. */
+const struct hostile_case journal_cases[] = {
+    {"no-lines", "", STATUS_OK, NULL},
+    {"junk", "'junk\\n'", STATUS_OK, NULL},
+    {"noise", "100*x00ff0a80", STATUS_OK, NULL},
+    {"line-of-a-megabyte", "1000000*'0' '\\n'", STATUS_OK, NULL},
+    {"no-end", "1000*'0 '", STATUS_OK, NULL},
+    {"million-lines", "1000000*'\\n'", STATUS_OK, NULL},
+    {"index-of-20-digits", "'99999999999999999999 ' 64*'0' ' 00000000\\n'", STATUS_OK, NULL},
+};
+HOSTILE_COUNT(journal_cases)
+
 /* ROWS COLS of a matrix that is drawn */
 const struct hostile_case picture_cases[] = {
     {"good", "'2 3'", STATUS_OK, NULL},

@@ -78,6 +78,7 @@ const struct hostile_group hostile_groups[] = {
     {"imatrix", "imatrix", "x.dat", imatrix_cases, &n_imatrix_cases, NULL},
     {"receipt", "receipt", "x.txt", receipt_cases, &n_receipt_cases, NULL},
     {"receipt-gguf", "receipt-gguf", "x.gguf", receipt_gguf_cases, &n_receipt_gguf_cases, NULL},
+    {"journal", "journal", "x.txt", journal_cases, &n_journal_cases, NULL},
     {"picture", "picture", "x.txt", picture_cases, &n_picture_cases, NULL},
 };
 const size_t n_hostile_groups = sizeof hostile_groups / sizeof hostile_groups[0];

@@ -50,5 +50,6 @@ HOSTILE_CASES(imatrix_cases)
 HOSTILE_CASES(receipt_cases)
 HOSTILE_CASES(receipt_gguf_cases)
 HOSTILE_CASES(picture_cases)
+HOSTILE_CASES(journal_cases)
 
 #endif

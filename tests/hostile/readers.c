@@ -14,6 +14,7 @@
 #include "models/model.h"
 #include "plots/heatmap.h"
 #include "plots/png.h"
+#include "tests/hostile/folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +304,58 @@ static enum status run_receipt(const char *path, struct error *err)
     return st;
 }
 
+/* The lines of a journal, behind the first, of an interrupted run of two tensors */
+static enum status begin_journal(struct plan *plan, const char *out, size_t *n_done, struct error *err)
+{
+    static const struct checkpoint none;
+    struct outfile *o;
+    struct journal j;
+    TRY(outfile_create(&o, out, OUTFILE_KEEP, plan->size_bytes, err));
+    enum status st = journal_begin(&j, out, "", plan, &none, o, err);
+    *n_done = j.n_done;
+    journal_end(&j, false);
+    outfile_discard(o);
+    return st;
+}
+
+static enum status use_journal(struct plan *plan, const struct buf *lines, struct error *err)
+{
+    char out[600], journal[640];
+    struct buf b = {0};
+    size_t n_done;
+    snprintf(out, sizeof out, "%s", folder_path("o.gguf"));
+    snprintf(journal, sizeof journal, "%s.partial.journal", out);
+    TRY(begin_journal(plan, out, &n_done, err)); /* makes the first line */
+    enum status st = file_read_all(&b, journal, 1 << 20, err);
+    char *end = st == STATUS_OK && b.data ? strchr(b.data, '\n') : NULL;
+    PROMISE(end);
+    b.len = (size_t)(end + 1 - b.data);
+    if (lines->len) buf_append(&b, lines->data, lines->len);
+    st = file_write_whole(journal, OUTFILE_REPLACE, b.data, b.len, err);
+    buf_clear(&b);
+    if (st == STATUS_OK) st = begin_journal(plan, out, &n_done, err);
+    PROMISE(st != STATUS_OK || n_done <= plan->n_tensors);
+    return st;
+}
+
+static enum status run_journal(const char *path, struct error *err)
+{
+    static const float zeros[16];
+    struct plan plan = {0};
+    struct buf lines = {0};
+    enum status st = STATUS_OK;
+    gguf_put_string(&plan.out, "general.architecture", "x");
+    for (int i = 0; i < 2 && st == STATUS_OK; i++)
+        st = plan_add(&plan, &(struct plan_tensor){.name = i ? "b" : "a", .data = zeros, .n_dims = 1, .shape = {8 + 8 * i}, .from = DTYPE_F32, .to = DTYPE_F32, .wanted = DTYPE_F32, .why = "test"},
+                      NULL, err);
+    if (st == STATUS_OK) st = plan_layout(&plan, err);
+    if (st == STATUS_OK) st = file_read_all(&lines, path, TEXT_MAX_BYTES, err);
+    if (st == STATUS_OK) st = use_journal(&plan, &lines, err);
+    buf_clear(&lines);
+    plan_clear(&plan);
+    return st;
+}
+
 /* ROWS COLS: the picture of such a matrix */
 static enum status run_picture(const char *path, struct error *err)
 {
@@ -328,6 +381,7 @@ static enum status run_picture(const char *path, struct error *err)
 
 const struct reader readers[] = {
     {"picture", run_picture, false, NULL},
+    {"journal", run_journal, false, NULL},
     {"container", run_container, false, NULL},
     {"gguf", run_gguf, false, NULL},
     {"gguf-model", run_gguf_model, false, NULL},
