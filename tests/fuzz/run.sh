@@ -19,13 +19,14 @@ for target; do
     mkdir -p "$build/corpus/$target"
     log=$build/$target.log
     dict=tests/fuzz/$target.dict
+    mkdir -p "tests/fuzz/corpus/$target"
     "$build/fuzz_$target" "$build/corpus/$target" "tests/fuzz/corpus/$target" $([ -f "$dict" ] && echo "-dict=$dict") -max_total_time="$seconds" \
         -max_len=28000 -timeout=10 -rss_limit_mb=3000 -print_final_stats=1 -artifact_prefix="$build/found/$target-" >"$log" 2>&1
     status=$?
     n=$(sed -n 's/^stat::number_of_executed_units: //p' "$log")
     mb=$(sed -n 's/^stat::peak_rss_mb: //p' "$log")
     ft=$(grep -o 'ft: [0-9]*' "$log" | tail -n 1)
-    echo "$target: ${n:-0} executions, $ft, peak ${mb:-?} MB$([ "$status" = 0 ] || echo ", FAILED: see $log")"
+    echo "$target: ${n:-0} executions, $ft, peak $(echo ${mb:-?}) MB$([ "$status" = 0 ] || echo ", FAILED: see $log")"
     total=$((total + ${n:-0}))
     [ "$status" = 0 ] || bad=$((bad + 1))
 done
