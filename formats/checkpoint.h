@@ -8,10 +8,11 @@
  *
  * Resolution, by content:
  *   folder: model.safetensors.index.json, or the safetensors files in it; else pytorch_model.bin.index.json, or *.bin / *.pth torch files;
- *           else Meta's consolidated.NN.pth, whose parts are joined (meta_folder.h); else a single .gguf. A folder holding both safetensors and torch weights uses safetensors (said in `notes`).
+ *           else Meta's consolidated.NN.pth, whose parts are joined (meta_folder.h); else a single .gguf, or one in numbered parts. A folder holding both safetensors and torch weights uses safetensors (said in `notes`).
  *           Files that are never weights (training_args.bin, optimizer.pt, rng_state*, scheduler.pt, ...) are not opened.
  *   index:  that set of shards.
  *   file:   the container; if it is one shard of a set (its folder holds an index that names it, or NAME-00001-of-000NN), the whole set.
+ * Parts of a GGUF say what they are (split.no, split.count, split.tensors.count, lathe.split.first): one that is not what its name says is an error.
  * A missing shard, a tensor in two shards, a shard without a tensor that the index promises, a tensor that the index does not name, a shard
  * name that is no bare file name: errors that name index, shard and tensor.
  */
