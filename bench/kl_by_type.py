@@ -16,7 +16,7 @@ import tempfile
 RECIPES = [("IQ1_S", True), ("IQ1_M", True), ("IQ2_XXS", True), ("IQ2_XS", True), ("IQ2_M", True), ("Q2_K_S", True), ("Q2_K", False), ("Q2_K", True),
            ("IQ3_XXS", True), ("IQ3_S", True), ("IQ3_M", True), ("Q3_K_S", False), ("Q3_K_M", False), ("Q3_K_M", True), ("Q3_K_L", False), ("IQ4_XS", False),
            ("IQ4_XS", True), ("IQ4_NL", False), ("Q4_0", False), ("Q4_1", False), ("Q4_K_S", False), ("Q4_K_M", False), ("Q4_K_M", True), ("Q5_0", False),
-           ("Q5_1", False), ("Q5_K_S", False), ("Q5_K_M", False), ("Q6_K", False), ("Q8_0", False), ("BF16", False), ("F16", False)]
+           ("Q5_1", False), ("Q5_K_S", False), ("Q5_K_M", False), ("Q6_K", False), ("Q8_0", False)]
 
 
 def tool(folder, name, *args):
