@@ -20,6 +20,8 @@ run lathe-quantize "$out/tiny.gguf" "$out/tiny-q4_0.gguf" Q4_0
 # Four bits are not the original: the tolerance says how much is acceptable here.
 run lathe-verify "$model" "$out/tiny-q4_0.gguf" --tokens "$model/tokens.txt"
 run lathe-inspect "$out/tiny-q4_0.gguf" --heatmap blk.0.attn_q.weight -o "$out/attn_q.png"
+run lathe-inspect "$model" --attention --layer 1 --prompt "In the beginning God created the heaven and the earth." -o "$out/attention.png"
+run lathe-inspect "$model" --against "$out/tiny-q4_0.gguf" --prompt "And God said, Let there be light." --html "$out/report.html"
 echo
 echo "A second family, GLM-4 (trained on classical Chinese poems), the same way."
 glm=tests/data/tiny-glm4
