@@ -513,6 +513,7 @@ static void body_wait_for_signal(void)
 {
     struct error err;
     struct outfile *o[3];
+    signal(child_signal, SIG_DFL); /* a shell's background job ignores some, and what is ignored stays so */
     signals_install();
     if (file_write_whole("done", OUTFILE_REPLACE, "d", 1, &err) != STATUS_OK) _exit(1);
     for (int i = 0; i < 3; i++) {
