@@ -3,9 +3,11 @@ transformers' tokenizer gives, and the marks of --plot in a picture that Pillow 
 import csv
 import re
 
+import gguf
 import numpy as np
 from checks import *
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 CONTEXT = 50
@@ -57,12 +59,12 @@ def near(image, x, y, color, reach=3):
     return bool((box == color).all(2).any())
 
 
-def check_picture(path, rows, want, a):
+def check_picture(path, rows, want, a, folder, quantized):
     picture = Image.open(path)
     check("plot: an indexed PNG that Pillow reads whole", picture.mode == "P" and picture.load() is not None, picture.mode)
     panels = axes_of(picture.text)
     image = np.array(picture.convert("RGB"))
-    (x, y, limits), (x2, y2, _), (x3, y3, _), (x4, y4, _) = panels
+    (x, y, limits), (x2, y2, _), (x3, y3, _), (x4, y4, _), layers = panels
     kl, largest = want["kl_ab"], np.abs(a).max()
     check("plot: a dot for each position's KL", all(near(image, x(t), y(v), SKY) for t, v in enumerate(kl)))
     moved = sum(near(image, x(t), y(v * 1.5), SKY, 0) for t, v in enumerate(kl))
@@ -75,6 +77,23 @@ def check_picture(path, rows, want, a):
     middle = np.sqrt(edges[:-1] * edges[1:])
     check("plot: the histogram's steps are numpy's counts", all(near(image, x4(m), y4(c), BLUE, 1) for m, c in zip(middle, counts) if c > 0)
           and not any(near(image, x4(m), y4(c + 1), BLUE, 0) for m, c in zip(middle, counts)), f"{counts.sum()} positions")
+    check_layers(layers, image, folder, quantized)
+
+
+def check_layers(panel, image, folder, quantized):
+    """The last panel: distance of each layer's matrix. Values and the down projection lie alike in both files."""
+    x, y, _ = panel
+    source = load_file(folder + "/model.safetensors")
+    stored = {t.name: t for t in gguf.GGUFReader(quantized).tensors}
+    ink = lambda px, py: any(int(c.max()) - int(c.min()) > 40 for c in image[py - 2:py + 3, px - 2:px + 3].reshape(-1, 3))
+    seen = []
+    for theirs, ours in (("self_attn.v_proj", "attn_v"), ("mlp.down_proj", "ffn_down")):
+        for layer in range(2):
+            w = source[f"model.layers.{layer}.{theirs}.weight"].double().numpy()
+            t = stored[f"blk.{layer}.{ours}.weight"]
+            d = gguf.quants.dequantize(t.data, t.tensor_type).reshape(w.shape) - w
+            seen.append((x(layer), y(np.sqrt((d * d).sum() / (w * w).sum()))))
+    check("plot: the lines of layers go through numpy's distances", all(ink(*p) for p in seen) and not any(ink(px, py - 30) for px, py in seen), f"{seen}")
 
 
 def main():
@@ -86,7 +105,7 @@ def main():
     rows = list(csv.DictReader(open(work("x.csv"))))
     want = check_points(rows, a, b, ids)
     check_worst(got, want, a, b, ids, folder)
-    check_picture(work("x.png"), rows, want, a)
+    check_picture(work("x.png"), rows, want, a, folder, quantized)
 
 
 guarded("figures", main)
