@@ -23,6 +23,10 @@ done
 # --- what is said ---
 ids=$llama/tokens.txt
 f32=$DIR/tiny-llama-f32.gguf
+status "as far off as rounding can be" 1 "$verify" "$llama" "$f32" --tokens "$ids" --tolerance 1e-7
+contains "... says how to tell it from a fault" "$DIR/out" "--precision f64 tells it from a fault"
+status "further off" 1 "$verify" "$llama" "$f32" --tokens "$ids" --tolerance 1e-9
+equal "... has no such excuse" 0 "$(grep -c 'precision f64' "$DIR/out")"
 status "text" 0 "$verify" "$llama" "$f32" --tokens "$ids"
 equal "the first word is the verdict" "agree:" "$(head -n 1 "$DIR/out" | cut -d' ' -f1)"
 contains "the tolerance has its reason" "$DIR/out" "only F32 rounding over 2 layers"
