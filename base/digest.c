@@ -53,3 +53,21 @@ void sha256_hex(const uint8_t digest[SHA256_BYTES], char hex[SHA256_HEX])
     }
     hex[2 * SHA256_BYTES] = 0;
 }
+
+enum status sha256_of(sha256_reader *read, const void *ctx, uint64_t n_bytes, uint8_t digest[SHA256_BYTES], struct error *err)
+{
+    enum { PIECE = 1 << 18 };
+    struct sha256 *h = NULL;
+    void *piece;
+    TRY(mem_alloc(&piece, n_bytes < PIECE ? n_bytes : PIECE, 1, err));
+    enum status st = sha256_new(&h, err);
+    for (uint64_t off = 0; st == STATUS_OK && off < n_bytes; off += PIECE) {
+        size_t n = n_bytes - off < PIECE ? (size_t)(n_bytes - off) : PIECE;
+        st = read(ctx, off, piece, n, err);
+        if (st == STATUS_OK) sha256_update(h, piece, n);
+    }
+    if (st == STATUS_OK) sha256_finish(h, digest);
+    sha256_free(h);
+    free(piece);
+    return st;
+}

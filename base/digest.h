@@ -15,6 +15,10 @@ void sha256_update(struct sha256 *h, const void *src, size_t n);
 void sha256_finish(struct sha256 *h, uint8_t digest[SHA256_BYTES]); /* and starts anew */
 void sha256_free(struct sha256 *h);
 void sha256_hex(const uint8_t digest[SHA256_BYTES], char hex[SHA256_HEX]);
+/* Bytes [off, off + n) of something that is read in pieces */
+typedef enum status sha256_reader(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err);
+/* Of the n_bytes that `read` gives, in ascending pieces of at most 256 KiB. Errors are the reader's, or of memory. */
+enum status sha256_of(sha256_reader *read, const void *ctx, uint64_t n_bytes, uint8_t digest[SHA256_BYTES], struct error *err);
 
 /* zlib stream (RFC 1950), level 6, appended to *out. Bytes depend on src and the zlib version only. */
 enum status zlib_pack(struct buf *out, const void *src, size_t n, struct error *err);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP = 1 << 16, ENTRY_MIN_BYTES = 4 + 1 + 4 + 4 + 4 };
+enum { ENTRY_MIN_BYTES = 4 + 1 + 4 + 4 + 4 };
 
 static const struct file *file_of(const struct imatrix *im)
 {
@@ -21,26 +21,18 @@ static const struct file *file_of(const struct imatrix *im)
 
 /* --- the whole file, once --- */
 
+static enum status read_file(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    return file_read_at(ctx, off, dst, n, err);
+}
+
 static enum status digest_file(struct imatrix *im, struct error *err)
 {
     const struct file *f = file_of(im);
-    struct sha256 *sha;
     uint8_t digest[SHA256_BYTES];
-    char *piece = malloc(STEP);
-    if (!piece) return error_nomem(err, STEP);
-    enum status st = sha256_new(&sha, err);
-    for (uint64_t off = 0; st == STATUS_OK && off < f->size_bytes; off += STEP) {
-        size_t n = f->size_bytes - off < STEP ? (size_t)(f->size_bytes - off) : STEP;
-        st = file_read_at(f, off, piece, n, err);
-        if (st == STATUS_OK) sha256_update(sha, piece, n);
-    }
-    if (st == STATUS_OK) {
-        sha256_finish(sha, digest);
-        sha256_hex(digest, im->sha256);
-    }
-    sha256_free(sha);
-    free(piece);
-    return st;
+    TRY(sha256_of(read_file, f, f->size_bytes, digest, err));
+    sha256_hex(digest, im->sha256);
+    return STATUS_OK;
 }
 
 /* Numbers i to i + n of an entry as the file has them. */

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 1 << 20 };
 static const char magic[] = "lathe-journal 1";
 
 /* --- identity --- */
@@ -165,22 +164,21 @@ static bool take_line(struct plan *p, const char *line, size_t n, size_t *index,
 
 /* --- the partial file --- */
 
+struct partial {
+    const struct journal *j;
+    const struct gguf_out_tensor *t;
+};
+
+static enum status read_partial(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    const struct partial *p = ctx;
+    return outfile_read_at(p->j->out, p->t->off_file + off, dst, n, err);
+}
+
 static enum status digest_tensor(const struct journal *j, size_t i, uint8_t digest[SHA256_BYTES], struct error *err)
 {
     const struct gguf_out_tensor *t = &j->plan->out.tensors[i];
-    struct sha256 *sha;
-    char *piece = malloc(READ_BYTES);
-    if (!piece) return error_nomem(err, READ_BYTES);
-    enum status st = sha256_new(&sha, err);
-    for (uint64_t off = 0, n; st == STATUS_OK && off < t->size_bytes; off += n) {
-        n = t->size_bytes - off < READ_BYTES ? t->size_bytes - off : READ_BYTES;
-        st = outfile_read_at(j->out, t->off_file + off, piece, (size_t)n, err);
-        if (st == STATUS_OK) sha256_update(sha, piece, (size_t)n);
-    }
-    if (st == STATUS_OK) sha256_finish(sha, digest);
-    sha256_free(sha);
-    free(piece);
-    return st;
+    return sha256_of(read_partial, &(struct partial){j, t}, t->size_bytes, digest, err);
 }
 
 /* Forgets what a line restored. */

@@ -163,32 +163,20 @@ void restore_free(struct restore *r)
 
 /* --- the check --- */
 
-enum { CHECK_BYTES = 1 << 20 };
 struct check {
     struct restore *r;
     const struct emit_written *w;
 };
 
-static enum status hash_written(const struct emit_written *w, const struct plan_tensor *t, uint8_t digest[SHA256_BYTES], struct error *err)
+struct written_tensor {
+    const struct emit_written *w;
+    const struct plan_tensor *t;
+};
+
+static enum status read_written(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
 {
-    struct sha256 *sha;
-    void *chunk;
-    TRY(mem_alloc(&chunk, CHECK_BYTES, 1, err));
-    enum status st = sha256_new(&sha, err);
-    if (st != STATUS_OK) {
-        free(chunk);
-        return st;
-    }
-    for (uint64_t off = 0; off < t->place.size_bytes && st == STATUS_OK; off += CHECK_BYTES) {
-        uint64_t left = t->place.size_bytes - off;
-        size_t n = left < CHECK_BYTES ? (size_t)left : CHECK_BYTES;
-        st = w->read(w, t->place.off_file + off, chunk, n, err);
-        if (st == STATUS_OK) sha256_update(sha, chunk, n);
-    }
-    if (st == STATUS_OK) sha256_finish(sha, digest);
-    sha256_free(sha);
-    free(chunk);
-    return st;
+    const struct written_tensor *x = ctx;
+    return x->w->read(x->w, x->t->place.off_file + off, dst, n, err);
 }
 
 static enum status check_one(void *ctx, uint64_t i, int worker, struct error *err)
@@ -199,7 +187,7 @@ static enum status check_one(void *ctx, uint64_t i, int worker, struct error *er
     struct restored *known = &c->r->tensors[t->order];
     uint8_t digest[SHA256_BYTES];
     if (!known->sha256) return STATUS_OK;
-    TRY(hash_written(c->w, t, digest, err));
+    TRY(sha256_of(read_written, &(struct written_tensor){c->w, t}, t->place.size_bytes, digest, err));
     known->differs = memcmp(digest, known->sha256, sizeof digest) != 0;
     return STATUS_OK;
 }

@@ -426,28 +426,9 @@ static enum status hash_empty(struct plan_tensor *t, struct error *err)
     return STATUS_OK;
 }
 
-/* Scales are small beside what they scale. */
-static enum status hash_scales(struct plan_scales *s, struct error *err)
+static enum status read_scales(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
 {
-    enum { CHUNK = 1 << 16 };
-    const struct tensor *t = s->t->t;
-    struct sha256 *sha;
-    void *chunk;
-    TRY(mem_alloc(&chunk, CHUNK, 1, err));
-    enum status st = sha256_new(&sha, err);
-    if (st != STATUS_OK) {
-        free(chunk);
-        return st;
-    }
-    for (uint64_t off = 0; st == STATUS_OK && off < t->size_bytes; off += CHUNK) {
-        size_t n = t->size_bytes - off < CHUNK ? (size_t)(t->size_bytes - off) : CHUNK;
-        st = ckpt_read(s->t, off, chunk, n, err);
-        if (st == STATUS_OK) sha256_update(sha, chunk, n);
-    }
-    if (st == STATUS_OK) sha256_finish(sha, s->sha256);
-    sha256_free(sha);
-    free(chunk);
-    return st;
+    return ckpt_read(ctx, off, dst, n, err);
 }
 
 /* Padding, tensors that have no source, digests that no piece takes. */
@@ -460,7 +441,7 @@ static enum status write_rest(struct writer *w, struct error *err)
         if (t->n_sources == 0)
             TRY(w->sink->write(w->sink->ctx, out->off_file, t->data, (size_t)out->size_bytes, err));
         if (t->n_sources > 0 && t->spec.n_elements == 0 && w->opt->hash) TRY(hash_empty(t, err));
-        if (t->scales.t && w->opt->hash) TRY(hash_scales(&t->scales, err));
+        if (t->scales.t && w->opt->hash) TRY(sha256_of(read_scales, t->scales.t, t->scales.t->t->size_bytes, t->scales.sha256, err));
         for (uint64_t off = out->size_bytes; off < out->padded_bytes;) {
             uint64_t n = out->padded_bytes - off < sizeof zeros ? out->padded_bytes - off : sizeof zeros;
             TRY(w->sink->write(w->sink->ctx, out->off_file + off, zeros, (size_t)n, err));

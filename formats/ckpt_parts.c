@@ -97,29 +97,18 @@ static enum status check_part(const struct checkpoint *c, size_t i, const struct
     return STATUS_OK;
 }
 
+static enum status read_header(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    return file_read_at(ctx, off, dst, n, err);
+}
+
 /* SHA-256 of all that stands before the first part's tensors, in hexadecimal */
 static enum status header_digest(const struct container *f, char hex[SHA256_HEX], struct error *err)
 {
-    enum { CHUNK = 1 << 18 };
-    struct sha256 *sha;
     uint8_t digest[SHA256_BYTES];
-    void *chunk;
-    TRY(mem_alloc(&chunk, CHUNK, 1, err));
-    enum status st = sha256_new(&sha, err);
-    if (st != STATUS_OK) {
-        free(chunk);
-        return st;
-    }
-    for (uint64_t off = 0; off < f->off_data && st == STATUS_OK; off += CHUNK) {
-        size_t n = f->off_data - off < CHUNK ? (size_t)(f->off_data - off) : CHUNK;
-        st = file_read_at(&f->file, off, chunk, n, err);
-        if (st == STATUS_OK) sha256_update(sha, chunk, n);
-    }
-    if (st == STATUS_OK) sha256_finish(sha, digest);
-    if (st == STATUS_OK) sha256_hex(digest, hex);
-    sha256_free(sha);
-    free(chunk);
-    return st;
+    TRY(sha256_of(read_header, &f->file, f->off_data, digest, err));
+    sha256_hex(digest, hex);
+    return STATUS_OK;
 }
 
 /* Parts that lathe wrote know their first. */

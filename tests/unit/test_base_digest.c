@@ -48,6 +48,33 @@ static void test_sha256(void **state)
     sha256_free(NULL);
 }
 
+/* A million times 'a', and a failure where asked for */
+static enum status read_a(const void *ctx, uint64_t off, void *dst, size_t n, struct error *err)
+{
+    const uint64_t *bad = ctx;
+    assert_true(n > 0 && off + n <= 1000000);
+    if (*bad >= off && *bad < off + n) return error_set(err, STATUS_IO, "bad at %d", (int)*bad);
+    memset(dst, 'a', n);
+    return STATUS_OK;
+}
+
+/* Digests are those of FIPS 180-2, and of nothing. */
+static void test_sha256_of(void **state)
+{
+    (void)state;
+    struct error err;
+    uint8_t digest[SHA256_BYTES];
+    char hex[SHA256_HEX];
+    assert_int_equal(sha256_of(read_a, &(uint64_t){UINT64_MAX}, 1000000, digest, &err), STATUS_OK);
+    sha256_hex(digest, hex);
+    assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    assert_int_equal(sha256_of(read_a, &(uint64_t){0}, 0, digest, &err), STATUS_OK);
+    sha256_hex(digest, hex);
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_int_equal(sha256_of(read_a, &(uint64_t){999999}, 1000000, digest, &err), STATUS_IO);
+    assert_string_equal(err.text, "bad at 999999");
+}
+
 /* Streams as Python's zlib module writes them at level 9, 0 and with a preset dictionary. */
 static const unsigned char hello9[] = {0x78, 0xda, 0xcb, 0x48, 0xcd, 0xc9, 0xc9,
                                        0x07, 0x00, 0x06, 0x2c, 0x02, 0x15};
@@ -155,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_sha256_of),
         cmocka_unit_test(test_unpack),
         cmocka_unit_test(test_unpack_refused),
         cmocka_unit_test(test_round_trip),
