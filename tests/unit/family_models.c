@@ -323,6 +323,16 @@ void family_clear(struct family_model *f)
     *f = (struct family_model){0};
 }
 
+struct model *family_open(const char *path)
+{
+    struct model *m;
+    struct error err;
+    struct warnings w = {0};
+    if (model_open(&m, path, &(struct model_options){0}, &w, &err) != STATUS_OK) fail_msg("%s: %s %s", err.path, err.tensor, err.text);
+    warnings_clear(&w);
+    return m;
+}
+
 void family_ids(const struct model *m, int32_t *ids, int64_t n)
 {
     uint64_t s = 88172645463325252u;

@@ -44,6 +44,8 @@ bool family_write(struct family_model *f, const struct family_row *row, const st
 /* The same model without the biases of its attention, which the config says; false when it has no such switch, or they are off. */
 bool family_write_unbiased(struct family_model *f, const struct family_row *row, const struct family_sizes *sizes);
 void family_clear(struct family_model *f);
+/* A checkpoint or GGUF that has to be a model; ends the test if it is none. */
+struct model *family_open(const char *path);
 /* Ids of a window, from a fixed sequence: context and a piece to fill in where the family builds positions from the ids. */
 void family_ids(const struct model *m, int32_t *ids, int64_t n);
 

@@ -23,15 +23,6 @@ static void must(enum status st, const char *what)
 
 /* --- two sides --- */
 
-static struct model *open_model(const char *path)
-{
-    struct model *m;
-    struct warnings w = {0};
-    must(model_open(&m, path, &(struct model_options){0}, &w, &err), path);
-    warnings_clear(&w);
-    return m;
-}
-
 static void convert(const struct scene *s, const char *dir, const char *out)
 {
     char copies[3][300];
@@ -50,7 +41,7 @@ static struct model *open_form(const struct scene *s, struct family_model *form,
     snprintf(path, sizeof path, "%s/%s.gguf", s->family.dir, name);
     convert(s, form->dir, path);
     family_clear(form);
-    return open_model(path);
+    return family_open(path);
 }
 
 void scene_open(struct scene *s, const struct family_row *row, const char *type, int (*tool)(int, char **))
@@ -60,8 +51,8 @@ void scene_open(struct scene *s, const struct family_row *row, const char *type,
     family_write(&s->family, row, &family_sizes_small, false);
     snprintf(s->gguf, sizeof s->gguf, "%s/model.gguf", s->family.dir);
     convert(s, s->family.dir, s->gguf);
-    s->a = open_model(s->family.dir);
-    s->b = open_model(s->gguf);
+    s->a = family_open(s->family.dir);
+    s->b = family_open(s->gguf);
     if (s->a->arch != row->arch) fail_msg("%s %s is taken for another family", row->arch->family, row->form);
     family_ids(s->a, s->ids, N_IDS);
     must(workers_new(&s->workers, 1, &err), "workers");

@@ -28,15 +28,6 @@ static void must(enum status st, const char *what)
     if (st != STATUS_OK) fail_msg("%s: %s: %s %s", what, err.path, err.tensor, err.text);
 }
 
-static struct model *open_model(const char *path)
-{
-    struct model *m;
-    struct warnings w = {0};
-    must(model_open(&m, path, &(struct model_options){0}, &w, &err), path);
-    warnings_clear(&w);
-    return m;
-}
-
 /* --- wrong rules --- */
 
 enum fault_kind {
@@ -194,11 +185,11 @@ static bool check(const struct family_row *row, const struct fault *f, struct wo
     char path[300];
     family_write(&family, row, &family_sizes_small, false);
     snprintf(path, sizeof path, "%s/out.gguf", family.dir);
-    struct model *right = open_model(family.dir), *wronged = open_model(family.dir);
+    struct model *right = family_open(family.dir), *wronged = family_open(family.dir);
     bool applied = !f || corrupt(wronged, f, &wrong);
     if (applied) {
         write_gguf(wronged, path, workers);
-        struct model *b = open_model(path);
+        struct model *b = family_open(path);
         const char *what = f ? f->what : "nothing wrong";
         if (weights_off(wronged, b, workers) != 0)
             fail_msg("%s %s: %s: --weights by the same rules does not agree", row->arch->family, row->form, what);

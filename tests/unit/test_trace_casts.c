@@ -49,19 +49,10 @@ static void run_tool(int (*tool)(int, char **), const char *name, ...)
     if (tool(n, argv) != 0) fail_msg("%s fails", name);
 }
 
-static struct model *open_model(const char *path)
-{
-    struct model *m;
-    struct warnings w = {0};
-    must(model_open(&m, path, &(struct model_options){0}, &w, &err), path);
-    warnings_clear(&w);
-    return m;
-}
-
 /* An importance matrix in the older form, for every matrix of the model: columns that matter more and less */
 static void write_imatrix(const struct scene *s)
 {
-    struct model *m = open_model(s->f32);
+    struct model *m = family_open(s->f32);
     struct buf b = {0};
     int32_t n_entries = 0;
     buf_append(&b, &n_entries, sizeof n_entries);
@@ -95,7 +86,7 @@ static void open_scene(struct scene *s, const struct family_row *row, const stru
     snprintf(s->cast, sizeof s->cast, "%s/cast.gguf", s->family.dir);
     snprintf(s->imatrix, sizeof s->imatrix, "%s/imatrix.dat", s->family.dir);
     run_tool(convert_main, "lathe-convert", s->family.dir, "-o", s->f32, "--type", "f32", "--receipt", "none", "--quiet", NULL);
-    s->a = open_model(s->family.dir);
+    s->a = family_open(s->family.dir);
     family_ids(s->a, s->ids, N_IDS);
     must(workers_new(&s->workers, 1, &err), "workers");
     write_imatrix(s);
@@ -111,7 +102,7 @@ static void close_scene(struct scene *s)
 static void check(struct scene *s, const struct model *a, const char *path, const char *what)
 {
     struct trace_result r;
-    struct model *b = open_model(path);
+    struct model *b = family_open(path);
     const struct trace t = {.a = a, .b = b, .precision = PRECISION_F32, .ids = s->ids, .n = N_IDS, .workers = s->workers};
     must(trace_run(&t, &r, &err), what);
     s->n_done++;
@@ -137,7 +128,7 @@ static void check_floats(struct scene *s)
     check(s, s->a, s->bf16, "BF16");
     quantize(s, s->bf16, s->cast, "f16");
     check(s, s->a, s->cast, "F16 made of BF16");
-    struct model *brain = open_model(s->bf16);
+    struct model *brain = family_open(s->bf16);
     check(s, brain, s->cast, "BF16 and F16 made of it");
     model_close(brain);
     quantize(s, s->f32, s->cast, "f16");

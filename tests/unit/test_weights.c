@@ -25,15 +25,6 @@ static void must(enum status st, const char *what)
     if (st != STATUS_OK) fail_msg("%s: %s: %s %s", what, err.path, err.tensor, err.text);
 }
 
-static struct model *open_model(const char *path)
-{
-    struct model *m;
-    struct warnings w = {0};
-    must(model_open(&m, path, &(struct model_options){0}, &w, &err), path);
-    warnings_clear(&w);
-    return m;
-}
-
 static const char *root(void)
 {
     const char *r = getenv("LATHE_ROOT");
@@ -62,8 +53,8 @@ static void compare(struct comparison *c, const char *a, const char *b)
     struct workers *w;
     struct progress quiet = {0};
     must(workers_new(&w, 3, &err), "workers");
-    c->a = open_model(a);
-    c->b = open_model(b);
+    c->a = family_open(a);
+    c->b = family_open(b);
     must(weights_compare(c->a, c->b, w, &quiet, &c->r, &err), b);
     workers_free(w);
 }
@@ -253,7 +244,7 @@ static void sizes_that_differ_are_refused(void **state)
     fixture_llama(&f, NULL);
     fixture_llama(&g, &wide);
     must(workers_new(&w, 1, &err), "workers");
-    struct model *a = open_model(fixture_write(&f)), *b = open_model(fixture_write(&g));
+    struct model *a = family_open(fixture_write(&f)), *b = family_open(fixture_write(&g));
     assert_int_equal(weights_compare(a, b, w, &quiet, &r, &err), STATUS_MISMATCH);
     assert_non_null(strstr(err.text, "expected 48 x 32 as 'model.layers.0.mlp.gate_proj.weight'"));
     model_close(a);
@@ -375,7 +366,7 @@ static void fused_and_split(void **state)
     struct fixture split;
     struct comparison c;
     family_write(&fused, row, &family_sizes_small, false);
-    struct model *m = open_model(fused.dir);
+    struct model *m = family_open(fused.dir);
     write_split(&split, m);
     const char *fused_gguf = convert(fused.dir, "fused.gguf", "f32"), *split_gguf = convert(split.dir, "split.gguf", "f32");
     const char *fused_forms[] = {fused.dir, fused_gguf}, *split_forms[] = {split.dir, split_gguf};
