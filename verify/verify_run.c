@@ -28,12 +28,6 @@ enum status verify_check_pair(const struct model *a, const struct model *b, stru
     return STATUS_OK;
 }
 
-/* Learned positions that m has, or 0 if it can go on for ever */
-static int64_t position_limit(const struct model *m)
-{
-    return model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : 0;
-}
-
 enum status verify_context(int64_t *n_context, const struct model *a, const struct model *b, int64_t wanted,
                            struct error *err)
 {
@@ -42,9 +36,9 @@ enum status verify_context(int64_t *n_context, const struct model *a, const stru
     for (int i = 0; i < 2; i++) {
         const struct model *m = sides[i];
         if (!m) continue;
-        int64_t limit = position_limit(m);
+        int64_t limit = model_learned_positions(m);
         if (wanted == 0 && m->hp.n_ctx > 0 && m->hp.n_ctx < *n_context) *n_context = m->hp.n_ctx;
-        if (limit > 0 && *n_context > limit)
+        if (*n_context > limit)
             return error_at(err, STATUS_RANGE, m->ckpt->path, NULL,
                             "--context %lld: the model has %lld learned positions", (long long)wanted,
                             (long long)limit);
