@@ -54,6 +54,10 @@ static inline float v_most(vf v)
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
+static inline vf v_multiply_subtract(vf a, vf b, vf c)
+{
+    return _mm256_fmsub_ps(a, b, c);
+}
 static inline vf v_sqrt(vf v)
 {
     return _mm256_sqrt_ps(v);

@@ -52,6 +52,10 @@ static inline float v_most(vf v)
 {
     return _mm512_reduce_max_ps(v);
 }
+static inline vf v_multiply_subtract(vf a, vf b, vf c)
+{
+    return _mm512_fmsub_ps(a, b, c);
+}
 static inline vf v_sqrt(vf v)
 {
     return _mm512_sqrt_ps(v);

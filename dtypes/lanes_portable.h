@@ -20,6 +20,7 @@
  *     v_store_int8(p, k)                     LANES signed bytes from integers, cut to their range
  *     v_most_abs(most, v)                    the larger of most, >= 0, and |v|; most where v is NaN
  *     v_most(v)                              the largest lane; none is NaN
+ *     v_multiply_subtract(a, b, c)           a * b - c, rounded once or twice: for bounds, never for what is stored
  *     v_transpose(r)                         LANES vectors, rows to columns
  */
 #ifndef LATHE_LANES_H
@@ -106,6 +107,10 @@ static inline float v_most(vf v)
 {
     float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
     return a > b ? a : b;
+}
+static inline vf v_multiply_subtract(vf a, vf b, vf c)
+{
+    return a * b - c;
 }
 static inline vf v_sqrt(vf v)
 {

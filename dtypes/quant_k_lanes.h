@@ -77,6 +77,8 @@ INLINE void weigh_lanes_plain(int len, bool mean, const vf *x, vf *w)
     for (int i = 0; i < len; i++) w[i] = m + v_abs(x[i]);
 }
 
+#include "dtypes/descent_lanes.h"
+
 /* --- types with a minimum --- */
 
 static void affine_found(const struct affine_lanes *p, int at, int per_block, struct found *f)
@@ -420,20 +422,6 @@ void KERNEL(encode_q6_k_weighted)(const float *row, const float *importance, voi
     }
 }
 
-static void search_descent_chunk(const struct chunk *c, struct found *f)
-{
-    for (int first = 0; first < c->blocks * 16; first += DESCENTS * LANES) {
-        struct descent_lanes p[DESCENTS];
-        for (int h = 0; h < DESCENTS; h++) lanes_load(16, c->x + (first + LANES * h) * 16, p[h].x);
-        descent_run(4, p);
-        for (int h = 0; h < DESCENTS; h++) {
-            int at = first + LANES * h;
-            v_store(f->scale + at, p[h].scale);
-            mark_strange(f, m_bits(p[h].strange), at, 16);
-        }
-    }
-}
-
 /* The scales of the super-blocks, a lane for each. */
 static void weighted_scales_q3(struct found *f, float scale[LANES * 2], float kept_iscale[LANES * 2], int first)
 {
@@ -471,7 +459,7 @@ void KERNEL(encode_q3_k_weighted)(const float *row, const float *importance, voi
             for (int s = c.blocks * 16; s < SUBS_MAX; s++) f.scale[s] = f.sum_w[s] = 0;
             for (int b = 0; b < CHUNK; b += LANES) weighted_scales_q3(&f, d + b, iscale + b, b);
         } else {
-            search_descent_chunk(&c, &f);
+            search_descent_chunk(4, &c, &f);
             memset(f.kept_iscale, 0, sizeof f.kept_iscale);
         }
         for (int b = 0; b < c.blocks; b++, block++) {

@@ -34,13 +34,30 @@ INLINE vm v_finite(vf v)
     return v_less(v_abs(v), v_set(INFINITY));
 }
 
+/* x[i] lane j = rows[j][i] */
+INLINE void lanes_gather(int len, const float *const rows[LANES], vf *x)
+{
+    for (int c = 0; c < len; c += LANES) {
+        for (int j = 0; j < LANES; j++) x[c + j] = v_load(rows[j] + c);
+        v_transpose(x + c);
+    }
+}
+
+/* And back; x is used up. */
+INLINE void lanes_scatter(int len, vf *x, float *const rows[LANES])
+{
+    for (int c = 0; c < len; c += LANES) {
+        v_transpose(x + c);
+        for (int j = 0; j < LANES; j++) v_store(rows[j] + c, x[c + j]);
+    }
+}
+
 /* x[i] lane j = src[len * j + i] */
 INLINE void lanes_load(int len, const float *src, vf *x)
 {
-    for (int c = 0; c < len; c += LANES) {
-        for (int j = 0; j < LANES; j++) x[c + j] = v_load(src + j * len + c);
-        v_transpose(x + c);
-    }
+    const float *rows[LANES];
+    for (int j = 0; j < LANES; j++) rows[j] = src + len * j;
+    lanes_gather(len, rows, x);
 }
 
 /* extreme() of 16 values, none of them NaN */
@@ -328,63 +345,6 @@ INLINE vm refine_step(vf x, vf w, vf wx, vf lower, vf upper, bool positive, vf *
 INLINE vf fit_scale(struct fit_lanes f)
 {
     return v_select(v_less(v_set(0), f.s2), f.sx / f.s2, v_set(0));
-}
-
-/* --- search_descent --- */
-
-enum { DESCENTS = 4 /* vectors side by side: a step is one long chain */ };
-
-struct descent_lanes {
-    vf x[16], w[16], wx[16], l[16];
-    struct fit_lanes f;
-    vf scale;
-    vm active, strange;
-};
-
-INLINE void descent_begin(struct descent_lanes *p, float nmax)
-{
-    vf amax = v_set(0), extreme = v_set(0), odd = v_set(0);
-    for (int i = 0; i < 16; i++) {
-        vf a = v_abs(p->x[i]);
-        extreme = v_select(v_less(amax, a), p->x[i], extreme);
-        amax = v_max(a, amax);
-        odd = odd + (p->x[i] - p->x[i]);
-        p->w[i] = p->x[i] * p->x[i];
-        p->wx[i] = p->w[i] * p->x[i];
-    }
-    p->active = m_not(v_less(amax, v_set(1e-15f)));
-    p->strange = m_not(v_equal(odd, v_set(0)));
-    vf iscale = v_set(-nmax) / v_select(p->active, extreme, v_set(1));
-    p->f = (struct fit_lanes){v_set(0), v_set(0)};
-    for (int i = 0; i < 16; i++) {
-        vf l = v_min(v_max(v_round(iscale * p->x[i]), v_set(-nmax)), v_set(nmax - 1));
-        p->l[i] = l;
-        p->f.sx = p->f.sx + p->wx[i] * l;
-        p->f.s2 = p->f.s2 + p->w[i] * l * l;
-    }
-}
-
-/* A lane whose pass changed nothing stays as it is in later ones: they would be the same. */
-INLINE void descent_run(float nmax, struct descent_lanes p[DESCENTS])
-{
-    for (int h = 0; h < DESCENTS; h++) descent_begin(&p[h], nmax);
-    unsigned live = (1u << DESCENTS) - 1; /* vectors in which the last pass changed something */
-    for (int pass = 0; pass < 5 && live; pass++) {
-        vm changed[DESCENTS];
-        for (int h = 0; h < DESCENTS; h++) changed[h] = m_none();
-        for (int i = 0; i < 16; i++)
-            for (int h = 0; h < DESCENTS; h++)
-                if (live >> h & 1)
-                    changed[h] = m_or(changed[h], refine_step(p[h].x[i], p[h].w[i], p[h].wx[i], v_set(-nmax), v_set(nmax - 1),
-                                                              false, &p[h].l[i], &p[h].f, &p[h].strange));
-        live = 0;
-        for (int h = 0; h < DESCENTS; h++)
-            if (m_bits(m_and(changed[h], p[h].active))) live |= 1u << h;
-    }
-    for (int h = 0; h < DESCENTS; h++) {
-        p[h].scale = v_select(p[h].active, fit_scale(p[h].f), v_set(0));
-        p[h].strange = m_or(p[h].strange, m_not(v_finite(p[h].scale)));
-    }
 }
 
 /* --- search_positive --- */
