@@ -198,6 +198,7 @@ $(B)/tests/test_faults: $(B)/inject.so $(BINS)
 HOSTILE_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/hostile/*.c))
 FUZZ_OBJ    := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/fuzz/engine.c,$(wildcard tests/fuzz/*.c)))
 $(B)/tests/test_hostile $(B)/tests/test_fuzz_corpus: $(HOSTILE_OBJ) $(FUZZ_OBJ)
+$(B)/tests/test_hostile_tools: $(HOSTILE_OBJ) $(BINS)
 $(B)/fuzz: $(HOSTILE_OBJ) $(FUZZ_OBJ) $(B)/obj/tests/fuzz/engine.o $(B)/liblathe.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(OPT) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm

@@ -85,6 +85,12 @@ enum status error_hint(struct error *err, const char *fmt, ...)
     return err->status;
 }
 
+enum status error_in(struct error *err, const char *path)
+{
+    if (!err->path[0]) snprintf(err->path, sizeof err->path, "%s", path);
+    return err->status;
+}
+
 /* What could move a terminal's cursor, colour it or reorder the line: C0, DEL, C1, bidirectional controls,
  * line separators. */
 static bool is_control(uint32_t c)

@@ -58,6 +58,9 @@ enum status error_nomem(struct error *err, size_t n);
 /* Add the hint to an error that is already set. Returns err->status. */
 enum status error_hint(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Name the file of an error that names none (all else stays). Returns err->status. */
+enum status error_in(struct error *err, const char *path);
+
 /* The one line of `tool: path: tensor 'x': text`, control bytes and invalid UTF-8 escaped as \xNN, into dst
  * (always terminated). */
 void error_format(const struct error *err, const char *tool, char *dst, size_t dst_size);

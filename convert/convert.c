@@ -189,7 +189,7 @@ static enum status lay_out(struct conversion *c, struct error *err)
 {
     if (c->opt->lora) TRY(merge_adapter(c, err));
     const char *stem;
-    if (c->opt->split_bytes == 0) return plan_layout(&c->plan, err);
+    if (c->opt->split_bytes == 0) return plan_layout(&c->plan, err) == STATUS_OK ? STATUS_OK : error_in(err, c->opt->source);
     TRY(parts_place(&c->plan, c->opt->output ? c->opt->output : "model.gguf", &c->path, &stem, err));
     return parts_split_gguf(&c->plan, stem, c->opt->split_bytes, err);
 }

@@ -225,10 +225,7 @@ enum status imatrix_open(struct imatrix **out, const char *path, struct error *e
         *out = im;
         return STATUS_OK;
     }
-    if (!err->path[0]) {
-        struct error cause = *err;
-        error_at(err, cause.status, path, cause.tensor[0] ? cause.tensor : NULL, "%s", cause.text);
-    }
+    error_in(err, path);
     imatrix_close(im);
     return st;
 }

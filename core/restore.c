@@ -136,7 +136,7 @@ static enum status plan_all(struct restore *r, struct error *err)
     r->main = r->opt->type != DTYPE_COUNT ? r->opt->type : main_type(r->m);
     r->plan->format = PLAN_SAFETENSORS;
     TRY(r->receipt ? restore_by_receipt(r, err) : restore_by_rules(r, err));
-    TRY(parts_safetensors(r->plan, meta && r->receipt ? "consolidated" : "model", r->opt->shard_bytes, err));
+    if (parts_safetensors(r->plan, meta && r->receipt ? "consolidated" : "model", r->opt->shard_bytes, err) != STATUS_OK) return error_in(err, gguf->file.path);
     return restore_files(r, err);
 }
 

@@ -200,7 +200,8 @@ enum status stats_tensor(const struct ckpt_tensor *t, struct workers *w, struct 
         .t = t, .progress = progress, .ops = moments_ops(), .least = dtype_least_normal(t->t->dtype)};
     void *moments = NULL, *col_sums = NULL, *row_rms = NULL;
     memset(out, 0, sizeof *out);
-    TRY(dtype_decode_f32(t->t->dtype, NULL, NULL, 0, err));
+    if (dtype_decode_f32(t->t->dtype, NULL, NULL, 0, err) != STATUS_OK)
+        return error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name, "elements of type %s cannot be decoded", dtype_info(t->t->dtype)->name);
     lay_out(&job);
     enum status st = STATUS_OK;
     TRY_OUT(mem_alloc(&moments, job.n_units, sizeof *job.moments, err));

@@ -45,18 +45,25 @@ static enum status from_path(struct text_coder *c, const char *path, struct erro
     return st;
 }
 
+/* There is none, or none that is known here. */
+static enum status refuse_none(const struct text_coder *c, const char *path, struct error *err)
+{
+    for (size_t i = 0; i < c->warnings.count; i++) {
+        const char *text = c->warnings.items[i].text; /* the reason; what it means for an output */
+        if (strcmp(c->warnings.items[i].code, "tokenizer-unsupported") == 0)
+            return error_at(err, STATUS_NOTFOUND, path, NULL, "no tokenizer that can be used: %.*s", (int)strcspn(text, ";"), text);
+    }
+    return error_at(err, STATUS_NOTFOUND, path, NULL, "no tokenizer beside the weights");
+}
+
 static enum status open_path(struct text_coder *c, const char *path, bool with_encoder, struct error *err)
 {
     *c = (struct text_coder){0};
     enum status st = from_path(c, path, err);
+    if (st == STATUS_OK && c->tokenizer->kind == TOKENIZER_NONE) st = refuse_none(c, path, err);
     if (st == STATUS_OK && with_encoder) st = encoder_new(&c->encoder, c->tokenizer, err);
-    if (st == STATUS_OK && c->tokenizer->kind == TOKENIZER_NONE)
-        st = error_at(err, STATUS_NOTFOUND, path, NULL, "no tokenizer");
     if (st == STATUS_OK) return STATUS_OK;
-    if (!err->path[0]) {
-        struct error e = *err;
-        error_at(err, e.status, path, NULL, "%s", e.text);
-    }
+    error_in(err, path);
     text_coder_close(c);
     return st;
 }

@@ -149,7 +149,7 @@ static enum status check_arguments(struct quantize_options *o, const struct tool
 static enum status lay_out(struct quantization *q, struct error *err)
 {
     const char *stem, *folder;
-    if (!q->opt->keep_split) return plan_layout(&q->plan, err);
+    if (!q->opt->keep_split) return plan_layout(&q->plan, err) == STATUS_OK ? STATUS_OK : error_in(err, q->opt->input);
     TRY(parts_place(&q->plan, q->opt->output, &folder, &stem, err));
     TRY(parts_keep_gguf(&q->plan, stem, q->ckpt, err));
     if (q->plan.n_parts > 0) q->path = folder;

@@ -53,6 +53,19 @@ head -c 100000 /dev/urandom >"$out.partial.journal"
 status "a journal of noise" 0 "$quantize" "$in" "$out" "$@" --resume
 check "a journal of noise: the same bytes" cmp "$DIR/whole.gguf" "$out"
 rm "$out"
+# Each malformed journal of the table (tests/hostile/cases_small.c) behind a first line that fits
+"$BIN/../tests/test_hostile" --dump "$DIR/hostile" journal
+interrupted KILL 4 "$quantize" "$in" "$out" "$@" --resume --threads 1
+cp "$out.partial" "$DIR/partial"
+head -n 1 "$out.partial.journal" >"$DIR/first"
+while read -r _ case file _; do
+    cp "$DIR/partial" "$out.partial"
+    cat "$DIR/first" "$DIR/hostile/journal/$case/$file" >"$out.partial.journal"
+    status "journal $case" 0 "$quantize" "$in" "$out" "$@" --resume
+    check "journal $case: the same bytes" cmp "$DIR/whole.gguf" "$out"
+    equal "journal $case: nothing else is left" out.gguf "$(ls -A "$DIR/o")"
+    rm "$out"
+done <"$DIR/hostile/LIST"
 interrupted KILL 4 "$quantize" "$in" "$out" "$@" --resume --threads 1
 touch "$in"
 status "a touched source" 0 "$quantize" "$in" "$out" "$@" --resume

@@ -5,7 +5,7 @@
  * STATUS_OK: legal, although it looks odd. Adding a case: a line in cases_*.c. Adding a kind of file: a reader (readers.c), what lies beside it
  * (folder.c), a table, a line in groups.c.
  * tests/unit/test_hostile.c runs them all: the verdict, a word of the error, time, and memory, which must follow the bytes that are there. With --dump
- * DIR it writes the files instead, for other readers (tests/interop/test_hostile.py) and for the tools (tests/cli/hostile.sh). */
+ * DIR it writes the files instead, for other readers (tests/interop/test_hostile.py). tests/unit/test_hostile_tools.c gives them to the tools. */
 #ifndef LATHE_HOSTILE_H
 #define LATHE_HOSTILE_H
 

@@ -1,5 +1,5 @@
-/* The table of malformed files (tests/hostile/hostile.h): one test for each, and each prefix of small good files. With --dump DIR the files are written
- * instead: DIR/GROUP/CASE/FILE, with what lies beside it, and a line "GROUP CASE FILE STATUS WORD" in DIR/LIST. */
+/* The table of malformed files (tests/hostile/hostile.h): one test for each, and each prefix of small good files. With --dump DIR [GROUP] the files are
+ * written instead: DIR/GROUP/CASE/FILE, with what lies beside it, and a line "GROUP CASE FILE STATUS WORD" in DIR/LIST. */
 #include "base/file.h"
 #include "tests/hostile/folder.h"
 #include "tests/hostile/hostile.h"
@@ -190,7 +190,8 @@ static void dump_folder(const char *dir, const struct hostile_group *g, const st
     buf_clear(&b);
 }
 
-static int dump(const char *dir)
+/* only: one group; NULL: all */
+static int dump(const char *dir, const char *only)
 {
     char path[700];
     snprintf(path, sizeof path, "%s/LIST", dir);
@@ -198,7 +199,8 @@ static int dump(const char *dir)
     FILE *list = fopen(path, "w");
     if (!list) return 1;
     for (size_t g = 0; g < n_hostile_groups; g++)
-        for (size_t i = 0; i < *hostile_groups[g].n; i++) dump_folder(dir, &hostile_groups[g], &hostile_groups[g].cases[i], list);
+        for (size_t i = 0; i < *hostile_groups[g].n && (!only || strcmp(only, hostile_groups[g].name) == 0); i++)
+            dump_folder(dir, &hostile_groups[g], &hostile_groups[g].cases[i], list);
     return fclose(list) == 0 ? 0 : 1;
 }
 
@@ -220,7 +222,7 @@ static const char *test_name(const char *group, const char *name)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--dump") == 0) return dump(argv[2]);
+    if (argc >= 3 && strcmp(argv[1], "--dump") == 0) return dump(argv[2], argv[3]);
     if (argc == 2) cmocka_set_test_filter(argv[1]);
     size_t n = 0, total = count_cases() + N_CUTS;
     struct CMUnitTest *tests = calloc(total, sizeof *tests);
