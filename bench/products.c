@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { POSITIONS = 504, PANELS = 3, OUT = 1536, RUNS = 60 };
+enum { POSITIONS = 252, PANELS = 3, OUT = 1536, RUNS = 60 };
 
 static double now(void)
 {
@@ -23,8 +23,8 @@ static void fill(float *x, int64_t n)
 static double measure(const struct matmul *mm, int64_t n_k, int64_t ld)
 {
     const int64_t width = MATMUL_WIDTH_F32;
-    float *panels = malloc((size_t)(PANELS * width * n_k) * sizeof *panels), *x = malloc((size_t)(POSITIONS * ld) * sizeof *x);
-    float *out = calloc(POSITIONS * OUT, sizeof *out);
+    float *panels = aligned_alloc(64, (size_t)(PANELS * width * n_k) * sizeof *panels), *x = aligned_alloc(64, (size_t)(POSITIONS * ld) * sizeof *x);
+    float *out = aligned_alloc(64, POSITIONS * OUT * sizeof *out);
     double best = 0;
     if (!panels || !x || !out) exit(2);
     fill(panels, PANELS * width * n_k);

@@ -5,15 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double at(const struct metrics_block *b, const void *base, int64_t element)
-{
-    return b->is_f64 ? ((const double *)base)[element] : (double)((const float *)base)[element];
-}
-
-static const void *row_of(const struct metrics_block *b, const void *base, int64_t pos, int64_t n_vocab)
-{
-    return (const char *)base + (size_t)pos * (size_t)n_vocab * (b->is_f64 ? sizeof(double) : sizeof(float));
-}
+enum { PARTS_BYTES = 48 << 20 /* of one block */ };
 
 static int count_common(const struct metrics_top *a, const struct metrics_top *b)
 {
@@ -23,62 +15,59 @@ static int count_common(const struct metrics_top *a, const struct metrics_top *b
     return n;
 }
 
-/* KL(a‖b) = Σ (e^ã / S_a)(ã - b̃) + ln S_b - ln S_a, which is exactly 0 for equal rows. */
-static void set_divergence(struct metrics_position *p, const struct metrics_divergence *d)
+/* ln Σ e^a, and of b */
+static double log_sum(double peak, double sum)
 {
-    double kl_ab = d->ab / d->sum_a + (log(d->sum_b) - log(d->sum_a)),
-           kl_ba = d->ba / d->sum_b + (log(d->sum_a) - log(d->sum_b));
+    return peak + log(sum);
+}
+
+/* KL(a‖b) = Σ (e^a / Σ e^a) (a - b) + ln Σ e^b - ln Σ e^a, which is exactly 0 for equal logits. */
+static void set_divergence(struct metrics_position *p, const struct metrics_part *s)
+{
+    double gap = log_sum(s->peak_b, s->sum_b) - log_sum(s->peak_a, s->sum_a);
+    double kl_ab = s->ab / s->sum_a + gap, kl_ba = s->ba / s->sum_b - gap;
     p->kl_ab = kl_ab < 0 ? 0 : kl_ab; /* rounding */
     p->kl_ba = kl_ba < 0 ? 0 : kl_ba;
 }
 
-static void measure(struct metrics_position *p, const struct metrics_block *b, int64_t pos, int64_t n)
+/* p->nll_a and nll_b hold the logits of the next id */
+static void measure(struct metrics_position *p, const struct metrics_part *s, bool two_sides)
 {
-    const struct metrics_loops *loops = metrics_loops();
-    const void *a_row = row_of(b, b->a, pos, n), *b_row = b->b ? row_of(b, b->b, pos, n) : NULL;
-    struct metrics_row row;
-    struct metrics_divergence d = {0};
-    p->next = b->next[pos];
-    loops->compare(a_row, b_row, b->is_f64, n, &row);
-    p->max_abs_a = row.max_abs_a;
-    p->top1_a = row.top_a.index[0];
-    p->n_bad_a = row.n_bad_a;
-    if (b_row) {
-        p->max_abs_diff = row.max_abs_diff;
-        p->sum_square_diff = row.sum_square_diff;
-        p->top1_b = row.top_b.index[0];
-        p->n_top5 = count_common(&row.top_a, &row.top_b);
-        p->n_bad_b = row.n_bad_b;
-        loops->diverge(a_row, b_row, b->is_f64, n, row.top_a.value[0], row.top_b.value[0], &d);
-        set_divergence(p, &d);
-        if (p->next >= 0) p->nll_b = log(d.sum_b) + row.top_b.value[0] - at(b, b_row, p->next);
-    } else {
-        d.sum_a = loops->sum_exp(a_row, b->is_f64, n, row.top_a.value[0]);
-    }
-    if (p->next >= 0) p->nll_a = log(d.sum_a) + row.top_a.value[0] - at(b, a_row, p->next);
+    p->max_abs_a = s->max_abs_a;
+    p->n_bad_a = s->n_bad_a;
+    if (p->next >= 0) p->nll_a = log_sum(s->peak_a, s->sum_a) - p->nll_a;
+    if (!two_sides) return;
+    p->top1_a = s->top_a.index[0];
+    p->top1_b = s->top_b.index[0];
+    p->n_top5 = count_common(&s->top_a, &s->top_b);
+    p->max_abs_diff = s->max_abs_diff;
+    p->sum_square_diff = s->sum_square_diff;
+    p->n_bad_b = s->n_bad_b;
+    set_divergence(p, s);
+    if (p->next >= 0) p->nll_b = log_sum(s->peak_b, s->sum_b) - p->nll_b;
 }
 
-struct job {
-    struct metrics *m;
-    const struct metrics_block *b;
-};
 static enum status measure_unit(void *ctx, uint64_t unit, int worker, struct error *err)
 {
     (void)worker;
     (void)err;
-    const struct job *job = ctx;
-    measure(&job->m->block[unit], job->b, (int64_t)unit, job->m->n_vocab);
+    const struct metrics *m = ctx;
+    struct metrics_part all = m->parts[unit];
+    for (int64_t strip = 1; strip < metrics_strips(m->n_vocab); strip++)
+        metrics_part_merge(&all, &m->parts[strip * m->n_pos + (int64_t)unit]);
+    measure(&m->block[unit], &all, m->two_sides);
     return STATUS_OK;
 }
 
-void metrics_begin(struct metrics *m, int64_t n_vocab)
+void metrics_begin(struct metrics *m, int64_t n_vocab, bool two_sides)
 {
-    *m = (struct metrics){.n_vocab = n_vocab};
+    *m = (struct metrics){.n_vocab = n_vocab, .two_sides = two_sides};
 }
 
 void metrics_clear(struct metrics *m)
 {
     free(m->block);
+    free(m->parts);
     free(m->points);
     *m = (struct metrics){0};
 }
@@ -130,18 +119,21 @@ static void fold(struct metrics *m, const struct metrics_position *p)
     keep_worst(sum, p);
 }
 
-static enum status reserve(struct metrics *m, int64_t n_pos, struct error *err)
+/* Room for n elements; what was there is lost. */
+static enum status grow(void **p, uint64_t *cap, uint64_t n, size_t size, struct error *err)
+{
+    if (n <= *cap) return STATUS_OK;
+    free(*p);
+    *p = NULL;
+    *cap = 0;
+    TRY(mem_alloc(p, n, size, err));
+    *cap = n;
+    return STATUS_OK;
+}
+
+static enum status grow_points(struct metrics *m, int64_t need, struct error *err)
 {
     void *p;
-    if (n_pos > m->n_block) {
-        free(m->block);
-        m->block = NULL;
-        m->n_block = 0;
-        TRY(mem_alloc(&p, (uint64_t)n_pos, sizeof *m->block, err));
-        m->block = p;
-        m->n_block = n_pos;
-    }
-    int64_t need = m->sum.positions + n_pos;
     if (need <= m->cap_points) return STATUS_OK;
     int64_t cap = need > 2 * m->cap_points ? need : 2 * m->cap_points;
     TRY(mem_alloc(&p, (uint64_t)cap, sizeof *m->points, err));
@@ -152,14 +144,52 @@ static enum status reserve(struct metrics *m, int64_t n_pos, struct error *err)
     return STATUS_OK;
 }
 
-enum status metrics_add(struct metrics *m, const struct metrics_block *b, struct workers *w,
-                        struct error *err)
+int64_t metrics_block_positions(int64_t n_vocab)
 {
-    TRY(reserve(m, b->n_pos, err));
-    for (int64_t i = 0; i < b->n_pos; i++)
-        m->block[i] = (struct metrics_position){.position = m->sum.positions + i};
-    TRY(workers_run(w, (uint64_t)b->n_pos, measure_unit, &(struct job){m, b}, err));
-    for (int64_t i = 0; i < b->n_pos; i++) fold(m, &m->block[i]);
+    int64_t n = PARTS_BYTES / (metrics_strips(n_vocab) * (int64_t)sizeof(struct metrics_part));
+    return n < 1 ? 1 : n;
+}
+
+enum status metrics_open(struct metrics *m, const int32_t *next, int64_t n_pos, struct error *err)
+{
+    void *block = m->block, *parts = m->parts;
+    enum status st = grow(&block, &m->cap_block, (uint64_t)n_pos, sizeof *m->block, err);
+    if (st == STATUS_OK) st = grow(&parts, &m->cap_parts, (uint64_t)(n_pos * metrics_strips(m->n_vocab)), sizeof *m->parts, err);
+    m->block = block;
+    m->parts = parts;
+    TRY(st);
+    TRY(grow_points(m, m->sum.positions + n_pos, err));
+    m->n_pos = n_pos;
+    for (int64_t i = 0; i < n_pos; i++) m->block[i] = (struct metrics_position){.position = m->sum.positions + i, .next = next[i]};
+    return STATUS_OK;
+}
+
+static double at(const struct metrics_tile *t, const void *base, int64_t element)
+{
+    return t->is_f64 ? ((const double *)base)[element] : (double)((const float *)base)[element];
+}
+
+void metrics_add(struct metrics *m, const struct metrics_tile *t)
+{
+    const struct metrics_loops *loops = metrics_loops();
+    size_t row_bytes = (size_t)t->ld * (t->is_f64 ? sizeof(double) : sizeof(float));
+    for (int64_t i = 0; i < t->n_pos; i++) {
+        struct metrics_part *p = &m->parts[t->first / METRICS_STRIP * m->n_pos + t->pos + i];
+        struct metrics_position *position = &m->block[t->pos + i];
+        const void *a = (const char *)t->a + (size_t)i * row_bytes, *b = t->b ? (const char *)t->b + (size_t)i * row_bytes : NULL;
+        if (t->first % METRICS_STRIP == 0) metrics_part_init(p);
+        loops->add(p, a, b, t->is_f64, t->first, t->n);
+        int64_t next = position->next - t->first;
+        if (next < 0 || next >= t->n) continue;
+        position->nll_a = at(t, a, next);
+        if (b) position->nll_b = at(t, b, next);
+    }
+}
+
+enum status metrics_close(struct metrics *m, struct workers *w, struct error *err)
+{
+    TRY(workers_run(w, (uint64_t)m->n_pos, measure_unit, m, err));
+    for (int64_t i = 0; i < m->n_pos; i++) fold(m, &m->block[i]);
     return STATUS_OK;
 }
 

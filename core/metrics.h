@@ -1,14 +1,18 @@
 /* How far two sets of logits are apart. docs/numerics.md defines every figure; here is how they are gathered.
  *
  *     struct metrics m;
- *     metrics_begin(&m, n_vocab);
- *     TRY(metrics_add(&m, &block, workers, err));           once per block of positions, in order
+ *     metrics_begin(&m, n_vocab, two_sides);
+ *     for each block of positions, in order:
+ *         TRY(metrics_open(&m, next, n_pos, err));
+ *         metrics_add(&m, &tile);                           every tile of every position of the block
+ *         TRY(metrics_close(&m, workers, err));
  *     struct metrics_result r;
  *     TRY(metrics_finish(&m, &r, err));
  *     metrics_clear(&m);
  *
- * All sums are in double. Positions are worked on side by side and added up in their order: the figures do not
- * depend on the number of threads. A few dozen bytes are kept of each position.
+ * Logits come as tiles, so that they can be measured while they are in cache and nobody has to hold whole rows of them. The vocabulary is cut into
+ * strips, a strip into tiles; tiles of one strip are summed up in ascending order, strips in theirs. So figures do not depend on the number of
+ * threads, nor on how many positions go into a block or a tile. All sums are in double. A few dozen bytes are kept of each position.
  */
 #ifndef LATHE_METRICS_H
 #define LATHE_METRICS_H
@@ -16,14 +20,19 @@
 #include "base/memory.h"
 #include "base/workers.h"
 
-enum { METRICS_WORST = 10 };
+enum {
+    METRICS_WORST = 10,
+    METRICS_TILE = 96,                 /* entries of the vocabulary */
+    METRICS_STRIP = 8 * METRICS_TILE, /* the same */
+};
 
-/* Logits of n_pos positions, (n_pos, n_vocab), row-major. */
-struct metrics_block {
-    const void *a, *b; /* b NULL: one side only, figures of b and of differences are not filled */
+/* Logits of the entries [first, first + n) of the vocabulary at positions [pos, pos + n_pos) of the block */
+struct metrics_tile {
+    const void *a, *b; /* (n_pos, n), rows ld elements apart; b NULL: one side only, figures of b and of differences are not filled */
     bool is_f64;       /* double, else float */
-    int64_t n_pos;
-    const int32_t *next; /* the id that follows each position; -1: none */
+    int64_t ld;
+    int64_t pos, n_pos;
+    int64_t first, n; /* first: a multiple of METRICS_TILE; n: METRICS_TILE, or what is left of the vocabulary */
 };
 
 /* One position */
@@ -65,18 +74,32 @@ struct metrics_point {
     double kl_ab, kl_ba;
     float max_abs_diff, nll_a, nll_b; /* nll: NAN where there is no next id */
 };
+struct metrics_part;
 struct metrics {
     int64_t n_vocab;
+    bool two_sides;
     struct metrics_result sum; /* running; figures hold sums until metrics_finish */
     double nll_squares[3];     /* of a, of b, of b - a; sums, in order */
+    /* the block */
+    int64_t n_pos;
     struct metrics_position *block;
-    int64_t n_block;
+    struct metrics_part *parts; /* (strips, n_pos) */
+    uint64_t cap_block, cap_parts;
     struct metrics_point *points; /* sum.positions of them */
     int64_t cap_points;
 };
-void metrics_begin(struct metrics *m, int64_t n_vocab);
-enum status metrics_add(struct metrics *m, const struct metrics_block *b, struct workers *w,
-                        struct error *err);
+void metrics_begin(struct metrics *m, int64_t n_vocab, bool two_sides);
+/* How many positions a block had best have at most, for what is kept until it is closed: some tens of MiB. */
+int64_t metrics_block_positions(int64_t n_vocab);
+static inline int64_t metrics_strips(int64_t n_vocab)
+{
+    return (n_vocab + METRICS_STRIP - 1) / METRICS_STRIP;
+}
+/* next: the id that follows each of the n_pos positions, -1: none. */
+enum status metrics_open(struct metrics *m, const int32_t *next, int64_t n_pos, struct error *err);
+/* For a position, the tiles of a strip come in ascending order, one after the other; all else may go on at once. */
+void metrics_add(struct metrics *m, const struct metrics_tile *t);
+enum status metrics_close(struct metrics *m, struct workers *w, struct error *err);
 enum status metrics_finish(const struct metrics *m, struct metrics_result *out, struct error *err);
 void metrics_clear(struct metrics *m);
 /* true when max_abs_diff <= tolerance * max_abs_logit and every logit is finite */

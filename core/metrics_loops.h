@@ -1,5 +1,5 @@
 /* The loops over the vocabulary behind core/metrics.c, once per instruction set, all with the same bits: interleaved partial sums in fixed
- * order. A row is n floats, or doubles with is_f64. */
+ * order. Logits are floats, or doubles with is_f64. */
 #ifndef LATHE_METRICS_LOOPS_H
 #define LATHE_METRICS_LOOPS_H
 
@@ -12,21 +12,23 @@ struct metrics_top {
     double value[METRICS_TOP];
     int64_t index[METRICS_TOP];
 };
-struct metrics_row {
-    struct metrics_top top_a, top_b;
-    int64_t n_bad_a, n_bad_b; /* not finite */
+/* What is known of one position after some tiles. A sum is of exponentials of distances to the largest logit so far, and shrinks when a larger one
+ * is met. */
+struct metrics_part {
+    struct metrics_top top_a, top_b; /* of one side alone: nothing */
+    int64_t n_bad_a, n_bad_b;        /* not finite */
     double max_abs_a, max_abs_diff, sum_square_diff;
+    double peak_a, peak_b; /* largest logits, -Inf at first */
+    double sum_a, sum_b;   /* Σ e^(a - peak_a), Σ e^(b - peak_b) */
+    double ab, ba;         /* Σ e^(a - peak_a) (a - b), Σ e^(b - peak_b) (b - a) */
 };
-struct metrics_divergence {
-    double sum_a, sum_b; /* of e^(logit - largest) */
-    double ab, ba;       /* Σ e^ã (ã - b̃) and Σ e^b̃ (b̃ - ã), with ã = a - largest of a */
-};
+void metrics_part_init(struct metrics_part *p);
+/* p: also what `more` holds, of later entries of the vocabulary */
+void metrics_part_merge(struct metrics_part *p, const struct metrics_part *more);
+
 struct metrics_loops {
-    /* b may be NULL */
-    void (*compare)(const void *a, const void *b, bool is_f64, int64_t n, struct metrics_row *out);
-    double (*sum_exp)(const void *row, bool is_f64, int64_t n, double peak);
-    void (*diverge)(const void *a, const void *b, bool is_f64, int64_t n, double peak_a, double peak_b,
-                    struct metrics_divergence *out);
+    /* n <= METRICS_TILE logits, of the entries from `first` on; b may be NULL */
+    void (*add)(struct metrics_part *p, const void *a, const void *b, bool is_f64, int64_t first, int64_t n);
 };
 /* The fastest for this processor; the sets for tests. */
 const struct metrics_loops *metrics_loops(void);

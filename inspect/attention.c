@@ -66,8 +66,7 @@ static int64_t ids_shown(const struct show *s)
     int64_t n = s->o->context > 0 ? s->o->context : IDS_DEFAULT;
     if (s->tokens.n < n) n = s->tokens.n;
     if (s->o->context > 0) return n;
-    if (model_learned_positions(s->a) < n) n = model_learned_positions(s->a);
-    return model_learned_positions(s->b) < n ? model_learned_positions(s->b) : n;
+    return model_usable_positions(s->a, s->b, n);
 }
 
 /* --- arrays --- */

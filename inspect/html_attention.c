@@ -27,8 +27,7 @@ static enum status choose_length(struct html_report *r, const struct attention_o
     struct html_attention *a = &r->attention;
     int64_t n = o->context > 0 ? o->context : IDS_DEFAULT;
     if (n > r->tokens.n) n = r->tokens.n;
-    if (model_learned_positions(r->s.model) < n) n = model_learned_positions(r->s.model);
-    if (a->b && model_learned_positions(r->other.model) < n) n = model_learned_positions(r->other.model);
+    n = model_usable_positions(r->s.model, a->b ? r->other.model : NULL, n);
     if (o->context > 0 && (n > ATTENTION_IDS_MAX || (double)n_maps(r) * (double)map_bytes(n, true) > (double)BYTES_MAX))
         return error_set(err, STATUS_RANGE, "--context %lld: %lld maps of so many ids take more than %d MiB", (long long)o->context,
                          (long long)n_maps(r), BYTES_MAX >> 20);

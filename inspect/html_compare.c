@@ -1,5 +1,6 @@
 #include "inspect/html_report.h"
 
+#include "core/lockstep.h"
 #include "inspect/weight_view.h"
 
 #include <math.h>
@@ -7,89 +8,36 @@
 
 /* ---- verify's figures on one window ---- */
 
-enum { WINDOW_MAX = 512, CHUNK_BYTES = 32 << 20 };
+enum { WINDOW_MAX = 512 };
 
-struct window {
-    struct html_report *r;
-    struct forward *a, *b;
-    int64_t n, n_chunk;
-    float *logits_a, *logits_b;
-    int32_t *next;
-    struct metrics metrics;
-};
-
-static enum status window_open(struct window *w, const struct attention_options *o, struct workers *workers, struct error *err)
+static enum status run_window(struct html_report *r, const struct attention_options *o, struct workers *workers, struct progress *progress,
+                              struct error *err)
 {
-    const struct model *sides[] = {w->r->s.model, w->r->other.model};
-    struct forward **forwards[] = {&w->a, &w->b};
-    int64_t n_vocab = sides[0]->hp.n_vocab;
-    void *p;
-    w->n = w->r->tokens.n < WINDOW_MAX ? w->r->tokens.n : WINDOW_MAX;
-    for (int i = 0; i < 2; i++)
-        if (model_learned_positions(sides[i]) < w->n) w->n = model_learned_positions(sides[i]);
-    w->n_chunk = CHUNK_BYTES / (n_vocab * (int64_t)sizeof(float));
-    w->n_chunk = w->n_chunk < 1 ? 1 : w->n_chunk > w->n ? w->n : w->n_chunk;
-    TRY(mem_alloc(&p, (uint64_t)(w->n_chunk * n_vocab), sizeof(float), err));
-    w->logits_a = p;
-    TRY(mem_alloc(&p, (uint64_t)(w->n_chunk * n_vocab), sizeof(float), err));
-    w->logits_b = p;
-    TRY(mem_alloc(&p, (uint64_t)w->n_chunk, sizeof *w->next, err));
-    w->next = p;
-    metrics_begin(&w->metrics, n_vocab);
-    for (int i = 0; i < 2; i++) {
-        TRY(forward_new(forwards[i], sides[i], workers, PRECISION_F32, w->n, err));
-        (*forwards[i])->causal = o->causal;
-        TRY(forward_begin(*forwards[i], w->r->tokens.ids, w->n, 0, err));
-    }
-    return STATUS_OK;
-}
-
-static enum status window_run(struct window *w, struct workers *workers, struct progress *progress, struct error *err)
-{
-    const struct model *a = w->r->s.model, *b = w->r->other.model;
-    for (int64_t layer = 0; layer < a->hp.n_layer; layer++) {
-        TRY(forward_layer(w->a, layer, err));
-        TRY(forward_layer(w->b, layer, err));
-        progress_add(progress, model_layer_bytes(a, layer) + model_layer_bytes(b, layer));
-    }
-    TRY(forward_finish(w->a, err));
-    TRY(forward_finish(w->b, err));
-    for (int64_t pos = 0; pos < w->n; pos += w->n_chunk) {
-        int64_t n = w->n - pos < w->n_chunk ? w->n - pos : w->n_chunk;
-        TRY(forward_logits(w->a, pos, n, w->logits_a, err));
-        TRY(forward_logits(w->b, pos, n, w->logits_b, err));
-        for (int64_t i = 0; i < n; i++) w->next[i] = pos + i + 1 < w->n ? w->r->tokens.ids[pos + i + 1] : -1;
-        const struct metrics_block block = {.a = w->logits_a, .b = w->logits_b, .n_pos = n, .next = w->next};
-        TRY(metrics_add(&w->metrics, &block, workers, err));
-    }
-    return metrics_finish(&w->metrics, &w->r->figures, err);
-}
-
-static void window_close(struct window *w)
-{
-    metrics_clear(&w->metrics);
-    forward_free(w->a);
-    forward_free(w->b);
-    free(w->logits_a);
-    free(w->logits_b);
-    free(w->next);
+    const struct model *a = r->s.model, *b = r->other.model;
+    int64_t n = model_usable_positions(a, b, r->tokens.n < WINDOW_MAX ? r->tokens.n : WINDOW_MAX);
+    const struct lockstep_setup setup = {.a = a, .b = b, .n_max = n, .causal = o->causal, .workers = workers, .progress = progress};
+    struct lockstep *l;
+    int32_t next[WINDOW_MAX];
+    for (int64_t i = 0; i < n; i++) next[i] = i + 1 < n ? r->tokens.ids[i + 1] : -1;
+    TRY(lockstep_new(&l, &setup, err));
+    enum status st = lockstep_run(l, r->tokens.ids, &n, 1, next, err);
+    if (st == STATUS_OK) st = metrics_finish(&l->metrics, &r->figures, err);
+    lockstep_free(l);
+    return st;
 }
 
 enum status html_compare(struct html_report *r, const struct attention_options *o, struct workers *workers, struct progress *progress,
                          struct error *err)
 {
-    struct window w = {.r = r};
     const struct model *a = r->s.model, *b = r->other.model;
     if (!a || !b)
         r->no_figures = "one of the two is no complete model of a known family";
     else if (a->hp.n_vocab != b->hp.n_vocab || a->hp.n_layer != b->hp.n_layer)
         r->no_figures = "the two have different vocabularies or numbers of layers";
     if (r->no_figures) return STATUS_OK;
-    enum status st = window_open(&w, o, workers, err);
-    if (st == STATUS_OK) st = window_run(&w, workers, progress, err);
-    window_close(&w);
-    r->has_figures = st == STATUS_OK;
-    return st;
+    TRY(run_window(r, o, workers, progress, err));
+    r->has_figures = true;
+    return STATUS_OK;
 }
 
 /* ---- what a tensor's numbers are off by ---- */

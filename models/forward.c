@@ -263,26 +263,51 @@ enum status forward_finish(struct forward *f, struct error *err)
     return f->model->arch->head(f, err);
 }
 
-enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err)
+/* The product that gives the logits of positions [first, first + n_pos) */
+static enum status head_product(const struct forward *f, int64_t first, int64_t n_pos, struct linear *p, struct error *err)
 {
     const struct model *m = f->model;
-    if (first < 0 || n_pos < 1 || first > f->n - n_pos)
-        return error_set(err, STATUS_RANGE,
-                         "logits of positions %lld to %lld: expected them within 0 to %lld", (long long)first,
-                         (long long)(first + n_pos - 1), (long long)f->n - 1);
     const struct weight *w = model_weight(m, ROLE_OUTPUT, -1, PART_WEIGHT);
     const struct weight *b = model_weight(m, ROLE_OUTPUT, -1, PART_BIAS);
     if (!w) w = model_weight(m, ROLE_TOKEN_EMBD, -1, PART_WEIGHT);
     if (!w)
         return error_at(err, STATUS_NOTFOUND, m->ckpt->path, NULL, "no output matrix and no token embedding");
-    const struct linear head = {
+    *p = (struct linear){
         .w = w->t,
         .b = b ? b->t : NULL,
         .x = ops_at(f, f->x.data, first * f->x.cols),
         .n_pos = n_pos,
         .n_in = f->x.cols,
         .n_out = m->hp.n_vocab,
-        .out = logits,
     };
+    return STATUS_OK;
+}
+
+enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err)
+{
+    struct linear head;
+    if (first < 0 || n_pos < 1 || first > f->n - n_pos)
+        return error_set(err, STATUS_RANGE,
+                         "logits of positions %lld to %lld: expected them within 0 to %lld", (long long)first,
+                         (long long)(first + n_pos - 1), (long long)f->n - 1);
+    TRY(head_product(f, first, n_pos, &head, err));
+    head.out = logits;
     return linear_run(f, &head, err);
+}
+
+enum status forward_head_open(struct forward *f, int64_t n_cols, struct error *err)
+{
+    struct linear head;
+    TRY(head_product(f, 0, f->n, &head, err));
+    return linear_open(&f->state->head, f, &head, n_cols, err);
+}
+
+enum status forward_head_pack(const struct forward *f, int worker, int64_t first, int64_t n, struct error *err)
+{
+    return linear_pack(&f->state->head, worker, first, n, err);
+}
+
+void forward_head_logits(const struct forward *f, int worker, int64_t pos, int64_t n_pos, int64_t first, int64_t n, void *logits)
+{
+    linear_multiply(&f->state->head, worker, pos, n_pos, first, n, logits, n);
 }

@@ -98,6 +98,15 @@ enum status forward_begin_windows(struct forward *f, const int32_t *ids, const i
 enum status forward_layer(struct forward *f, int64_t layer, struct error *err);
 enum status forward_finish(struct forward *f, struct error *err);
 enum status forward_logits(struct forward *f, int64_t first, int64_t n_pos, void *logits, struct error *err);
+/* The same logits piece by piece, for a caller who looks at them while they are in cache: between forward_finish and the next window, inside of units of
+ * the caller's run of the workers,
+ *     TRY(forward_head_open(f, n_cols, err));                              before the run
+ *     TRY(forward_head_pack(f, worker, first, n, err));                    entries [first, first + n) of the vocabulary, n <= n_cols, made ready
+ *     forward_head_logits(f, worker, pos, n_pos, first, n, logits);        (n_pos, n) of them; best for FORWARD_HEAD_POSITIONS at a time */
+enum { FORWARD_HEAD_POSITIONS = 252 };
+enum status forward_head_open(struct forward *f, int64_t n_cols, struct error *err);
+enum status forward_head_pack(const struct forward *f, int worker, int64_t first, int64_t n, struct error *err);
+void forward_head_logits(const struct forward *f, int worker, int64_t pos, int64_t n_pos, int64_t first, int64_t n, void *logits);
 
 /* --- operations --- */
 

@@ -340,6 +340,12 @@ int64_t model_learned_positions(const struct model *m)
     return m && model_weight(m, ROLE_POSITION_EMBD, -1, PART_WEIGHT) ? m->hp.n_ctx : INT64_MAX;
 }
 
+int64_t model_usable_positions(const struct model *a, const struct model *b, int64_t n)
+{
+    int64_t of_a = model_learned_positions(a), of_b = model_learned_positions(b), fewer = of_a < of_b ? of_a : of_b;
+    return fewer < n ? fewer : n;
+}
+
 void model_close(struct model *m)
 {
     if (!m) return;

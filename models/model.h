@@ -85,6 +85,8 @@ uint64_t model_layer_bytes(const struct model *m, int64_t layer);
 
 /* Positions that the model has learned vectors for; INT64_MAX: it has none to run out of (rotary, NULL). */
 int64_t model_learned_positions(const struct model *m);
+/* Of n positions as many as both have; b may be NULL. */
+int64_t model_usable_positions(const struct model *a, const struct model *b, int64_t n);
 
 /* The scales of a weight that is stored as FP8: its values are element * scale. NULL: they are what is stored. */
 const struct model_scale *model_scale(const struct model *m, const struct ckpt_tensor *t);

@@ -67,6 +67,7 @@ extern const struct ops_set ops_sets[];
 const struct real_ops *ops_select(enum precision p);
 
 enum { OPS_CHUNK = 18 * MATMUL_ROWS /* positions that share a pass over a panel of weights */ };
+_Static_assert((int)OPS_CHUNK == (int)FORWARD_HEAD_POSITIONS, "one pass");
 
 /* Memory that grows and does not keep its content; aligned to 64 bytes. */
 struct buffer {
@@ -78,7 +79,29 @@ enum status buffer_reserve(struct buffer *b, uint64_t n, uint64_t size, struct e
 struct worker_scratch {
     struct buffer raw, rows, acc, edge, scales; /* acc: panels, scores */
 };
+/* out (n_pos, n_out) = x (n_pos, n_in) · Wᵀ + b, W as t stores it. b may be NULL. */
+struct linear {
+    const struct ckpt_tensor *w, *b;
+    bool conv1d;
+    bool is_part; /* W is rows [row0, row0 + n_out) of w */
+    int64_t row0;
+    const void *x;
+    int64_t n_pos, n_in, n_out;
+    void *out;
+};
+/* The same taken to pieces, where W is (n_out, n_in): a worker turns columns [c, c + n) of the result, at most tile_cols of them, into panels, and
+ * multiplies any positions with these. p.out is not used. */
+struct linear_job {
+    struct forward *f;
+    struct linear p;
+    const void *bias;
+    const void *x; /* the input, in other places if its own are bad ones */
+    int64_t ld_x;
+    int64_t tile_cols;
+    int64_t k0, n_k; /* conv1d: the slab of rows in hand */
+};
 struct forward_state {
+    struct linear_job head; /* see forward_head_open */
     const struct real_ops *ops;
     const struct matmul *mm;
     struct buffer x, slots[FORWARD_SLOTS], probs;
@@ -95,17 +118,12 @@ struct forward_state {
     int n_scratch;
 };
 
-/* out (n_pos, n_out) = x (n_pos, n_in) · Wᵀ + b, W as t stores it. b may be NULL. */
-struct linear {
-    const struct ckpt_tensor *w, *b;
-    bool conv1d;
-    bool is_part; /* W is rows [row0, row0 + n_out) of w */
-    int64_t row0;
-    const void *x;
-    int64_t n_pos, n_in, n_out;
-    void *out;
-};
 enum status linear_run(struct forward *f, const struct linear *p, struct error *err);
+/* tile_cols: 0: whatever suits */
+enum status linear_open(struct linear_job *job, struct forward *f, const struct linear *p, int64_t tile_cols, struct error *err);
+enum status linear_pack(const struct linear_job *job, int worker, int64_t c, int64_t n, struct error *err);
+/* out (n_pos, n), rows ld_out elements apart, = the product, and bias, of positions [pos, pos + n_pos) and the columns that this worker packed last */
+void linear_multiply(const struct linear_job *job, int worker, int64_t pos, int64_t n_pos, int64_t c, int64_t n, void *out, int64_t ld_out);
 /* n elements of a vector into dst, in the forward's precision or in double. */
 enum status ops_read_vector(struct forward *f, const struct ckpt_tensor *t, int64_t n, void *dst,
                             struct error *err);

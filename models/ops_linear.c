@@ -107,24 +107,15 @@ enum status ops_read_doubles(struct forward *f, const struct ckpt_tensor *t, int
     return dtype_decode_f64(t->t->dtype, bytes, dst, n, err);
 }
 
-struct linear_job {
-    struct forward *f;
-    const struct linear *p;
-    const void *bias;
-    const void *x; /* the input, in other places if its own are bad ones */
-    int64_t ld_x;
-    int64_t tile_cols;
-    int64_t k0, n_k; /* conv1d: the slab of rows in hand */
-};
-
-/* The product of all positions with panels of columns [c, c + n) of the result, over the n_k numbers of x from k0 on */
-static void multiply(const struct linear_job *job, int worker, int64_t c, int64_t n, const void *panels, int64_t k0, int64_t n_k)
+/* Of positions [pos, pos + n_pos): out (n_pos, n), rows ld_out apart, = their product with panels of columns [c, c + n) of the result, over the n_k
+ * numbers of x from k0 on */
+static void multiply(const struct linear_job *job, int worker, int64_t pos, int64_t n_pos, int64_t c, int64_t n, const void *panels,
+                     int64_t k0, int64_t n_k, void *out, int64_t ld_out)
 {
-    const struct linear *p = job->p;
     struct forward *f = job->f;
-    const void *bias = job->bias && k0 + n_k == p->n_in ? ops_at(f, job->bias, c) : NULL;
-    f->state->ops->linear(f->state->mm, ops_at(f, p->out, c), p->n_out, ops_at(f, job->x, k0), job->ld_x, p->n_pos, panels, n, n_k,
-                          k0 > 0, bias, f->state->scratch[worker].edge.data);
+    const void *bias = job->bias && k0 + n_k == job->p.n_in ? ops_at(f, job->bias, c) : NULL;
+    f->state->ops->linear(f->state->mm, out, ld_out, ops_at(f, job->x, pos * job->ld_x + k0), job->ld_x, n_pos, panels, n, n_k, k0 > 0, bias,
+                          f->state->scratch[worker].edge.data);
 }
 
 static enum status copy_unit(void *ctx, uint64_t unit, int worker, struct error *err)
@@ -132,7 +123,7 @@ static enum status copy_unit(void *ctx, uint64_t unit, int worker, struct error 
     (void)worker;
     (void)err;
     const struct linear_job *job = ctx;
-    const struct linear *p = job->p;
+    const struct linear *p = &job->p;
     int64_t pos = (int64_t)unit * OPS_CHUNK, end = pos + OPS_CHUNK < p->n_pos ? pos + OPS_CHUNK : p->n_pos;
     for (; pos < end; pos++)
         memcpy(ops_at(job->f, job->x, pos * job->ld_x), ops_at(job->f, p->x, pos * p->n_in),
@@ -143,7 +134,7 @@ static enum status copy_unit(void *ctx, uint64_t unit, int worker, struct error 
 /* The input as it is, or a copy whose rows are further apart */
 static enum status place_input(struct linear_job *job, struct error *err)
 {
-    const struct linear *p = job->p;
+    const struct linear *p = &job->p;
     struct forward_state *s = job->f->state;
     int64_t line = 64 / (int64_t)s->ops->size;
     job->x = p->x;
@@ -155,20 +146,32 @@ static enum status place_input(struct linear_job *job, struct error *err)
     return workers_run(job->f->workers, ((uint64_t)p->n_pos + OPS_CHUNK - 1) / OPS_CHUNK, copy_unit, job, err);
 }
 
-static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+enum status linear_pack(const struct linear_job *job, int worker, int64_t c, int64_t n, struct error *err)
 {
-    const struct linear_job *job = ctx;
-    const struct linear *p = job->p;
+    const struct linear *p = &job->p;
     struct forward *f = job->f;
     const struct real_ops *ops = f->state->ops;
     struct worker_scratch *scratch = &f->state->scratch[worker];
-    int64_t c = (int64_t)unit * job->tile_cols, n = p->n_out - c < job->tile_cols ? p->n_out - c : job->tile_cols;
     for (int64_t i = 0; i < n; i += ops->width) {
         int64_t rows = n - i < ops->width ? n - i : ops->width;
         TRY(ops_read_rows(f, worker, p->w, p->row0 + c + i, rows, scratch->rows.data, err));
         ops->pack(ops_at(f, scratch->acc.data, i * p->n_in), scratch->rows.data, p->n_in, rows, p->n_in);
     }
-    multiply(job, worker, c, n, scratch->acc.data, 0, p->n_in);
+    return STATUS_OK;
+}
+
+void linear_multiply(const struct linear_job *job, int worker, int64_t pos, int64_t n_pos, int64_t c, int64_t n, void *out, int64_t ld_out)
+{
+    multiply(job, worker, pos, n_pos, c, n, job->f->state->scratch[worker].acc.data, 0, job->p.n_in, out, ld_out);
+}
+
+static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+{
+    const struct linear_job *job = ctx;
+    const struct linear *p = &job->p;
+    int64_t c = (int64_t)unit * job->tile_cols, n = p->n_out - c < job->tile_cols ? p->n_out - c : job->tile_cols;
+    TRY(linear_pack(job, worker, c, n, err));
+    linear_multiply(job, worker, 0, p->n_pos, c, n, ops_at(job->f, p->out, c), p->n_out);
     return STATUS_OK;
 }
 
@@ -184,15 +187,7 @@ static enum status reserve_edges(struct forward *f, struct error *err)
 /* W is (n_out, n_in): units are tiles of its rows, which their worker turns into panels. */
 static enum status run_rows(struct linear_job *job, struct error *err)
 {
-    struct forward *f = job->f;
-    const struct linear *p = job->p;
-    const struct real_ops *ops = f->state->ops;
-    uint64_t raw, row_bytes = (uint64_t)p->n_in * ops->size;
-    job->tile_cols = TILE_COLS * row_bytes > TILE_BYTES ? ops->width : TILE_COLS;
-    TRY(raw_bytes(p->w, ops->width, &raw, err));
-    TRY(ops_reserve(f, raw, (uint64_t)ops->width * row_bytes, (uint64_t)job->tile_cols * row_bytes, err));
-    return workers_run(f->workers, ((uint64_t)p->n_out + (uint64_t)job->tile_cols - 1) / (uint64_t)job->tile_cols,
-                       tile_unit, job, err);
+    return workers_run(job->f->workers, ((uint64_t)job->p.n_out + (uint64_t)job->tile_cols - 1) / (uint64_t)job->tile_cols, tile_unit, job, err);
 }
 
 static enum status slab_unit(void *ctx, uint64_t unit, int worker, struct error *err)
@@ -200,8 +195,8 @@ static enum status slab_unit(void *ctx, uint64_t unit, int worker, struct error 
     const struct linear_job *job = ctx;
     struct forward *f = job->f;
     void *row = f->state->scratch[worker].rows.data;
-    TRY(ops_read_rows(f, worker, job->p->w, job->k0 + (int64_t)unit, 1, row, err));
-    f->state->ops->scatter(f->state->shared.data, job->n_k, (int64_t)unit, row, job->p->n_out);
+    TRY(ops_read_rows(f, worker, job->p.w, job->k0 + (int64_t)unit, 1, row, err));
+    f->state->ops->scatter(f->state->shared.data, job->n_k, (int64_t)unit, row, job->p.n_out);
     return STATUS_OK;
 }
 
@@ -209,8 +204,9 @@ static enum status columns_unit(void *ctx, uint64_t unit, int worker, struct err
 {
     (void)err;
     const struct linear_job *job = ctx;
-    int64_t c = (int64_t)unit * TILE_COLS, n = job->p->n_out - c < TILE_COLS ? job->p->n_out - c : TILE_COLS;
-    multiply(job, worker, c, n, ops_at(job->f, job->f->state->shared.data, c * job->n_k), job->k0, job->n_k);
+    int64_t c = (int64_t)unit * TILE_COLS, n = job->p.n_out - c < TILE_COLS ? job->p.n_out - c : TILE_COLS;
+    multiply(job, worker, 0, job->p.n_pos, c, n, ops_at(job->f, job->f->state->shared.data, c * job->n_k), job->k0, job->n_k,
+             ops_at(job->f, job->p.out, c), job->p.n_out);
     return STATUS_OK;
 }
 
@@ -218,7 +214,7 @@ static enum status columns_unit(void *ctx, uint64_t unit, int worker, struct err
 static enum status run_conv1d(struct linear_job *job, struct error *err)
 {
     struct forward *f = job->f;
-    const struct linear *p = job->p;
+    const struct linear *p = &job->p;
     const struct real_ops *ops = f->state->ops;
     uint64_t raw, width = (uint64_t)ops->width, n_out = ((uint64_t)p->n_out + width - 1) / width * width;
     TRY(raw_bytes(p->w, 1, &raw, err));
@@ -232,22 +228,44 @@ static enum status run_conv1d(struct linear_job *job, struct error *err)
     return STATUS_OK;
 }
 
-enum status linear_run(struct forward *f, const struct linear *p, struct error *err)
+static enum status check_shape(const struct linear *p, struct error *err)
 {
-    struct linear_job job = {.f = f, .p = p};
     int64_t rows = p->conv1d ? p->n_in : p->n_out, cols = p->conv1d ? p->n_out : p->n_in;
     bool fits = p->is_part ? p->row0 + rows <= tensor_rows(p->w->t) : rows == tensor_rows(p->w->t);
-    if (!fits || tensor_cols(p->w->t) != cols)
-        return error_at(err, STATUS_MISMATCH, p->w->container->file.path, p->w->t->name,
-                        "expected %lld x %lld, found %lld x %lld", (long long)rows, (long long)cols,
-                        (long long)tensor_rows(p->w->t), (long long)tensor_cols(p->w->t));
+    if (fits && tensor_cols(p->w->t) == cols) return STATUS_OK;
+    return error_at(err, STATUS_MISMATCH, p->w->container->file.path, p->w->t->name, "expected %lld x %lld, found %lld x %lld",
+                    (long long)rows, (long long)cols, (long long)tensor_rows(p->w->t), (long long)tensor_cols(p->w->t));
+}
+
+/* Room for a tile of rows, as they are, decoded, and as panels */
+static enum status reserve_tiles(const struct linear_job *job, struct error *err)
+{
+    struct forward *f = job->f;
+    const struct real_ops *ops = f->state->ops;
+    uint64_t raw, row_bytes = (uint64_t)job->p.n_in * ops->size;
+    TRY(raw_bytes(job->p.w, ops->width, &raw, err));
+    return ops_reserve(f, raw, (uint64_t)ops->width * row_bytes, (uint64_t)job->tile_cols * row_bytes, err);
+}
+
+enum status linear_open(struct linear_job *job, struct forward *f, const struct linear *p, int64_t tile_cols, struct error *err)
+{
+    bool is_wide = TILE_COLS * (uint64_t)p->n_in * f->state->ops->size > TILE_BYTES;
+    *job = (struct linear_job){.f = f, .p = *p, .tile_cols = tile_cols ? tile_cols : is_wide ? f->state->ops->width : TILE_COLS};
+    TRY(check_shape(p, err));
     if (p->b) {
         TRY(buffer_reserve(&f->state->bias, (uint64_t)p->n_out, f->state->ops->size, err));
         TRY(ops_read_vector(f, p->b, p->n_out, f->state->bias.data, err));
-        job.bias = f->state->bias.data;
+        job->bias = f->state->bias.data;
     }
     TRY(reserve_edges(f, err));
-    TRY(place_input(&job, err));
+    if (!p->conv1d) TRY(reserve_tiles(job, err));
+    return place_input(job, err);
+}
+
+enum status linear_run(struct forward *f, const struct linear *p, struct error *err)
+{
+    struct linear_job job;
+    TRY(linear_open(&job, f, p, 0, err));
     return p->conv1d ? run_conv1d(&job, err) : run_rows(&job, err);
 }
 

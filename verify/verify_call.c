@@ -39,14 +39,6 @@ static bool agree(const struct call *c, const struct outcome *o, double toleranc
            !(o->weighed && o->weights.n_beyond > 0);
 }
 
-/* The fewer of both sides' learned positions; 0: they have none */
-static int64_t learned_positions(const struct model *a, const struct model *b)
-{
-    bool learned = model_weight(a, ROLE_POSITION_EMBD, -1, PART_WEIGHT) &&
-                   model_weight(b, ROLE_POSITION_EMBD, -1, PART_WEIGHT);
-    return !learned ? 0 : a->hp.n_ctx < b->hp.n_ctx ? a->hp.n_ctx : b->hp.n_ctx;
-}
-
 /* At the start of the ids, and once more beyond the context before scaling where a side has scaled rotary positions: a short text does not show
  * them. */
 static enum status run_trace(const struct call *c, const struct verify_run *run, struct trace_result *out,
@@ -58,7 +50,7 @@ static enum status run_trace(const struct call *c, const struct verify_run *run,
                       .ids = c->tokens.ids,
                       .n = c->tokens.n < run->n_context ? c->tokens.n : run->n_context,
                       .workers = c->workers};
-    int64_t n_learned = learned_positions(c->a, c->b);
+    int64_t n_learned = model_usable_positions(c->a, c->b, INT64_MAX);
     if (t.n > TRACE_POSITIONS) t.n = TRACE_POSITIONS;
     if (n_learned > 4 && t.n > n_learned - 2)
         t.n = n_learned - 2; /* room for positions counted from elsewhere */

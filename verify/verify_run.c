@@ -1,7 +1,7 @@
 #include "verify/verify_run.h"
 
 #include "base/file.h"
-#include "core/canonical.h"
+#include "core/lockstep.h"
 #include "formats/npy.h"
 #include "verify/verify_output.h"
 
@@ -9,8 +9,7 @@
 
 enum {
     CONTEXT_DEFAULT = 512,
-    CHUNK_BYTES = 48 << 20, /* of one side's logits in memory; the output matrix is read once for each chunk */
-    CHUNK_POSITIONS = 256,
+    CHUNK_BYTES = 48 << 20, /* of logits to be written */
     BATCH_BYTES =
         384 << 20, /* of one side's activations: as many windows as fit share one reading of the weights */
 };
@@ -69,9 +68,7 @@ static int64_t windows_at_once(const struct verify_run *r)
 
 uint64_t verify_bytes_once(const struct verify_run *r)
 {
-    uint64_t n = 0;
-    for (int64_t l = -1; l < r->a->hp.n_layer; l++) n += model_layer_bytes(r->a, l) + model_layer_bytes(r->b, l);
-    return n;
+    return lockstep_bytes(r->a, r->b);
 }
 
 uint64_t verify_bytes(const struct verify_run *r)
@@ -84,16 +81,16 @@ uint64_t verify_bytes(const struct verify_run *r)
 /* What a run holds */
 struct session {
     const struct verify_run *r;
-    struct forward *a, *b;
-    int64_t n_windows; /* at once */
+    struct lockstep *l;
+    int64_t n_windows, n_max; /* windows and positions at once */
     int64_t *lengths;
-    int64_t n_chunk;
-    size_t size; /* of a logit */
-    void *logits_a, *logits_b;
     int32_t *next;
-    struct metrics metrics;
+    /* the file of logits */
     struct outfile *out;
     uint64_t off_out;
+    size_t size;     /* of a logit */
+    int64_t n_chunk; /* positions */
+    void *logits;
 };
 
 static enum status open_output(struct session *s, struct error *err)
@@ -102,6 +99,10 @@ static enum status open_output(struct session *s, struct error *err)
     if (!r->logits_path) return STATUS_OK;
     struct buf header = {0};
     uint64_t bytes;
+    s->size = r->precision == PRECISION_F64 ? sizeof(double) : sizeof(float);
+    s->n_chunk = CHUNK_BYTES / (r->a->hp.n_vocab * (int64_t)s->size);
+    s->n_chunk = s->n_chunk < 1 ? 1 : s->n_chunk > s->n_max ? s->n_max : s->n_chunk;
+    TRY(mem_alloc(&s->logits, (uint64_t)(s->n_chunk * r->a->hp.n_vocab), s->size, err));
     const int64_t shape[] = {r->tokens->n, r->a->hp.n_vocab};
     enum status st =
         npy_header(&header, r->precision == PRECISION_F64 ? DTYPE_F64 : DTYPE_F32, 2, shape, err);
@@ -118,44 +119,35 @@ static enum status open_output(struct session *s, struct error *err)
 static enum status open_session(struct session *s, struct error *err)
 {
     const struct verify_run *r = s->r;
-    int64_t n_vocab = r->a->hp.n_vocab, n_max;
     void *p;
     s->n_windows = windows_at_once(r);
-    n_max = s->n_windows * r->n_context < r->tokens->n ? s->n_windows * r->n_context : r->tokens->n;
-    s->size = r->precision == PRECISION_F64 ? sizeof(double) : sizeof(float);
-    s->n_chunk = CHUNK_BYTES / (n_vocab * (int64_t)s->size);
-    s->n_chunk = s->n_chunk < 1 ? 1 : s->n_chunk > CHUNK_POSITIONS ? CHUNK_POSITIONS : s->n_chunk;
-    if (s->n_chunk > n_max) s->n_chunk = n_max;
-    metrics_begin(&s->metrics, n_vocab);
+    s->n_max = s->n_windows * r->n_context < r->tokens->n ? s->n_windows * r->n_context : r->tokens->n;
     TRY(mem_alloc(&p, (uint64_t)s->n_windows, sizeof *s->lengths, err));
     s->lengths = p;
-    TRY(forward_new(&s->a, r->a, r->workers, r->precision, n_max, err));
-    if (r->b) TRY(forward_new(&s->b, r->b, r->workers, r->precision, n_max, err));
-    struct forward *sides[] = {s->a, s->b};
-    for (int i = 0; i < 2 && sides[i]; i++) {
-        sides[i]->causal = r->causal;
-        sides[i]->step = r->at.step;
-        sides[i]->rope_length = canonical_baked_length(r->a, r->b);
-    }
-    TRY(mem_alloc(&p, (uint64_t)(s->n_chunk * n_vocab), s->size, err));
-    s->logits_a = p;
-    TRY(mem_alloc(&p, r->b ? (uint64_t)(s->n_chunk * n_vocab) : 0, s->size, err));
-    s->logits_b = p;
-    TRY(mem_alloc(&p, (uint64_t)s->n_chunk, sizeof *s->next, err));
+    TRY(mem_alloc(&p, (uint64_t)s->n_max, sizeof *s->next, err));
     s->next = p;
+    const struct lockstep_setup setup = {
+        .a = r->a,
+        .b = r->b,
+        .precision = r->precision,
+        .n_max = s->n_max,
+        .causal = r->causal,
+        .first = r->at.first,
+        .step = r->at.step,
+        .workers = r->workers,
+        .progress = r->progress,
+    };
+    TRY(lockstep_new(&s->l, &setup, err));
     return open_output(s, err);
 }
 
 static void close_session(struct session *s)
 {
     outfile_discard(s->out);
-    metrics_clear(&s->metrics);
-    forward_free(s->a);
-    forward_free(s->b);
+    lockstep_free(s->l);
     free(s->lengths);
-    free(s->logits_a);
-    free(s->logits_b);
     free(s->next);
+    free(s->logits);
 }
 
 /* The id that follows row `pos` in its window, or -1 where there is none or it does not count */
@@ -166,56 +158,29 @@ static int32_t next_id(const struct session *s, const int32_t *ids, int64_t n, i
     return counts ? ids[pos + 1] : -1;
 }
 
-/* Logits of the batch's rows [pos, pos + n_rows), measured and written */
-static enum status run_chunk(struct session *s, const int32_t *ids, int64_t n, int64_t pos, int64_t n_rows,
-                             struct error *err)
+static enum status write_logits(struct session *s, int64_t n, struct error *err)
 {
-    const struct verify_run *r = s->r;
-    TRY(forward_logits(s->a, pos, n_rows, s->logits_a, err));
-    if (s->b) TRY(forward_logits(s->b, pos, n_rows, s->logits_b, err));
-    for (int64_t i = 0; i < n_rows; i++) s->next[i] = next_id(s, ids, n, pos + i);
-    const struct metrics_block block = {
-        .a = s->logits_a,
-        .b = s->b ? s->logits_b : NULL,
-        .is_f64 = r->precision == PRECISION_F64,
-        .n_pos = n_rows,
-        .next = s->next,
-    };
-    TRY(metrics_add(&s->metrics, &block, r->workers, err));
-    if (!s->out) return STATUS_OK;
-    size_t bytes = (size_t)(n_rows * r->a->hp.n_vocab) * s->size;
-    TRY(outfile_write_at(s->out, s->off_out, s->logits_a, bytes, err));
-    s->off_out += bytes;
+    for (int64_t pos = 0; pos < n; pos += s->n_chunk) {
+        int64_t n_rows = n - pos < s->n_chunk ? n - pos : s->n_chunk;
+        size_t bytes = (size_t)(n_rows * s->r->a->hp.n_vocab) * s->size;
+        TRY(forward_logits(s->l->a, pos, n_rows, s->logits, err));
+        TRY(outfile_write_at(s->out, s->off_out, s->logits, bytes, err));
+        s->off_out += bytes;
+    }
     return STATUS_OK;
 }
 
-static enum status begin_batch(struct session *s, const int32_t *ids, int64_t n, struct error *err)
+/* A run of windows, of which the last one may be shorter */
+static enum status run_batch(struct session *s, const int32_t *ids, int64_t n, struct error *err)
 {
     int64_t n_context = s->r->n_context, n_batch = (n - 1) / n_context + 1;
     for (int64_t i = 0; i < n_batch; i++) {
         int64_t left = n - i * n_context;
         s->lengths[i] = left < n_context ? left : n_context;
     }
-    TRY(forward_begin_windows(s->a, ids, s->lengths, n_batch, s->r->at.first, err));
-    return s->b ? forward_begin_windows(s->b, ids, s->lengths, n_batch, s->r->at.first, err) : STATUS_OK;
-}
-
-/* A run of windows, layer by layer: each layer is read once. */
-static enum status run_batch(struct session *s, const int32_t *ids, int64_t n, struct error *err)
-{
-    const struct verify_run *r = s->r;
-    TRY(begin_batch(s, ids, n, err));
-    for (int64_t layer = 0; layer < r->a->hp.n_layer; layer++) {
-        TRY(forward_layer(s->a, layer, err));
-        if (s->b) TRY(forward_layer(s->b, layer, err));
-        progress_add(r->progress, model_layer_bytes(r->a, layer) + model_layer_bytes(r->b, layer));
-    }
-    TRY(forward_finish(s->a, err));
-    if (s->b) TRY(forward_finish(s->b, err));
-    for (int64_t pos = 0; pos < n; pos += s->n_chunk)
-        TRY(run_chunk(s, ids, n, pos, n - pos < s->n_chunk ? n - pos : s->n_chunk, err));
-    progress_add(r->progress, model_layer_bytes(r->a, -1) + model_layer_bytes(r->b, -1));
-    return STATUS_OK;
+    for (int64_t i = 0; i < n; i++) s->next[i] = next_id(s, ids, n, i);
+    TRY(lockstep_run(s->l, ids, s->lengths, n_batch, s->next, err));
+    return s->out ? write_logits(s, n, err) : STATUS_OK;
 }
 
 static enum status run_all(struct session *s, struct error *err)
@@ -237,10 +202,10 @@ enum status verify_execute(const struct verify_run *r, struct metrics_result *ou
 {
     struct session s = {.r = r};
     enum status st = run_all(&s, err);
-    if (st == STATUS_OK) st = metrics_finish(&s.metrics, out, err);
+    if (st == STATUS_OK) st = metrics_finish(&s.l->metrics, out, err);
     if (st == STATUS_OK && r->points) {
-        *r->points = s.metrics.points;
-        s.metrics.points = NULL;
+        *r->points = s.l->metrics.points;
+        s.l->metrics.points = NULL;
     }
     close_session(&s);
     return st;
