@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 bool size_mul(uint64_t a, uint64_t b, uint64_t *out)
 {
@@ -36,6 +37,23 @@ enum status mem_alloc(void **out, uint64_t n, size_t size, struct error *err)
     if (!size_mul(n, size, &bytes) || bytes > PTRDIFF_MAX) return error_nomem(err, SIZE_MAX);
     *out = calloc(1, bytes ? (size_t)bytes : 1);
     return *out ? STATUS_OK : error_nomem(err, (size_t)bytes);
+}
+
+enum status mem_alloc_pages(void **out, uint64_t bytes, struct error *err)
+{
+    enum { LINE = 64, LARGE_PAGE = 2 << 20 };
+    bool is_large = bytes >= LARGE_PAGE;
+    uint64_t size;
+    *out = NULL;
+    if (!size_align(bytes ? bytes : 1, LINE, &size) || size > PTRDIFF_MAX) return error_nomem(err, SIZE_MAX);
+    if (posix_memalign(out, is_large ? LARGE_PAGE : LINE, (size_t)size) != 0) {
+        *out = NULL;
+        return error_nomem(err, (size_t)bytes);
+    }
+#ifdef MADV_HUGEPAGE
+    if (is_large) madvise(*out, (size_t)size, MADV_HUGEPAGE); /* refused: small pages serve as well */
+#endif
+    return STATUS_OK;
 }
 
 /* Room for n more bytes and the closing 0. */

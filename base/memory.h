@@ -25,6 +25,9 @@ bool size_align(uint64_t a, uint64_t align, uint64_t *out);
 /* Zeroed memory for n objects of `size` bytes, into *out; free() releases it. n = 0 gives a pointer that may
  * be freed. */
 enum status mem_alloc(void **out, uint64_t n, size_t size, struct error *err);
+/* Memory for large arrays of numbers, not zeroed, aligned to 64 bytes; from some MiB on in large pages where the system has them: the first touch
+ * of a page costs a fault, and small ones cost hundreds for a MiB. Released with free. */
+enum status mem_alloc_pages(void **out, uint64_t bytes, struct error *err);
 
 /* Bytes that grow. Start from {0}. After a failed append `failed` is set and later appends do nothing: check
  * once at the end. */

@@ -33,8 +33,7 @@ static enum status open_all(struct lockstep *l, struct error *err)
     metrics_begin(&l->metrics, l->setup.a->hp.n_vocab, l->setup.b != NULL);
     TRY(open_side(l, &l->a, l->setup.a, err));
     TRY(open_side(l, &l->b, l->setup.b, err));
-    l->tiles = aligned_alloc(64, bytes);
-    return l->tiles ? STATUS_OK : error_nomem(err, bytes);
+    return mem_alloc_pages(&l->tiles, bytes, err);
 }
 
 enum status lockstep_new(struct lockstep **out, const struct lockstep_setup *setup, struct error *err)

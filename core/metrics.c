@@ -122,11 +122,13 @@ static void fold(struct metrics *m, const struct metrics_position *p)
 /* Room for n elements; what was there is lost. */
 static enum status grow(void **p, uint64_t *cap, uint64_t n, size_t size, struct error *err)
 {
+    uint64_t bytes;
     if (n <= *cap) return STATUS_OK;
     free(*p);
     *p = NULL;
     *cap = 0;
-    TRY(mem_alloc(p, n, size, err));
+    if (!size_mul(n, size, &bytes)) return error_nomem(err, SIZE_MAX);
+    TRY(mem_alloc_pages(p, bytes, err));
     *cap = n;
     return STATUS_OK;
 }

@@ -30,7 +30,7 @@ static void merge_top(struct metrics_top *t, const struct metrics_top *more)
 static void merge_sums(double *peak, double *sum, double *product, double more_peak, double more_sum, double more_product)
 {
     raise_peak(peak, more_peak, sum, product);
-    double factor = more_peak > -(double)INFINITY ? vmath_exp_f64(more_peak - *peak) : 0;
+    double factor = more_peak > -(double)INFINITY ? vmath_exp_below_f64(more_peak - *peak) : 0;
     *sum += more_sum * factor;
     *product += more_product * factor;
 }

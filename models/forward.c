@@ -7,13 +7,11 @@
 enum status buffer_reserve(struct buffer *b, uint64_t n, uint64_t size, struct error *err)
 {
     uint64_t bytes;
-    if (!size_mul(n, size, &bytes) || !size_align(bytes ? bytes : 1, 64, &bytes) || bytes > SIZE_MAX / 2)
-        return error_nomem(err, SIZE_MAX);
-    if (bytes <= b->size_bytes) return STATUS_OK;
+    if (!size_mul(n, size, &bytes) || bytes > SIZE_MAX / 2) return error_nomem(err, SIZE_MAX);
+    if (b->data && bytes <= b->size_bytes) return STATUS_OK;
     free(b->data);
     b->size_bytes = 0;
-    b->data = aligned_alloc(64, (size_t)bytes);
-    if (!b->data) return error_nomem(err, (size_t)bytes);
+    TRY(mem_alloc_pages(&b->data, bytes, err));
     b->size_bytes = bytes;
     return STATUS_OK;
 }

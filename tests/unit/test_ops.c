@@ -527,7 +527,7 @@ static void test_attention_probs(void **state)
 static void test_exp(void **state)
 {
     (void)state;
-    double ulps = 0, ulps64 = 0;
+    double ulps = 0, ulps64 = 0, ulps_below = 0;
     for (double x = -86.5; x < 88.7; x += 0.00137) {
         float v = (float)x, want = (float)expl((long double)v);
         double ulp = (double)(nextafterf(want, INFINITY) - want);
@@ -538,8 +538,16 @@ static void test_exp(void **state)
         double ulp = nextafter((double)want, INFINITY) - (double)want;
         ulps64 = fmax(ulps64, (double)fabsl((long double)vmath_exp_f64(x) - want) / ulp);
     }
+    for (double x = -708; x <= 0; x += 0.0079) {
+        long double want = expl((long double)x);
+        double ulp = nextafter((double)want, INFINITY) - (double)want;
+        ulps_below = fmax(ulps_below, (double)fabsl((long double)vmath_exp_below_f64(x) - want) / ulp);
+    }
     assert_true(ulps <= 1.5);
     assert_true(ulps64 <= 1.5);
+    assert_true(ulps_below <= 1);
+    assert_true(vmath_exp_below_f64(0) == 1 && vmath_exp_below_f64(-INFINITY) == 0 && vmath_exp_below_f64(-1e300) == 0);
+    assert_true(isnan(vmath_exp_below_f64(NAN)));
     assert_true(vmath_exp_f32(0) == 1 && vmath_exp_f64(0) == 1);
     assert_true(vmath_exp_f32(-INFINITY) == 0 && vmath_exp_f64(-INFINITY) == 0);
     assert_true(vmath_exp_f32(-1e30f) == 0 && vmath_exp_f64(-1e300) == 0);
