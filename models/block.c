@@ -72,9 +72,8 @@ static enum status project_split(struct forward *f, struct qkv *s, const struct 
     TRY(op_scratch(f, 1, hp->n_head * hp->head_dim, &s->q, err));
     TRY(op_scratch(f, 2, hp->n_head_kv * hp->head_dim, &s->k, err));
     TRY(op_scratch(f, 3, hp->n_head_kv * hp->head_dim, &s->v, err));
-    TRY(op_linear(f, &s->q, src, ROLE_ATTN_Q, layer, conv1d, err));
-    TRY(op_linear(f, &s->k, src, ROLE_ATTN_K, layer, conv1d, err));
-    TRY(op_linear(f, &s->v, src, ROLE_ATTN_V, layer, conv1d, err));
+    const struct projection to[] = {{&s->q, ROLE_ATTN_Q}, {&s->k, ROLE_ATTN_K}, {&s->v, ROLE_ATTN_V}};
+    TRY(op_linears(f, src, to, 3, layer, conv1d, err));
     TRY(tap_projections(f, s, layer, err));
     return norm_queries_and_keys(f, s, layer, err);
 }
@@ -159,25 +158,34 @@ static enum status mlp_gate_up(struct forward *f, struct act *dst, const struct 
     return project(f, dst, &inner, ROLE_FFN_DOWN, "ffn_out", layer, err);
 }
 
+static enum status mlp_gated(struct forward *f, struct act *dst, const struct act *src, int64_t layer, struct error *err)
+{
+    const struct hparams *hp = &f->model->hp;
+    struct act gate, up;
+    TRY(op_scratch(f, 1, hp->n_ff, &gate, err));
+    TRY(op_scratch(f, 2, hp->n_ff, &up, err));
+    const struct projection to[] = {{&gate, ROLE_FFN_GATE}, {&up, ROLE_FFN_UP}};
+    TRY(op_linears(f, src, to, 2, layer, f->model->dialect->conv1d, err));
+    TRY(op_tap(f, "ffn_gate", layer, &gate, err));
+    TRY(op_tap(f, "ffn_up", layer, &up, err));
+    TRY(op_gate(f, &gate, &up, hp->activation, err));
+    TRY(op_tap(f, "ffn_act", layer, &gate, err));
+    return project(f, dst, &gate, ROLE_FFN_DOWN, "ffn_out", layer, err);
+}
+
 enum status block_mlp(struct forward *f, struct act *dst, const struct act *src, int64_t layer,
                       struct error *err)
 {
     const struct hparams *hp = &f->model->hp;
     if (hp->gate_up) return mlp_gate_up(f, dst, src, layer, err);
     if (has_weight(f, ROLE_FFN_GATE_INP, layer, PART_WEIGHT)) return moe_run(f, dst, src, layer, err);
-    bool gated = has_weight(f, ROLE_FFN_GATE, layer, PART_WEIGHT);
-    struct act gate, up;
-    TRY(op_scratch(f, 2, hp->n_ff, &up, err));
-    if (gated) {
-        TRY(op_scratch(f, 1, hp->n_ff, &gate, err));
-        TRY(project(f, &gate, src, ROLE_FFN_GATE, "ffn_gate", layer, err));
-    }
-    TRY(project(f, &up, src, ROLE_FFN_UP, "ffn_up", layer, err));
-    struct act *inner = gated ? &gate : &up;
-    TRY(op_activate(f, inner, hp->activation, err));
-    if (gated) TRY(op_multiply(f, &gate, &up, err));
-    TRY(op_tap(f, "ffn_act", layer, inner, err));
-    return project(f, dst, inner, ROLE_FFN_DOWN, "ffn_out", layer, err);
+    if (has_weight(f, ROLE_FFN_GATE, layer, PART_WEIGHT)) return mlp_gated(f, dst, src, layer, err);
+    struct act inner;
+    TRY(op_scratch(f, 2, hp->n_ff, &inner, err));
+    TRY(project(f, &inner, src, ROLE_FFN_UP, "ffn_up", layer, err));
+    TRY(op_activate(f, &inner, hp->activation, err));
+    TRY(op_tap(f, "ffn_act", layer, &inner, err));
+    return project(f, dst, &inner, ROLE_FFN_DOWN, "ffn_out", layer, err);
 }
 
 /* --- blocks --- */

@@ -114,7 +114,7 @@ void forward_free(struct forward *f)
         buffer_clear(&s->input);
         buffer_clear(&s->norm_w);
         buffer_clear(&s->norm_b);
-        buffer_clear(&s->bias);
+        for (int i = 0; i < PROJECTIONS_MAX; i++) buffer_clear(&s->bias[i]);
         free(s->rope_cos);
         free(s->rope_sin);
         free(s->block_cos);

@@ -127,6 +127,14 @@ enum status op_layer_norm(struct forward *f, struct act *dst, const struct act *
 /* dst (n, out) = src (n, in) · Wᵀ + bias (bias if the model has one). conv1d: the matrix is stored (in, out). */
 enum status op_linear(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
                       bool conv1d, struct error *err);
+/* The same for several matrices of one input, which threads share out without waiting for each other in between. */
+struct projection {
+    struct act *dst;
+    enum role role;
+};
+enum { PROJECTIONS_MAX = 3 };
+enum status op_linears(struct forward *f, const struct act *src, const struct projection *to, int n, int64_t layer, bool conv1d,
+                       struct error *err);
 /* Rotates the first rope.dim elements of each of n_heads heads, in place; heads begin at column col0 and every `stride` columns from there. */
 enum status op_rope(struct forward *f, struct act *a, int64_t col0, int64_t n_heads, int64_t stride,
                     enum rope_style style, struct error *err);
@@ -147,11 +155,11 @@ struct attention {
 enum status op_attention(struct forward *f, struct act *dst, const struct attention *p, int64_t layer,
                          struct error *err);
 enum status op_activate(struct forward *f, struct act *a, enum activation kind, struct error *err);
+/* gate = kind(gate) * up */
+enum status op_gate(struct forward *f, struct act *gate, const struct act *up, enum activation kind, struct error *err);
 /* dst (n, F) = kind(left half) * right half of src (n, 2F): a gated layer whose gate and up matrices are one, the gate first */
 enum status op_gate_halves(struct forward *f, struct act *dst, const struct act *src, enum activation kind,
                            struct error *err);
-enum status op_multiply(struct forward *f, struct act *dst, const struct act *src,
-                        struct error *err); /* dst *= src */
 enum status op_add(struct forward *f, struct act *dst, const struct act *src,
                    struct error *err); /* dst += src */
 enum status op_scale(struct forward *f, struct act *a, double factor, struct error *err);

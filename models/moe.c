@@ -92,8 +92,7 @@ static enum status run_expert(struct forward *f, struct act *sum, const struct a
     in.rows = gate.rows = up.rows = out.rows = n;
     TRY(expert_linear(f, &gate, &in, ROLE_FFN_GATE_EXPS, layer, expert, err));
     TRY(expert_linear(f, &up, &in, ROLE_FFN_UP_EXPS, layer, expert, err));
-    TRY(op_activate(f, &gate, hp->activation, err));
-    TRY(op_multiply(f, &gate, &up, err));
+    TRY(op_gate(f, &gate, &up, hp->activation, err));
     TRY(expert_linear(f, &out, &gate, ROLE_FFN_DOWN_EXPS, layer, expert, err));
     n = 0;
     for (int64_t i = 0; i < f->n * n_used; i++) {
@@ -114,10 +113,9 @@ static enum status run_shared(struct forward *f, struct act *sum, const struct a
     TRY(op_scratch(f, 1, hp->n_ff_shared, &gate, err));
     TRY(op_scratch(f, 2, hp->n_ff_shared, &up, err));
     TRY(op_scratch(f, 4, src->cols, &out, err));
-    TRY(op_linear(f, &gate, src, ROLE_FFN_GATE_SHEXP, layer, false, err));
-    TRY(op_linear(f, &up, src, ROLE_FFN_UP_SHEXP, layer, false, err));
-    TRY(op_activate(f, &gate, hp->activation, err));
-    TRY(op_multiply(f, &gate, &up, err));
+    const struct projection to[] = {{&gate, ROLE_FFN_GATE_SHEXP}, {&up, ROLE_FFN_UP_SHEXP}};
+    TRY(op_linears(f, src, to, 2, layer, false, err));
+    TRY(op_gate(f, &gate, &up, hp->activation, err));
     TRY(op_linear(f, &out, &gate, ROLE_FFN_DOWN_SHEXP, layer, false, err));
     TRY(op_tap(f, "ffn_shared", layer, &out, err));
     return op_add(f, sum, &out, err);

@@ -232,6 +232,22 @@ enum status op_activate(struct forward *f, struct act *a, enum activation kind, 
     return run_rows(&(struct rows_job){.f = f, .dst = a, .run = run_activate, .activation = kind}, err);
 }
 
+/* Row by row: what the first loop wrote is in cache for the second one. */
+static void run_gate(const struct rows_job *job, int64_t row, int64_t n)
+{
+    const struct real_ops *ops = job->f->state->ops;
+    for (int64_t t = row; t < row + n; t++) {
+        ops->activate(at_row(job, job->dst, t), job->dst->cols, job->activation);
+        ops->multiply(at_row(job, job->dst, t), at_row(job, job->src, t), job->dst->cols);
+    }
+}
+
+enum status op_gate(struct forward *f, struct act *gate, const struct act *up, enum activation kind, struct error *err)
+{
+    if ((unsigned)kind >= ACTIVATION_COUNT) return error_set(err, STATUS_UNSUPPORTED, "unknown activation");
+    return run_rows(&(struct rows_job){.f = f, .dst = gate, .src = up, .run = run_gate, .activation = kind}, err);
+}
+
 static void run_gate_halves(const struct rows_job *job, int64_t row, int64_t n)
 {
     const struct real_ops *ops = job->f->state->ops;
@@ -253,16 +269,6 @@ enum status op_gate_halves(struct forward *f, struct act *dst, const struct act 
                          (long long)dst->cols, (long long)src->cols);
     return run_rows(
         &(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_gate_halves, .activation = kind}, err);
-}
-
-static void run_multiply(const struct rows_job *job, int64_t row, int64_t n)
-{
-    job->f->state->ops->multiply(at_row(job, job->dst, row), at_row(job, job->src, row), n * job->dst->cols);
-}
-
-enum status op_multiply(struct forward *f, struct act *dst, const struct act *src, struct error *err)
-{
-    return run_rows(&(struct rows_job){.f = f, .dst = dst, .src = src, .run = run_multiply}, err);
 }
 
 static void run_add(const struct rows_job *job, int64_t row, int64_t n)

@@ -98,6 +98,7 @@ struct linear_job {
     const void *x; /* the input, in other places if its own are bad ones */
     int64_t ld_x;
     int64_t tile_cols;
+    int64_t n_tiles, n_units; /* units: tiles, then single panels of what is left */
     int64_t k0, n_k; /* conv1d: the slab of rows in hand */
 };
 struct forward_state {
@@ -110,7 +111,7 @@ struct forward_state {
     struct buffer tapped; /* what a tap is shown in another order */
     struct buffer shared;    /* an operation's input in another form, or panels of weights that workers share */
     struct buffer input; /* of a product, in other places */
-    struct buffer norm_w, norm_b, bias;
+    struct buffer norm_w, norm_b, bias[PROJECTIONS_MAX];
     double *rope_cos, *rope_sin;   /* (n_max, rope_dim/2), or NULL */
     double *block_cos, *block_sin; /* likewise, of the second position */
     int64_t rope_dim;

@@ -10,7 +10,10 @@ struct attention_job {
     void *probs;      /* of n_group heads from head0 on: (n_group * n, n), or NULL */
     int64_t head0, n_group;
 };
-enum { PROBS_BYTES = 64 << 20 }; /* kept at once; one head's at least */
+enum {
+    PROBS_BYTES = 64 << 20, /* kept at once; one head's at least */
+    TURN_ROWS = 64,
+};
 
 static int64_t panels_of(const struct forward *f, const struct forward_span *s)
 {
@@ -58,7 +61,7 @@ static void *head_keys(const struct attention_job *job, int64_t head_kv)
     return ops_at(f, f->state->shared.data, (p->n_head_kv * turned_stride(f) + head_kv * f->n) * p->head_dim);
 }
 
-/* Of one head of keys: values turned to (head_dim, n), so that a sum over keys runs along a row, and keys. */
+/* Of one head of keys, TURN_ROWS of its rows: values turned to (head_dim, n), so that a sum over keys runs along a row, and keys. */
 static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error *err)
 {
     (void)worker;
@@ -66,10 +69,11 @@ static enum status turn_unit(void *ctx, uint64_t unit, int worker, struct error 
     const struct attention_job *job = ctx;
     const struct attention *p = job->p;
     struct forward *f = job->f;
-    int64_t head = (int64_t)unit, column = attention_key_column(p, head);
-    f->state->ops->turn(turned_values(job, head), turned_stride(f), ops_at(f, p->v->data, p->v_col0 + column),
-                        p->v->cols, f->n, p->head_dim);
-    for (int64_t t = 0; t < f->n; t++)
+    int64_t head = (int64_t)unit % p->n_head_kv, column = attention_key_column(p, head);
+    int64_t first = (int64_t)unit / p->n_head_kv * TURN_ROWS, end = first + TURN_ROWS < f->n ? first + TURN_ROWS : f->n;
+    f->state->ops->turn(ops_at(f, turned_values(job, head), first), turned_stride(f),
+                        ops_at(f, p->v->data, first * p->v->cols + p->v_col0 + column), p->v->cols, end - first, p->head_dim);
+    for (int64_t t = first; t < end; t++)
         memcpy(ops_at(f, head_keys(job, head), t * p->head_dim), ops_at(f, p->k->data, t * p->k->cols + p->k_col0 + column),
                (size_t)p->head_dim * f->state->ops->size);
     return STATUS_OK;
@@ -151,7 +155,7 @@ enum status op_attention(struct forward *f, struct act *dst, const struct attent
     struct attention_job job = {.f = f, .p = p, .dst = dst};
     for (int64_t i = 0; i < f->n_spans; i++) job.n_panels += panels_of(f, &f->spans[i]);
     TRY(reserve(&job, err));
-    TRY(workers_run(f->workers, (uint64_t)p->n_head_kv, turn_unit, &job, err));
+    TRY(workers_run(f->workers, (uint64_t)(p->n_head_kv * ((f->n + TURN_ROWS - 1) / TURN_ROWS)), turn_unit, &job, err));
     for (int64_t left = p->n_head; left > 0; left -= job.n_group, job.head0 += job.n_group) {
         if (job.n_group > left) job.n_group = left;
         TRY(run_group(&job, layer, err));

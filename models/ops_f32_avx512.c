@@ -16,15 +16,8 @@ static enum status NAME(decode)(enum dtype t, const void *src, void *dst, int64_
     return dtype_decode_f32(t, src, dst, n, err);
 }
 
-/* A panel from all of its rows, square by square; returns how many of the first k are done. */
-static int64_t pack_squares(float *panel, const float *src, int64_t ld, int64_t rows, int64_t k)
-{
-    int64_t i = 0;
-    for (; rows == WIDTH && i + 16 <= k; i += 16)
-        for (int c = 0; c < WIDTH; c += 16) transpose_16x16(panel + i * WIDTH + c, WIDTH, src + c * ld + i, ld);
-    return i;
-}
-#define PACK_PART(panel, src, ld, rows, k) pack_squares(panel, src, ld, rows, k)
+#define SQUARE                         16
+#define TURN(dst, ld_dst, src, ld_src) transpose_16x16(dst, ld_dst, src, ld_src)
 
 #include "models/ops_real.inc"
 #endif

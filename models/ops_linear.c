@@ -7,7 +7,8 @@ enum {
     TILE_COLS = 96,       /* columns of the result, which are rows of weights, in a unit of work: a multiple of both widths */
     TILE_BYTES = 8 << 20, /* of a unit's panels: one is enough where three would take more */
     SLAB_ROWS = 256,      /* rows of an (in, out) matrix that become panels at once: a multiple of MATMUL_BLOCK */
-    BAD_STRIDE = 2048,    /* bytes: rows that far apart fall into few sets of the first cache */
+    BAD_STRIDE = 4096,    /* bytes: rows that far apart fall into one set of the first cache */
+    CUT_TILES = 2,        /* of each thread, the last ones of a run: they are handed out panel by panel, so that no thread waits long for another */
 };
 
 enum status ops_reserve(struct forward *f, uint64_t raw, uint64_t rows, uint64_t acc, struct error *err)
@@ -165,16 +166,6 @@ void linear_multiply(const struct linear_job *job, int worker, int64_t pos, int6
     multiply(job, worker, pos, n_pos, c, n, job->f->state->scratch[worker].acc.data, 0, job->p.n_in, out, ld_out);
 }
 
-static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error *err)
-{
-    const struct linear_job *job = ctx;
-    const struct linear *p = &job->p;
-    int64_t c = (int64_t)unit * job->tile_cols, n = p->n_out - c < job->tile_cols ? p->n_out - c : job->tile_cols;
-    TRY(linear_pack(job, worker, c, n, err));
-    linear_multiply(job, worker, 0, p->n_pos, c, n, ops_at(job->f, p->out, c), p->n_out);
-    return STATUS_OK;
-}
-
 /* Every worker's place for panels whose last columns are not there */
 static enum status reserve_edges(struct forward *f, struct error *err)
 {
@@ -184,10 +175,45 @@ static enum status reserve_edges(struct forward *f, struct error *err)
     return STATUS_OK;
 }
 
-/* W is (n_out, n_in): units are tiles of its rows, which their worker turns into panels. */
-static enum status run_rows(struct linear_job *job, struct error *err)
+/* Products of one input, handed out together */
+struct linear_group {
+    struct linear_job jobs[PROJECTIONS_MAX];
+    int n;
+};
+
+static int64_t parts_of(int64_t n, int64_t size)
 {
-    return workers_run(job->f->workers, ((uint64_t)job->p.n_out + (uint64_t)job->tile_cols - 1) / (uint64_t)job->tile_cols, tile_unit, job, err);
+    return (n + size - 1) / size;
+}
+
+/* W is (n_out, n_in): units are tiles of its rows, which their worker turns into panels; the last tiles of the group are cut into panels. */
+static uint64_t share_out(struct linear_group *g)
+{
+    int64_t n_cut = (int64_t)CUT_TILES * workers_count(g->jobs[0].f->workers), n_units = 0;
+    for (int i = g->n - 1; i >= 0; i--) {
+        struct linear_job *job = &g->jobs[i];
+        int64_t n_tiles = parts_of(job->p.n_out, job->tile_cols), cut = n_cut < n_tiles ? n_cut : n_tiles;
+        int64_t left = job->p.n_out - (n_tiles - cut) * job->tile_cols;
+        n_cut -= cut;
+        job->n_tiles = n_tiles - cut;
+        job->n_units = job->n_tiles + (cut > 0 ? parts_of(left, job->f->state->ops->width) : 0);
+        n_units += job->n_units;
+    }
+    return (uint64_t)n_units;
+}
+
+static enum status tile_unit(void *ctx, uint64_t unit, int worker, struct error *err)
+{
+    const struct linear_group *g = ctx;
+    const struct linear_job *job = g->jobs;
+    int64_t i = (int64_t)unit;
+    for (; i >= job->n_units; job++) i -= job->n_units;
+    int64_t width = i < job->n_tiles ? job->tile_cols : job->f->state->ops->width;
+    int64_t c = i < job->n_tiles ? i * width : job->n_tiles * job->tile_cols + (i - job->n_tiles) * width;
+    int64_t n = job->p.n_out - c < width ? job->p.n_out - c : width;
+    TRY(linear_pack(job, worker, c, n, err));
+    linear_multiply(job, worker, 0, job->p.n_pos, c, n, ops_at(job->f, job->p.out, c), job->p.n_out);
+    return STATUS_OK;
 }
 
 static enum status slab_unit(void *ctx, uint64_t unit, int worker, struct error *err)
@@ -247,46 +273,74 @@ static enum status reserve_tiles(const struct linear_job *job, struct error *err
     return ops_reserve(f, raw, (uint64_t)ops->width * row_bytes, (uint64_t)job->tile_cols * row_bytes, err);
 }
 
-enum status linear_open(struct linear_job *job, struct forward *f, const struct linear *p, int64_t tile_cols, struct error *err)
+/* All but the place of the input. `slot`: number among products that are under way at once */
+static enum status open_product(struct linear_job *job, struct forward *f, const struct linear *p, int slot, int64_t tile_cols, struct error *err)
 {
     bool is_wide = TILE_COLS * (uint64_t)p->n_in * f->state->ops->size > TILE_BYTES;
     *job = (struct linear_job){.f = f, .p = *p, .tile_cols = tile_cols ? tile_cols : is_wide ? f->state->ops->width : TILE_COLS};
     TRY(check_shape(p, err));
     if (p->b) {
-        TRY(buffer_reserve(&f->state->bias, (uint64_t)p->n_out, f->state->ops->size, err));
-        TRY(ops_read_vector(f, p->b, p->n_out, f->state->bias.data, err));
-        job->bias = f->state->bias.data;
+        struct buffer *bias = &f->state->bias[slot];
+        TRY(buffer_reserve(bias, (uint64_t)p->n_out, f->state->ops->size, err));
+        TRY(ops_read_vector(f, p->b, p->n_out, bias->data, err));
+        job->bias = bias->data;
     }
     TRY(reserve_edges(f, err));
-    if (!p->conv1d) TRY(reserve_tiles(job, err));
+    return p->conv1d ? STATUS_OK : reserve_tiles(job, err);
+}
+
+enum status linear_open(struct linear_job *job, struct forward *f, const struct linear *p, int64_t tile_cols, struct error *err)
+{
+    TRY(open_product(job, f, p, 0, tile_cols, err));
     return place_input(job, err);
+}
+
+static enum status run_group(struct linear_group *g, struct error *err)
+{
+    TRY(place_input(&g->jobs[0], err));
+    for (int i = 1; i < g->n; i++) {
+        g->jobs[i].x = g->jobs[0].x;
+        g->jobs[i].ld_x = g->jobs[0].ld_x;
+    }
+    for (int i = 0; g->jobs[0].p.conv1d && i < g->n; i++) TRY(run_conv1d(&g->jobs[i], err));
+    return g->jobs[0].p.conv1d ? STATUS_OK : workers_run(g->jobs[0].f->workers, share_out(g), tile_unit, g, err);
 }
 
 enum status linear_run(struct forward *f, const struct linear *p, struct error *err)
 {
-    struct linear_job job;
-    TRY(linear_open(&job, f, p, 0, err));
-    return p->conv1d ? run_conv1d(&job, err) : run_rows(&job, err);
+    struct linear_group g = {.n = 1};
+    TRY(open_product(&g.jobs[0], f, p, 0, 0, err));
+    return run_group(&g, err);
+}
+
+enum status op_linears(struct forward *f, const struct act *src, const struct projection *to, int n, int64_t layer, bool conv1d,
+                       struct error *err)
+{
+    struct linear_group g = {.n = n};
+    for (int i = 0; i < n; i++) {
+        const struct weight *w = model_weight(f->model, to[i].role, layer, PART_WEIGHT);
+        const struct weight *b = model_weight(f->model, to[i].role, layer, PART_BIAS);
+        if (!w)
+            return error_at(err, STATUS_NOTFOUND, f->model->ckpt->path, NULL, "layer %lld has no %s",
+                            (long long)layer, role_name(to[i].role));
+        if (f->before_linear) TRY(f->before_linear(f->linear_ctx, w, -1, src, err));
+        const struct linear p = {
+            .w = w->t,
+            .b = b ? b->t : NULL,
+            .conv1d = conv1d,
+            .x = src->data,
+            .n_pos = src->rows,
+            .n_in = src->cols,
+            .n_out = to[i].dst->cols,
+            .out = to[i].dst->data,
+        };
+        TRY(open_product(&g.jobs[i], f, &p, i, 0, err));
+    }
+    return run_group(&g, err);
 }
 
 enum status op_linear(struct forward *f, struct act *dst, const struct act *src, enum role r, int64_t layer,
                       bool conv1d, struct error *err)
 {
-    const struct weight *w = model_weight(f->model, r, layer, PART_WEIGHT);
-    const struct weight *b = model_weight(f->model, r, layer, PART_BIAS);
-    if (!w)
-        return error_at(err, STATUS_NOTFOUND, f->model->ckpt->path, NULL, "layer %lld has no %s",
-                        (long long)layer, role_name(r));
-    if (f->before_linear) TRY(f->before_linear(f->linear_ctx, w, -1, src, err));
-    const struct linear p = {
-        .w = w->t,
-        .b = b ? b->t : NULL,
-        .conv1d = conv1d,
-        .x = src->data,
-        .n_pos = src->rows,
-        .n_in = src->cols,
-        .n_out = dst->cols,
-        .out = dst->data,
-    };
-    return linear_run(f, &p, err);
+    return op_linears(f, src, &(struct projection){dst, r}, 1, layer, conv1d, err);
 }

@@ -52,7 +52,7 @@ static void rig_close(struct rig *r)
     free(s->probs.data);
     free(s->shared.data);
     free(s->input.data);
-    free(s->bias.data);
+    for (int i = 0; i < PROJECTIONS_MAX; i++) free(s->bias[i].data);
     workers_free(r->f.workers);
 }
 
