@@ -60,7 +60,7 @@ CFLAGS_ALL = $(STD) $(OPT) $(WARN) -I. -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
 LOOPS := $(if $(filter release,$(MODE)),-O3)
 # Files that are loops over numbers, and their likes for an instruction set
 LOOP_FILES := models/ops_f32 models/ops_f64 dtypes/quant_k_portable dtypes/quant_k_scales dtypes/quant_32_portable dtypes/decode_portable \
-    $(basename $(wildcard dtypes/quant_iq*.c dtypes/quant_s*.c dtypes/quant_fp4.c dtypes/quant_ternary.c)) core/metrics_loops core/moments core/damage_portable core/row_distance
+    $(basename $(filter-out %_avx2.c %_avx512.c,$(wildcard dtypes/quant_iq*.c)) $(wildcard dtypes/quant_s*.c dtypes/quant_fp4.c dtypes/quant_ternary.c)) core/metrics_loops core/moments core/damage_portable core/row_distance
 $(LOOP_FILES:%=$(B)/obj/%.o): ISA := $(LOOPS)
 AVX2   := -mavx2 -mf16c -mfma
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512vl -mavx512dq

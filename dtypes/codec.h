@@ -171,6 +171,19 @@ float search_positive(int n, int nmax, const float *x, const float *w, uint8_t *
     [DTYPE_Q4_0] = encode_q4_0_weighted_##SET, [DTYPE_Q4_1] = encode_q4_1_weighted_##SET,                    \
     [DTYPE_Q5_0] = encode_q5_0_weighted_##SET, [DTYPE_Q5_1] = encode_q5_1_weighted_##SET,                    \
     [DTYPE_IQ4_NL] = encode_iq4_nl_weighted_##SET, [DTYPE_IQ4_XS] = encode_iq4_xs_weighted_##SET
+/* quant_iq1.c and quant_iq23.c with the kernels of quant_iq_avx2.c and so on */
+#define DECLARE_IQ(SET)                                                                                      \
+    encode_f32_fn encode_iq1_m_##SET, encode_iq2_s_##SET, encode_iq3_xxs_##SET, encode_iq3_s_##SET;          \
+    encode_row_weighted_fn encode_iq1_s_weighted_##SET, encode_iq1_m_weighted_##SET, encode_iq2_xxs_weighted_##SET, \
+        encode_iq2_xs_weighted_##SET, encode_iq2_s_weighted_##SET, encode_iq3_xxs_weighted_##SET, encode_iq3_s_weighted_##SET
+#define ENCODE_IQ(SET)                                                                                       \
+    [DTYPE_IQ1_M] = encode_iq1_m_##SET, [DTYPE_IQ2_S] = encode_iq2_s_##SET, [DTYPE_IQ3_XXS] = encode_iq3_xxs_##SET, \
+    [DTYPE_IQ3_S] = encode_iq3_s_##SET
+#define ENCODE_IQ_WEIGHTED(SET)                                                                              \
+    [DTYPE_IQ1_S] = encode_iq1_s_weighted_##SET, [DTYPE_IQ1_M] = encode_iq1_m_weighted_##SET,                \
+    [DTYPE_IQ2_XXS] = encode_iq2_xxs_weighted_##SET, [DTYPE_IQ2_XS] = encode_iq2_xs_weighted_##SET,          \
+    [DTYPE_IQ2_S] = encode_iq2_s_weighted_##SET, [DTYPE_IQ3_XXS] = encode_iq3_xxs_weighted_##SET,            \
+    [DTYPE_IQ3_S] = encode_iq3_s_weighted_##SET
 /* decode_portable.c and so on */
 #define DECLARE_DECODE(SET)                                                                                  \
     decode_f32_fn decode_q4_0_##SET, decode_q4_1_##SET, decode_q5_0_##SET, decode_q5_1_##SET, decode_q8_0_##SET, \
@@ -188,6 +201,8 @@ DECLARE_DECODE(avx512);
 DECLARE_32(portable);
 DECLARE_32(avx2);
 DECLARE_32(avx512);
+DECLARE_IQ(avx2);
+DECLARE_IQ(avx512);
 DECLARE_K(portable);
 DECLARE_K(avx2);
 DECLARE_K(avx512);

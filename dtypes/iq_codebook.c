@@ -11,21 +11,20 @@ enum {
 
 /* The lengths of all lists of neighbours together follow from the points: a unit test holds these numbers. */
 #define CODEBOOK(ID, NAME, N, COORDS, BITS, SHELLS, MAP, NEIGHBOURS)                                         \
-    static float NAME##_values[N][8];                                                                        \
     static int32_t NAME##_map[MAP];                                                                          \
     static uint16_t NAME##_neighbours[NEIGHBOURS];
 #define CODEBOOKS(X)                                                                                         \
-    X(CODEBOOK_IQ1, iq1, 2048, 8, 2, 3, MAP_2BIT, 332234)                                                   \
-    X(CODEBOOK_IQ2_XXS, iq2_xxs, 256, 8, 2, 2, MAP_2BIT, 119462)                                            \
-    X(CODEBOOK_IQ2_XS, iq2_xs, 512, 8, 2, 2, MAP_2BIT, 187770)                                              \
-    X(CODEBOOK_IQ2_S, iq2_s, 1024, 8, 2, 1, MAP_2BIT, 50253)                                               \
-    X(CODEBOOK_IQ3_XXS, iq3_xxs, 256, 4, 3, 2, MAP_3BIT, 22825)                                            \
-    X(CODEBOOK_IQ3_S, iq3_s, 512, 4, 3, 3, MAP_3BIT, 28317)
+    X(CODEBOOK_IQ1, iq1, 2048, 8, 2, 3, MAP_2BIT, 366865)                                                   \
+    X(CODEBOOK_IQ2_XXS, iq2_xxs, 256, 8, 2, 2, MAP_2BIT, 167441)                                            \
+    X(CODEBOOK_IQ2_XS, iq2_xs, 512, 8, 2, 2, MAP_2BIT, 236609)                                              \
+    X(CODEBOOK_IQ2_S, iq2_s, 1024, 8, 2, 1, MAP_2BIT, 106113)                                               \
+    X(CODEBOOK_IQ3_XXS, iq3_xxs, 256, 4, 3, 2, MAP_3BIT, 66272)                                            \
+    X(CODEBOOK_IQ3_S, iq3_s, 512, 4, 3, 3, MAP_3BIT, 62880)
 CODEBOOKS(CODEBOOK)
 #undef CODEBOOK
 
 #define CODEBOOK(ID, NAME, N, COORDS, BITS, SHELLS, MAP, NEIGHBOURS)                                         \
-    [ID] = {NAME##_points, N, COORDS, BITS, SHELLS, NAME##_values, NAME##_map, NAME##_neighbours},
+    [ID] = {NAME##_points, N, COORDS, BITS, SHELLS, NAME##_map, NAME##_neighbours},
 static const struct codebook codebooks[CODEBOOK_COUNT] = {CODEBOOKS(CODEBOOK)};
 #undef CODEBOOK
 
@@ -49,7 +48,7 @@ static void half_distances(const struct codebook *c, unsigned half, int out[HALF
     }
 }
 
-/* Writes the list for a vector that is no point; returns its length. */
+/* Writes the list for a vector that is no point; returns the room it takes. */
 static int list_neighbours(const struct codebook *c, unsigned vector, uint16_t *list)
 {
     int shift = c->bits * c->n_coords / 2, mask = (1 << shift) - 1;
@@ -65,9 +64,10 @@ static int list_neighbours(const struct codebook *c, unsigned vector, uint16_t *
         if (!occurs[at]) continue;
         shell++;
         for (int j = 0; j < c->n_points; j++)
-            if (d[j] == at) list[++n] = (uint16_t)j;
+            if (d[j] == at) list[++n] = c->points[j];
     }
     list[0] = (uint16_t)n;
+    while (n % NEIGHBOUR_VECTOR) list[++n] = list[1];
     return n + 1;
 }
 
@@ -81,10 +81,7 @@ static void fill_tables(const struct codebook *c)
 {
     unsigned n_map = c->bits == 2 ? MAP_2BIT : MAP_3BIT;
     for (unsigned u = 0; u < n_map; u++) c->map[u] = -1;
-    for (int j = 0; j < c->n_points; j++) {
-        c->map[c->points[j]] = j;
-        for (int i = 0; i < c->n_coords; i++) c->values[j][i] = (float)(2 * digit(c, c->points[j], i) + 1);
-    }
+    for (int j = 0; j < c->n_points; j++) c->map[c->points[j]] = j;
     int at = 0;
     for (unsigned u = 0; u < n_map; u++) {
         if (c->map[u] >= 0 || !is_vector(c, u)) continue;

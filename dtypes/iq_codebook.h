@@ -18,10 +18,12 @@ struct codebook {
     int n_coords, bits; /* 8 of 2 bits, 4 of 3 bits */
     int n_shells;       /* neighbours of a vector: the points at its n_shells least distances */
     /* search tables, complete after codebook_ready */
-    float (*values)[8];  /* [n_points]: 2 * digit + 1 */
-    int32_t *map;        /* [packed digits]: the index of a point, or -1 - where its neighbours begin in `neighbours` */
-    uint16_t *neighbours; /* number, then indices by distance, those of equal distance by index */
+    int32_t *map;         /* [packed digits]: the index of a point, or -1 - where its neighbours begin in `neighbours` */
+    uint16_t *neighbours; /* lists: number, then the digits of those points by distance, at equal distance by index; filled up with the first to
+                             whole NEIGHBOUR_VECTORs */
 };
+
+enum { NEIGHBOUR_VECTOR = 16 };
 
 enum codebook_id {
     CODEBOOK_IQ1,

@@ -167,8 +167,8 @@ const struct kernels kernels_avx2 = {
                    [DTYPE_BF16] = encode_bf16_avx2,
                    [DTYPE_Q8_0] = encode_q8_0_avx2,
                    [DTYPE_Q4_0] = encode_q4_0_avx2,
-                   ENCODE_K(avx2), ENCODE_32(avx2)},
-    .encode_row_weighted = {ENCODE_K_WEIGHTED(avx2), ENCODE_32_WEIGHTED(avx2)},
+                   ENCODE_K(avx2), ENCODE_32(avx2), ENCODE_IQ(avx2)},
+    .encode_row_weighted = {ENCODE_K_WEIGHTED(avx2), ENCODE_32_WEIGHTED(avx2), ENCODE_IQ_WEIGHTED(avx2)},
 };
 #else
 typedef int kernels_avx2_is_empty; /* a file may not be empty */

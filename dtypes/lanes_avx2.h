@@ -152,4 +152,47 @@ static inline void v_transpose(vf r[LANES])
     for (int i = 0; i < 8; i++) r[i] = t[i];
 }
 
+static inline vf v_about_inverse(vf v)
+{
+    return _mm256_rcp_ps(v);
+}
+static inline float v_least(vf v)
+{
+    __m128 m = _mm_min_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_min_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_min_ss(m, _mm_movehdup_ps(m)));
+}
+static inline vi v_load_u16(const uint16_t *p)
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline vi v_load_int(const int32_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+static inline void v_store_int(int32_t *p, vi k)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, k);
+}
+static inline vi v_shift_right(vi k, int by)
+{
+    return _mm256_srli_epi32(k, by);
+}
+static inline vf v_repeat_4(const float t[4])
+{
+    return _mm256_broadcast_ps((const __m128 *)(const void *)t);
+}
+static inline vf v_repeat_8(const float t[8])
+{
+    return v_load(t);
+}
+static inline vf v_pick_4(vf table, vi k)
+{
+    return _mm256_permutevar_ps(table, k);
+}
+static inline vf v_pick_8(vf table, vi k)
+{
+    return _mm256_permutevar8x32_ps(table, k);
+}
+
 #endif

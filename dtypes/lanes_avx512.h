@@ -154,4 +154,45 @@ static inline void v_transpose(vf r[LANES])
     }
 }
 
+static inline vf v_about_inverse(vf v)
+{
+    return _mm512_rcp14_ps(v);
+}
+static inline float v_least(vf v)
+{
+    return _mm512_reduce_min_ps(v);
+}
+static inline vi v_load_u16(const uint16_t *p)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline vi v_load_int(const int32_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+static inline void v_store_int(int32_t *p, vi k)
+{
+    _mm512_storeu_si512(p, k);
+}
+static inline vi v_shift_right(vi k, int by)
+{
+    return _mm512_srli_epi32(k, (unsigned)by);
+}
+static inline vf v_repeat_4(const float t[4])
+{
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(t));
+}
+static inline vf v_repeat_8(const float t[8])
+{
+    return _mm512_broadcast_f32x8(_mm256_loadu_ps(t));
+}
+static inline vf v_pick_4(vf table, vi k)
+{
+    return _mm512_permutevar_ps(table, k);
+}
+static inline vf v_pick_8(vf table, vi k)
+{
+    return _mm512_permutexvar_ps(k, table); /* sixteen entries, the upper eight once more the lower */
+}
+
 #endif

@@ -22,6 +22,15 @@
  *     v_most(v)                              the largest lane; none is NaN
  *     v_multiply_subtract(a, b, c)           a * b - c, rounded once or twice: for bounds, never for what is stored
  *     v_transpose(r)                         LANES vectors, rows to columns
+ *
+ * For the codebooks, which have no portable set, only the others have
+ *
+ *     v_least(v)                             the smallest lane; none is NaN
+ *     v_about_inverse(v)                     1 / v, off by 4e-4 of it at most
+ *     v_load_u16(p), v_load_int(p), v_store_int(p, k)
+ *     v_shift_right(k, by)                   of integers that are not negative
+ *     v_repeat_4(t), v_repeat_8(t)           a table of 4 or 8 floats, over and over
+ *     v_pick_4(t, k), v_pick_8(t, k)         from such a table, by the lowest two or three bits of k
  */
 #ifndef LATHE_LANES_H
 #define LATHE_LANES_H

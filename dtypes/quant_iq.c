@@ -1,14 +1,7 @@
 /* The search that IQ2 and IQ3 share: candidates for the scale of a sub-block, each with the points that suit it. */
 #include "dtypes/quant_iq.h"
 
-/* One sub-block and what is known of it. */
-struct group {
-    const struct codebook *c;
-    int n, n_vectors, top; /* top: largest digit */
-    float x[32];           /* magnitudes */
-    float w[32], root_w[32]; /* weights, and their square roots, with which neighbours are judged */
-    uint8_t signs[4];
-};
+const float iq_levels[8] = {1, 3, 5, 7, 9, 11, 13, 15};
 
 void iq_weigh(const float *x, const float *weights, float sigma2, float base, int n, float *w)
 {
@@ -18,7 +11,7 @@ void iq_weigh(const float *x, const float *weights, float sigma2, float base, in
         for (int i = 0; i < n; i++) w[i] = base + x[i] * x[i];
 }
 
-static void weigh(const struct iq_search *t, struct group *g, const float *x, const float *weights, float sigma2)
+static void weigh(const struct iq_search *t, struct iq_group *g, const float *x, const float *weights, float sigma2)
 {
     iq_weigh(x, weights, sigma2, t->base != 0 ? t->base * sigma2 : 0, g->n, g->w);
     for (int i = 0; i < g->n; i++) g->root_w[i] = sqrtf(g->w[i]);
@@ -41,7 +34,7 @@ static void make_even(const float *x, const float *w, float *magnitudes, uint8_t
 }
 
 /* Magnitudes and signs; returns the largest magnitude. */
-static float split(struct group *g, const float *x, bool even)
+static float split(struct iq_group *g, const float *x, bool even)
 {
     for (int k = 0; k < g->n / 8; k++) {
         unsigned signs = 0;
@@ -58,15 +51,37 @@ static float split(struct group *g, const float *x, bool even)
     return max;
 }
 
-int codebook_least(const struct codebook *c, const uint16_t *list, const float cost[8][4])
+/* What coordinate i adds for each digit, at cost[i << bits]; the order of the operations is part of the bytes. */
+static void tabulate_costs(const struct codebook *c, const float *x, const float *w, float scale, const float *level, float cost[32])
 {
-    int n = list[0], best = list[1];
-    float least = FLT_MAX, first_two[16];
-    for (int u = 0; u < 16; u++) first_two[u] = cost[0][u & 3] + cost[1][u >> 2];
-    for (int j = 1; j <= n; j++) {
-        unsigned p = c->points[list[j]];
-        float sum = first_two[p & 15];
-        for (int i = 2; i < 8; i++) sum += cost[i][p >> 2 * i & 3]; /* in order: it is part of the bytes */
+    for (int i = 0; i < 32; i++) {
+        float e = scale * level[i & ((1 << c->bits) - 1)] - x[i >> c->bits];
+        cost[i] = w[i >> c->bits] * e * e;
+    }
+}
+
+static float sum_2bit(const float cost[32], unsigned p)
+{
+    float sum = 0;
+    for (unsigned i = 0; i < 8; i++) sum += cost[4 * i + (p >> 2 * i & 3)];
+    return sum;
+}
+
+static float sum_3bit(const float cost[32], unsigned p)
+{
+    float sum = 0;
+    for (unsigned i = 0; i < 4; i++) sum += cost[8 * i + (p >> 3 * i & 7)];
+    return sum;
+}
+
+static unsigned nearest_ref(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale,
+                            const float *level)
+{
+    unsigned best = list[1];
+    float least = FLT_MAX, cost[32];
+    tabulate_costs(c, x, w, scale, level, cost);
+    for (int j = 1; j <= list[0]; j++) {
+        float sum = c->bits == 2 ? sum_2bit(cost, list[j]) : sum_3bit(cost, list[j]);
         if (sum < least) {
             least = sum;
             best = list[j];
@@ -75,121 +90,111 @@ int codebook_least(const struct codebook *c, const uint16_t *list, const float c
     return best;
 }
 
-/* The neighbour of least weighted squared error for x ~ scale * (2 * digit + 1). Three values of a coordinate: errors are tabled. */
-static int nearest_2bit(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale)
+static unsigned vector_digits(const struct iq_group *g, int k, float id)
 {
-    float cost[8][4] = {0};
-    for (int i = 0; i < 8; i++)
-        for (int digit = 0; digit < 3; digit++) {
-            float e = scale * (float)(2 * digit + 1) - x[i];
-            cost[i][digit] = w[i] * e * e;
-        }
-    return codebook_least(c, list, cost);
+    unsigned digits = 0;
+    for (int i = 0; i < g->c->n_coords; i++) digits |= iq_digit(g->x[g->c->n_coords * k + i], id, g->top) << g->c->bits * i;
+    return digits;
 }
 
-static int nearest_3bit(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale)
-{
-    int n = list[0], best = list[1];
-    float least = FLT_MAX;
-    for (int j = 1; j <= n; j++) {
-        const float *q = c->values[list[j]];
-        float sum = 0;
-        for (int i = 0; i < 4; i++) {
-            float e = scale * q[i] - x[i];
-            sum += w[i] * e * e;
-        }
-        if (sum < least) {
-            least = sum;
-            best = list[j];
-        }
-    }
-    return best;
-}
-
-/* Chooses the point of vector k for a scale and its inverse id. Returns whether the vector's own digits are a point. */
-static bool choose_point(const struct group *g, int k, float id, float scale, uint16_t *point)
+unsigned iq_point(const struct iq_kernel *kernel, const struct iq_group *g, int k, unsigned digits, float scale, bool *off)
 {
     const struct codebook *c = g->c;
-    const float *x = g->x + c->n_coords * k;
-    unsigned u = 0;
-    for (int i = 0; i < c->n_coords; i++) u |= iq_digit(x[i], id, g->top) << c->bits * i;
-    int32_t at = c->map[u];
-    *point = (uint16_t)at;
-    if (at >= 0) return true;
-    const uint16_t *list = c->neighbours + (-1 - at);
-    const float *w = g->root_w + c->n_coords * k;
-    *point = (uint16_t)(c->bits == 2 ? nearest_2bit(c, list, x, w, scale) : nearest_3bit(c, list, x, w, scale));
-    return false;
+    int at = c->n_coords * k;
+    *off = c->map[digits] < 0;
+    if (!*off) return digits;
+    return kernel->nearest(c, c->neighbours + (-1 - c->map[digits]), g->x + at, g->root_w + at, scale, iq_levels);
 }
 
-struct fit {
-    float sx; /* sum of w * x * q */
-    float s2; /* sum of w * q * q */
-};
-
-static struct fit fit_points(const struct group *g, const uint16_t *points)
+static struct iq_fit fit_points(const struct iq_group *g, const uint16_t *points)
 {
-    struct fit f = {0};
-    for (int k = 0, i = 0; k < g->n_vectors; k++) {
-        const float *q = g->c->values[points[k]];
+    struct iq_fit f = {0};
+    for (int k = 0, i = 0; k < g->n_vectors; k++)
         for (int j = 0; j < g->c->n_coords; j++, i++) {
-            f.sx += g->w[i] * g->x[i] * q[j];
-            f.s2 += g->w[i] * q[j] * q[j];
+            float q = iq_levels[points[k] >> g->c->bits * j & ((1 << g->c->bits) - 1)];
+            f.sx += g->w[i] * g->x[i] * q;
+            f.s2 += g->w[i] * q * q;
         }
-    }
     return f;
 }
 
-/* Scale and points of the best candidate; both stay if none beats nothing at all. Bit k of *off: the digits of vector k were no point. */
-static float best_candidate(const struct iq_search *t, const struct group *g, float max, float scale,
-                            uint16_t *points, unsigned *off)
+static void candidates_ref(const struct iq_search *t, const struct iq_group *g, float max, struct iq_candidates *out)
 {
-    float best = 0;
-    for (int is = -t->n_steps; is <= t->n_steps; is++) {
-        float id = ((float)(2 * g->top + 1) + (float)is * t->step) / max;
-        uint16_t candidate[8];
-        unsigned candidate_off = 0;
-        for (int k = 0; k < g->n_vectors; k++)
-            candidate_off |= (unsigned)!choose_point(g, k, id, 1 / id, &candidate[k]) << k;
-        struct fit f = fit_points(g, candidate);
-        if (f.s2 > 0 && f.sx * f.sx > best * f.s2) {
-            scale = f.sx / f.s2;
-            best = scale * f.sx;
-            memcpy(points, candidate, (size_t)g->n_vectors * sizeof *points);
-            *off = candidate_off;
+    out->n = 2 * t->n_steps + 1;
+    for (int c = 0; c < out->n; c++) {
+        float id = iq_candidate_top(t, g, c - t->n_steps) / max;
+        uint16_t points[IQ_VECTORS_MOST];
+        unsigned off = 0;
+        for (int k = 0; k < g->n_vectors; k++) {
+            bool moved;
+            out->points[k][c] = points[k] = (uint16_t)iq_point(&iq_kernel_ref, g, k, vector_digits(g, k, id), 1 / id, &moved);
+            off |= (unsigned)moved << k;
         }
+        out->off[c] = (uint8_t)off;
+        struct iq_fit f = fit_points(g, points);
+        out->sx[c] = f.sx;
+        out->s2[c] = f.s2;
     }
-    return scale;
+}
+
+const struct iq_kernel iq_kernel_ref = {nearest_ref, candidates_ref};
+
+/* The choice for a sub-block. */
+struct choice {
+    float scale;
+    uint16_t points[IQ_VECTORS_MOST];
+    unsigned off;
+};
+
+/* The best candidate; *best stays if none beats nothing at all. */
+static void best_candidate(const struct iq_kernel *kernel, const struct iq_search *t, const struct iq_group *g, float max, struct choice *best)
+{
+    struct iq_candidates all;
+    float most = 0;
+    int winner = -1;
+    kernel->candidates(t, g, max, &all);
+    for (int c = 0; c < all.n; c++)
+        if (all.s2[c] > 0 && all.sx[c] * all.sx[c] > most * all.s2[c]) {
+            best->scale = all.sx[c] / all.s2[c];
+            most = best->scale * all.sx[c];
+            winner = c;
+        }
+    if (winner < 0) return;
+    for (int k = 0; k < g->n_vectors; k++) best->points[k] = (uint16_t)all.points[k][winner];
+    best->off = all.off[winner];
 }
 
 /* Points once more, at the scale that was found, and the scale once more, for these. */
-static float refit(const struct iq_search *t, const struct group *g, float scale, uint16_t *points, unsigned off)
+static void refit(const struct iq_kernel *kernel, const struct iq_search *t, const struct iq_group *g, struct choice *best)
 {
-    for (int k = 0; k < g->n_vectors; k++)
-        if (t->refit_all || (off >> k & 1)) choose_point(g, k, 1 / scale, scale, &points[k]);
-    struct fit f = fit_points(g, points);
-    return f.s2 > 0 ? f.sx / f.s2 : scale;
+    for (int k = 0; k < g->n_vectors; k++) {
+        bool moved;
+        if (!t->refit_all && !(best->off >> k & 1)) continue;
+        best->points[k] = (uint16_t)iq_point(kernel, g, k, vector_digits(g, k, 1 / best->scale), best->scale, &moved);
+    }
+    struct iq_fit f = fit_points(g, best->points);
+    if (f.s2 > 0) best->scale = f.sx / f.s2;
 }
 
-/* Scale of a group, which may be negative or no number; points holds zeros: the point 0 has all digits 0. */
-static float search_group(const struct iq_search *t, struct group *g, float max, uint16_t *points)
+/* Scale of a group, which may be negative or no number, and the indices of its points. */
+static float search_group(const struct iq_kernel *kernel, const struct iq_search *t, const struct iq_group *g, float max, uint16_t *points)
 {
-    float scale = max / (float)(2 * g->top + 1);
+    struct choice best = {.scale = max / (float)(2 * g->top + 1), .off = t->refit_all};
     if (t->positive) {
         uint8_t l[32];
-        scale = search_positive(g->n, g->top + 2, g->x, g->w, l);
-        max = scale * (float)(g->top + 1);
+        best.scale = search_positive(g->n, g->top + 2, g->x, g->w, l);
+        max = best.scale * (float)(g->top + 1);
         if (max <= 0) return NAN;
     }
-    unsigned off = t->refit_all ? 1 : 0;
-    scale = best_candidate(t, g, max, scale, points, &off);
-    if ((off || t->refit_always) && scale > 0) scale = refit(t, g, scale, points, off);
-    return scale;
+    best_candidate(kernel, t, g, max, &best);
+    if ((best.off || t->refit_always) && best.scale > 0) refit(kernel, t, g, &best);
+    for (int k = 0; k < g->n_vectors; k++) points[k] = (uint16_t)g->c->map[best.points[k]];
+    return best.scale;
 }
 
-void iq_search_block(const struct iq_search *t, const float *x, const float *weights, struct iq_result *out)
+void iq_search_block(const struct iq_kernel *kernel, const struct iq_search *t, const float *x, const float *weights, struct iq_result *out)
 {
-    struct group g = {.c = codebook_ready(t->codebook), .n = t->n};
+    struct iq_group g = {.c = codebook_ready(t->codebook), .n = t->n};
     g.n_vectors = g.n / g.c->n_coords;
     g.top = g.c->bits == 2 ? 2 : 7;
     float sigma2 = t->sigma * sum_of_squares(x, QK_K) / QK_K;
@@ -198,7 +203,7 @@ void iq_search_block(const struct iq_search *t, const float *x, const float *wei
         uint16_t *points = out->points + s * g.n_vectors;
         weigh(t, &g, x + at, weights ? weights + at : NULL, sigma2);
         float max = split(&g, x + at, t->even_signs);
-        float scale = max < t->eps ? NAN : search_group(t, &g, max, points);
+        float scale = max < t->eps ? NAN : search_group(kernel, t, &g, max, points);
         out->zero[s] = isnan(scale);
         if (out->zero[s]) {
             memset(points, 0, (size_t)g.n_vectors * sizeof *points);

@@ -3,24 +3,17 @@
  * With three levels the best scale can be found outright: sorted, a group falls into three runs, and every pair of boundaries is tried. Prefix
  * sums over the sorted elements make that cheap. Then vectors of 8 levels that are no point of the codebook move to a near one.
  */
-#include "dtypes/quant_iq.h"
+#include "dtypes/quant_iq1.h"
 
-/* Levels with the shift up and down. */
-static const float level_up[3] = {-1 + 0.125f, 0.125f, 1 + 0.125f};
-static const float level_down[3] = {-1 - 0.125f, -0.125f, 1 - 0.125f};
+const float iq1_up[4] = {-1 + 0.125f, 0.125f, 1 + 0.125f};
+const float iq1_down[4] = {-1 - 0.125f, -0.125f, 1 - 0.125f};
 
 struct group {
     int n;
     const float *x;
-    float w[32];
-    uint8_t order[32]; /* indices of elements, rising */
-    uint8_t levels[32];
-};
-
-struct split {
-    int a, b; /* order[0..a) have the lowest level, order[a..b) the middle one */
-    int kind; /* which shifts; -1: none found */
-    float scale, score;
+    float w[IQ1_MOST];
+    uint8_t order[IQ1_MOST]; /* indices of elements, rising */
+    uint8_t levels[IQ1_MOST];
 };
 
 /* Two sorted runs to one; equal elements, and what NaN cannot order, stay in their order. */
@@ -39,91 +32,95 @@ static void merge(const float *x, const uint8_t *a, int n_a, const uint8_t *b, i
 }
 
 /* Merge sort by halves, as the C library's qsort that the reference calls: stable. */
-static void sort(const float *x, uint8_t *order, int n)
+static void sort_half(const float *x, uint8_t *order, int n)
 {
-    uint8_t merged[32];
+    uint8_t merged[IQ1_MOST];
     if (n < 2) return;
-    sort(x, order, n / 2);
-    sort(x, order + n / 2, n - n / 2);
+    sort_half(x, order, n / 2);
+    sort_half(x, order + n / 2, n - n / 2);
     merge(x, order, n / 2, order + n / 2, n - n / 2, merged);
     memcpy(order, merged, (size_t)n);
 }
 
-/* Sums up to each boundary of w * x and w. */
-struct prefix {
-    float x[33], w[33];
-};
-
-/* Sums of the splits whose first boundary is a, by the second boundary and by kind. */
-struct split_sums {
-    float sx[4][33], s2[4][33];
-};
-
-static bool is_better(float sx, float s2, float score)
+void iq1_merge_sort(const float *x, int n, uint8_t *order)
 {
-    return (s2 > 0) & (sx * sx > score * s2);
+    for (int i = 0; i < n; i++) order[i] = (uint8_t)i;
+    sort_half(x, order, n);
 }
 
-/* Takes over what is better, in order of boundaries, then kinds. Most rows of splits have nothing better: that is seen at once for all. */
-static void try_splits(struct split *best, const struct split_sums *t, int a, int n, int n_kinds)
-{
-    int any = 0;
-    for (int k = 0; k < n_kinds; k++)
-        for (int b = a; b <= n; b++) any |= is_better(t->sx[k][b], t->s2[k][b], best->score);
-    if (!any) return;
-    for (int b = a; b <= n; b++)
-        for (int k = 0; k < n_kinds; k++) {
-            float sx = t->sx[k][b], s2 = t->s2[k][b];
-            if (!is_better(sx, s2, best->score)) continue;
-            float scale = sx / s2;
-            *best = (struct split){a, b, k, scale, scale * sx};
-        }
-}
+/* The sums of the splits with first boundary a, by the second. */
+struct sums {
+    float sx[IQ1_SPACE], s2[IQ1_SPACE];
+};
 
-static void sum_runs(const struct prefix *s, int a, int n, const float *level, float *sx, float *s2)
+static void sum_runs(const struct iq1_prefix *s, int a, int n, const float *level, struct sums *t)
 {
     for (int b = a; b <= n; b++) {
-        sx[b] = (s->x[a] - s->x[0]) * level[0] + (s->x[b] - s->x[a]) * level[1] + (s->x[n] - s->x[b]) * level[2];
-        s2[b] = (s->w[a] - s->w[0]) * level[0] * level[0] + (s->w[b] - s->w[a]) * level[1] * level[1] +
-                (s->w[n] - s->w[b]) * level[2] * level[2];
+        t->sx[b] = (s->x[a] - s->x[0]) * level[0] + (s->x[b] - s->x[a]) * level[1] + (s->x[n] - s->x[b]) * level[2];
+        t->s2[b] = (s->w[a] - s->w[0]) * level[0] * level[0] + (s->w[b] - s->w[a]) * level[1] * level[1] +
+                   (s->w[n] - s->w[b]) * level[2] * level[2];
     }
 }
 
-/* One shift for all: kind 0 up, 1 down. */
-static struct split best_split_s(const struct group *g)
+static void single_ref(const struct iq1_prefix *s, int n, struct iq1_split *best)
 {
-    struct prefix s = {0};
-    struct split_sums t;
-    struct split best = {.kind = -1, .score = -FLT_MAX};
+    struct sums t[2];
+    for (int a = 0; a <= n; a++) {
+        sum_runs(s, a, n, iq1_up, &t[0]);
+        sum_runs(s, a, n, iq1_down, &t[1]);
+        for (int b = a; b <= n; b++)
+            for (int k = 0; k < 2; k++) iq1_try(best, a, b, k, t[k].sx[b], t[k].s2[b]);
+    }
+}
+
+/* Sums of one half of a group at one shift. Levels are 1 apart, so that three runs need two subtractions only. */
+static void sum_half(const struct iq1_prefix *s, int a, int n, const float *v, struct sums *t)
+{
+    float first = v[0] * v[0] - v[1] * v[1], second = v[1] * v[1] - v[2] * v[2];
+    for (int b = a; b <= n; b++) {
+        t->sx[b] = s->x[n] * v[2] - (s->x[a] + s->x[b]);
+        t->s2[b] = s->w[n] * v[2] * v[2] + s->w[a] * first + s->w[b] * second;
+    }
+}
+
+static void pairs_from(const struct iq1_prefix s[2], int a, int n, struct iq1_split *best)
+{
+    struct sums half[2][2]; /* by half and shift */
+    for (int h = 0; h < 2; h++) {
+        sum_half(&s[h], a, n, iq1_up, &half[h][0]);
+        sum_half(&s[h], a, n, iq1_down, &half[h][1]);
+    }
+    for (int b = a; b <= n; b++)
+        for (int k = 0; k < 4; k++) {
+            const struct sums *p = &half[0][k >> 1], *q = &half[1][k & 1];
+            iq1_try(best, a, b, k, p->sx[b] + q->sx[b], p->s2[b] + q->s2[b]);
+        }
+}
+
+static void pairs_ref(const struct iq1_prefix s[2], int n, struct iq1_split *best)
+{
+    for (int a = 0; a <= n; a++) pairs_from(s, a, n, best);
+}
+
+const struct iq1_kernel iq1_kernel_ref = {&iq_kernel_ref, iq1_merge_sort, single_ref, pairs_ref};
+
+static struct iq1_split best_split_s(const struct iq1_kernel *kernel, const struct group *g)
+{
+    struct iq1_prefix s = {0};
+    struct iq1_split best = {.kind = -1, .score = -FLT_MAX};
     for (int j = 0; j < g->n; j++) {
         int i = g->order[j];
         s.x[j + 1] = s.x[j] + g->w[i] * g->x[i];
         s.w[j + 1] = s.w[j] + g->w[i];
     }
-    for (int a = 0; a <= g->n; a++) {
-        sum_runs(&s, a, g->n, level_up, t.sx[0], t.s2[0]);
-        sum_runs(&s, a, g->n, level_down, t.sx[1], t.s2[1]);
-        try_splits(&best, &t, a, g->n, 2);
-    }
+    kernel->single(&s, g->n, &best);
     return best;
 }
 
-/* Sums of one half of a group at one shift. Levels are 1 apart, so that three runs need two subtractions only. */
-static void sum_half(const struct prefix *s, int a, int n, const float *v, float *sx, float *s2)
+static struct iq1_split best_split_m(const struct iq1_kernel *kernel, const struct group *g)
 {
-    float first = v[0] * v[0] - v[1] * v[1], second = v[1] * v[1] - v[2] * v[2];
-    for (int b = a; b <= n; b++) {
-        sx[b] = s->x[n] * v[2] - (s->x[a] + s->x[b]);
-        s2[b] = s->w[n] * v[2] * v[2] + s->w[a] * first + s->w[b] * second;
-    }
-}
-
-/* A shift for each half of the group: kind 2 * (first down) + (second down). */
-static struct split best_split_m(const struct group *g)
-{
-    struct prefix s[2] = {0};
-    struct split_sums half, t; /* half: by half and shift */
-    struct split best = {.kind = -1, .score = -FLT_MAX};
+    struct iq1_prefix s[2] = {0};
+    struct iq1_split best = {.kind = -1, .score = -FLT_MAX};
     for (int j = 0; j < g->n; j++) {
         int i = g->order[j], h = i / (g->n / 2);
         s[h].x[j + 1] = s[h].x[j] + g->w[i] * g->x[i];
@@ -131,23 +128,12 @@ static struct split best_split_m(const struct group *g)
         s[!h].x[j + 1] = s[!h].x[j];
         s[!h].w[j + 1] = s[!h].w[j];
     }
-    for (int a = 0; a <= g->n; a++) {
-        for (int h = 0; h < 2; h++) {
-            sum_half(&s[h], a, g->n, level_up, half.sx[2 * h], half.s2[2 * h]);
-            sum_half(&s[h], a, g->n, level_down, half.sx[2 * h + 1], half.s2[2 * h + 1]);
-        }
-        for (int k = 0; k < 4; k++)
-            for (int b = a; b <= g->n; b++) {
-                t.sx[k][b] = half.sx[k >> 1][b] + half.sx[2 + (k & 1)][b];
-                t.s2[k][b] = half.s2[k >> 1][b] + half.s2[2 + (k & 1)][b];
-            }
-        try_splits(&best, &t, a, g->n, 4);
-    }
+    kernel->pairs(s, g->n, &best);
     return best;
 }
 
 /* Levels of the elements; a negative scale is turned, with the shifts, so that it is positive. */
-static void apply_split(struct group *g, struct split *best, int n_kinds)
+static void apply_split(struct group *g, struct iq1_split *best, int n_kinds)
 {
     bool turn = best->scale < 0;
     for (int j = 0; j < g->n; j++) {
@@ -158,19 +144,6 @@ static void apply_split(struct group *g, struct split *best, int n_kinds)
         best->scale = -best->scale;
         best->kind = n_kinds - 1 - best->kind;
     }
-}
-
-/* The neighbour of least weighted squared error for 8 elements. */
-static int nearest_point(const struct codebook *c, const uint16_t *list, const float *x, const float *w, float scale,
-                         const float *level)
-{
-    float cost[8][4] = {0};
-    for (int i = 0; i < 8; i++)
-        for (int digit = 0; digit < 3; digit++) {
-            float e = scale * level[digit] - x[i];
-            cost[i][digit] = w[i] * e * e;
-        }
-    return codebook_least(c, list, cost);
 }
 
 /* Sums that make a scale: x ~ scale * level. */
@@ -189,7 +162,7 @@ static void add_point(struct fit *f, const struct codebook *c, int point, const 
 }
 
 /* Points of the group's vectors for the levels that were found; levels[k] are those of vector k. The scale is fitted again if one had to move. */
-static float choose_points(const struct group *g, const struct codebook *c, float scale, const float *const *levels, uint16_t *points)
+static float choose_points(const struct iq1_kernel *kernel, const struct group *g, const struct codebook *c, float scale, const float *const *levels, uint16_t *points)
 {
     bool moved = false;
     for (int k = 0; k < g->n / 8; k++) {
@@ -197,9 +170,8 @@ static float choose_points(const struct group *g, const struct codebook *c, floa
         for (int i = 0; i < 8; i++) u |= (unsigned)g->levels[8 * k + i] << 2 * i;
         int32_t at = c->map[u];
         moved |= at < 0;
-        points[k] = (uint16_t)(at >= 0 ? at
-                                       : nearest_point(c, c->neighbours + (-1 - at), g->x + 8 * k, g->w + 8 * k, scale,
-                                                       levels[k]));
+        if (at < 0) u = kernel->points->nearest(c, c->neighbours + (-1 - at), g->x + 8 * k, g->w + 8 * k, scale, levels[k]);
+        points[k] = (uint16_t)c->map[u];
     }
     if (!moved) return scale;
     struct fit f = {0};
@@ -214,15 +186,14 @@ static void weigh(struct group *g, const float *x, const float *weights, float s
 }
 
 /* Orders the group's elements; false if it counts as zero. */
-static bool prepare(struct group *g, float eps)
+static bool prepare(const struct iq1_kernel *kernel, struct group *g, float eps)
 {
     if (magnitude(g->x, g->n) < eps) return false;
-    for (int i = 0; i < g->n; i++) g->order[i] = (uint8_t)i;
-    sort(g->x, g->order, g->n);
+    kernel->sort(g->x, g->n, g->order);
     return true;
 }
 
-static void encode_iq1_s_block(const float *x, const float *weights, struct block_iq1_s *b)
+static void encode_iq1_s_block(const struct iq1_kernel *kernel, const float *x, const float *weights, struct block_iq1_s *b)
 {
     const struct codebook *c = codebook_ready(CODEBOOK_IQ1);
     float sigma2 = 2 * sum_of_squares(x, QK_K) / QK_K, scales[8] = {0}, max_scale = 0;
@@ -231,14 +202,14 @@ static void encode_iq1_s_block(const float *x, const float *weights, struct bloc
     for (int s = 0; s < 8; s++) {
         struct group g = {.n = 32};
         weigh(&g, x + 32 * s, weights + 32 * s, sigma2);
-        if (!prepare(&g, 1e-12f)) continue;
-        struct split best = best_split_s(&g);
+        if (!prepare(kernel, &g, 1e-12f)) continue;
+        struct iq1_split best = best_split_s(kernel, &g);
         if (best.kind < 0) continue;
         apply_split(&g, &best, 2);
-        const float *v = best.kind == 0 ? level_up : level_down;
+        const float *v = best.kind == 0 ? iq1_up : iq1_down;
         const float *const levels[4] = {v, v, v, v};
         uint16_t points[4];
-        float scale = choose_points(&g, c, best.scale, levels, points);
+        float scale = choose_points(kernel, &g, c, best.scale, levels, points);
         if (!(scale >= 0)) continue;
         for (int k = 0; k < 4; k++) {
             b->qs[4 * s + k] = (uint8_t)points[k];
@@ -267,23 +238,23 @@ struct iq1_m_result {
 
 static const float *iq1_m_levels(int kind, int half)
 {
-    return (kind >> (1 - half) & 1) ? level_down : level_up;
+    return (kind >> (1 - half) & 1) ? iq1_down : iq1_up;
 }
 
-static void search_iq1_m(const float *x, const float *weights, float sigma2, struct iq1_m_result *r)
+static void search_iq1_m(const struct iq1_kernel *kernel, const float *x, const float *weights, float sigma2, struct iq1_m_result *r)
 {
     const struct codebook *c = codebook_ready(CODEBOOK_IQ1);
     memset(r, 0, sizeof *r);
     for (int s = 0; s < 16; s++) {
         struct group g = {.n = 16};
         weigh(&g, x + 16 * s, weights ? weights + 16 * s : NULL, sigma2);
-        if (!prepare(&g, 1e-7f)) continue;
-        struct split best = best_split_m(&g);
+        if (!prepare(kernel, &g, 1e-7f)) continue;
+        struct iq1_split best = best_split_m(kernel, &g);
         if (best.kind < 0) continue;
         apply_split(&g, &best, 4);
         const float *const levels[2] = {iq1_m_levels(best.kind, 0), iq1_m_levels(best.kind, 1)};
         uint16_t points[2];
-        float scale = choose_points(&g, c, best.scale, levels, points);
+        float scale = choose_points(kernel, &g, c, best.scale, levels, points);
         if (!(scale >= 0)) continue;
         memcpy(r->points + 2 * s, points, sizeof points);
         r->scales[s] = scale;
@@ -306,11 +277,11 @@ static float fit_iq1_m(const float *x, const float *weights, float sigma2, const
     return f.s2 > 0 ? f.sx / f.s2 : d;
 }
 
-static void encode_iq1_m_block(const float *x, const float *weights, struct block_iq1_m *b)
+static void encode_iq1_m_block(const struct iq1_kernel *kernel, const float *x, const float *weights, struct block_iq1_m *b)
 {
     struct iq1_m_result r;
     float sigma2 = 2 * sum_of_squares(x, QK_K) / QK_K;
-    search_iq1_m(x, weights, sigma2, &r);
+    search_iq1_m(kernel, x, weights, sigma2, &r);
     memset(b, 0, sizeof *b);
     for (int k = 0; k < 32; k++) {
         b->qs[k] = (uint8_t)r.points[k];
@@ -332,19 +303,25 @@ static void encode_iq1_m_block(const float *x, const float *weights, struct bloc
     }
 }
 
-void encode_iq1_s_weighted(const float *row, const float *weights, void *dst, int64_t n)
-{
-    struct block_iq1_s *b = dst;
-    for (int64_t at = 0; at < n; at += QK_K, b++) encode_iq1_s_block(row + at, weights + at, b);
-}
+#define ENCODE_ALL(SUFFIX, KERNEL)                                                                            \
+    void encode_iq1_s_weighted##SUFFIX(const float *row, const float *weights, void *dst, int64_t n)          \
+    {                                                                                                         \
+        struct block_iq1_s *b = dst;                                                                          \
+        for (int64_t at = 0; at < n; at += QK_K, b++) encode_iq1_s_block(&KERNEL, row + at, weights + at, b); \
+    }                                                                                                         \
+    void encode_iq1_m_weighted##SUFFIX(const float *row, const float *weights, void *dst, int64_t n)          \
+    {                                                                                                         \
+        struct block_iq1_m *b = dst;                                                                          \
+        for (int64_t at = 0; at < n; at += QK_K, b++)                                                         \
+            encode_iq1_m_block(&KERNEL, row + at, weights ? weights + at : NULL, b);                          \
+    }                                                                                                         \
+    void encode_iq1_m##SUFFIX(const float *src, void *dst, int64_t n)                                         \
+    {                                                                                                         \
+        encode_iq1_m_weighted##SUFFIX(src, NULL, dst, n);                                                     \
+    }
 
-void encode_iq1_m_weighted(const float *row, const float *weights, void *dst, int64_t n)
-{
-    struct block_iq1_m *b = dst;
-    for (int64_t at = 0; at < n; at += QK_K, b++) encode_iq1_m_block(row + at, weights ? weights + at : NULL, b);
-}
-
-void encode_iq1_m(const float *src, void *dst, int64_t n)
-{
-    encode_iq1_m_weighted(src, NULL, dst, n);
-}
+ENCODE_ALL(, iq1_kernel_ref)
+#if defined(__x86_64__)
+ENCODE_ALL(_avx2, iq1_kernel_avx2)
+ENCODE_ALL(_avx512, iq1_kernel_avx512)
+#endif

@@ -40,11 +40,11 @@ static void store_scales(const struct iq_result *r, int n, uint8_t *nibbles)
         nibbles[s / 2] = (uint8_t)(iq_digit(r->scales[s], id, 15) | iq_digit(r->scales[s + 1], id, 15) << 4);
 }
 
-static void encode_iq2_xxs_block(const float *x, const float *weights, struct block_iq2_xxs *b)
+static void encode_iq2_xxs_block(const struct iq_kernel *kernel, const float *x, const float *weights, struct block_iq2_xxs *b)
 {
     struct iq_result r;
     memset(b, 0, sizeof *b);
-    iq_search_block(&search_iq2_xxs, x, weights, &r);
+    iq_search_block(kernel, &search_iq2_xxs, x, weights, &r);
     if (!(r.max_scale > 0)) return;
     float d = r.max_scale / 31, id = 1 / d;
     b->d = half_store(d);
@@ -54,11 +54,11 @@ static void encode_iq2_xxs_block(const float *x, const float *weights, struct bl
     }
 }
 
-static void encode_iq2_xs_block(const float *x, const float *weights, struct block_iq2_xs *b)
+static void encode_iq2_xs_block(const struct iq_kernel *kernel, const float *x, const float *weights, struct block_iq2_xs *b)
 {
     struct iq_result r;
     memset(b, 0, sizeof *b);
-    iq_search_block(&search_iq2_xs, x, weights, &r);
+    iq_search_block(kernel, &search_iq2_xs, x, weights, &r);
     if (!(r.max_scale > 0)) return;
     b->d = half_store(r.max_scale / 31);
     store_scales(&r, 16, b->scales);
@@ -69,11 +69,11 @@ static void encode_iq2_xs_block(const float *x, const float *weights, struct blo
     }
 }
 
-static void encode_iq2_s_block(const float *x, const float *weights, struct block_iq2_s *b)
+static void encode_iq2_s_block(const struct iq_kernel *kernel, const float *x, const float *weights, struct block_iq2_s *b)
 {
     struct iq_result r;
     memset(b, 0, sizeof *b);
-    iq_search_block(&search_iq2_s, x, weights, &r);
+    iq_search_block(kernel, &search_iq2_s, x, weights, &r);
     for (int k = 0; k < 32; k++) {
         b->qs[k] = (uint8_t)r.points[k];
         b->qh[k / 4] |= (uint8_t)(r.points[k] >> 8 << 2 * (k % 4));
@@ -84,11 +84,11 @@ static void encode_iq2_s_block(const float *x, const float *weights, struct bloc
     store_scales(&r, 16, b->scales);
 }
 
-static void encode_iq3_xxs_block(const float *x, const float *weights, struct block_iq3_xxs *b)
+static void encode_iq3_xxs_block(const struct iq_kernel *kernel, const float *x, const float *weights, struct block_iq3_xxs *b)
 {
     struct iq_result r;
     memset(b, 0, sizeof *b);
-    iq_search_block(&search_iq3_xxs, x, weights, &r);
+    iq_search_block(kernel, &search_iq3_xxs, x, weights, &r);
     if (!(r.max_scale > 0)) return;
     float d = r.max_scale / 31, id = 1 / d;
     b->d = half_store(d * 1.0125f);
@@ -99,11 +99,11 @@ static void encode_iq3_xxs_block(const float *x, const float *weights, struct bl
 
 /* The reference forgets to leave room for a sub-block of zeros: low index bits and signs of those after it move up, their high bits, scales and
  * the readers do not. The bytes are what counts here, so it is done likewise; docs/pitfalls.md says what comes of it. */
-static void encode_iq3_s_block(const float *x, const float *weights, struct block_iq3_s *b)
+static void encode_iq3_s_block(const struct iq_kernel *kernel, const float *x, const float *weights, struct block_iq3_s *b)
 {
     struct iq_result r;
     memset(b, 0, sizeof *b);
-    iq_search_block(&search_iq3_s, x, weights, &r);
+    iq_search_block(kernel, &search_iq3_s, x, weights, &r);
     for (int s = 0, at = 0; s < 8; s++) {
         if (r.zero[s]) continue;
         for (int k = 0; k < 8; k++) {
@@ -117,24 +117,28 @@ static void encode_iq3_s_block(const float *x, const float *weights, struct bloc
     store_scales(&r, 8, b->scales);
 }
 
-#define ENCODE_WEIGHTED(NAME)                                                                                \
-    void encode_##NAME##_weighted(const float *row, const float *weights, void *dst, int64_t n)              \
+#define ENCODE_WEIGHTED(NAME, SUFFIX, KERNEL)                                                                \
+    void encode_##NAME##_weighted##SUFFIX(const float *row, const float *weights, void *dst, int64_t n)      \
     {                                                                                                        \
         struct block_##NAME *b = dst;                                                                        \
         for (int64_t at = 0; at < n; at += QK_K, b++)                                                        \
-            encode_##NAME##_block(row + at, weights ? weights + at : NULL, b);                               \
+            encode_##NAME##_block(&KERNEL, row + at, weights ? weights + at : NULL, b);                      \
     }
-#define ENCODE(NAME)                                                                                         \
-    void encode_##NAME(const float *src, void *dst, int64_t n)                                               \
+#define ENCODE(NAME, SUFFIX, KERNEL)                                                                         \
+    ENCODE_WEIGHTED(NAME, SUFFIX, KERNEL)                                                                    \
+    void encode_##NAME##SUFFIX(const float *src, void *dst, int64_t n)                                       \
     {                                                                                                        \
-        encode_##NAME##_weighted(src, NULL, dst, n);                                                         \
+        encode_##NAME##_weighted##SUFFIX(src, NULL, dst, n);                                                 \
     }
+#define ENCODE_ALL(SUFFIX, KERNEL)                                                                           \
+    ENCODE_WEIGHTED(iq2_xxs, SUFFIX, KERNEL)                                                                 \
+    ENCODE_WEIGHTED(iq2_xs, SUFFIX, KERNEL)                                                                  \
+    ENCODE(iq2_s, SUFFIX, KERNEL)                                                                            \
+    ENCODE(iq3_xxs, SUFFIX, KERNEL)                                                                          \
+    ENCODE(iq3_s, SUFFIX, KERNEL)
 
-ENCODE_WEIGHTED(iq2_xxs)
-ENCODE_WEIGHTED(iq2_xs)
-ENCODE_WEIGHTED(iq2_s)
-ENCODE_WEIGHTED(iq3_xxs)
-ENCODE_WEIGHTED(iq3_s)
-ENCODE(iq2_s)
-ENCODE(iq3_xxs)
-ENCODE(iq3_s)
+ENCODE_ALL(, iq_kernel_ref)
+#if defined(__x86_64__)
+ENCODE_ALL(_avx2, iq_kernel_avx2)
+ENCODE_ALL(_avx512, iq_kernel_avx512)
+#endif
