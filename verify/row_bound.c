@@ -18,8 +18,26 @@
 
 /* From this error on an honest row may have nothing left: a sign for each of 128 weights of which one is large. Observed: 0.08 */
 #define NOTHING_LEFT 0.5
+/* A whole row of these still points where the original does. Ternary blocks keep the largest weight and all of more than half its size: the worst there
+ * is are n - 1 weights of half the largest, all lost, a cosine of 1 / sqrt(1 + (n - 1) / 4). A sign for each of n keeps 1 / sqrt(n) of one weight among
+ * zeros. The searches of IQ1 promise nothing: observed 0.61 and more. */
+static const struct {
+    enum dtype type;
+    double least;
+} cosines[] = {
+    {DTYPE_TQ1_0, 0.11}, {DTYPE_TQ2_0, 0.11}, {DTYPE_Q2_0, 0.22}, {DTYPE_Q1_0, 0.08}, {DTYPE_IQ1_S, 0.3}, {DTYPE_IQ1_M, 0.3},
+};
 /* Plain numbers that are cut off instead of rounded, as some tools do it: off by a whole step at most, which is 4.6 times the error of rounding */
 #define CUT_OFF 5.0
+
+/* -1: nothing is known. So between two types of this kind, which both may come from a common original. */
+static double least_cosine(enum dtype a, enum dtype b)
+{
+    double least = -1;
+    for (size_t i = 0; i < sizeof cosines / sizeof *cosines; i++)
+        if (cosines[i].type == a || cosines[i].type == b) least = cosines[i].least;
+    return tolerance_type_error(a) >= NOTHING_LEFT && tolerance_type_error(b) >= NOTHING_LEFT ? -1 : least;
+}
 
 void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool rounds)
 {
@@ -29,7 +47,8 @@ void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool round
     bool plain = dtype_info(a)->block_len == 1 && dtype_info(b)->block_len == 1, fine = e < FINE;
     *out = (struct row_bound){.rel = (plain ? CUT_OFF : DISTANCE) * e,
                               .gain_lo = none ? -1 : 1 - (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_DOWN) * e,
-                              .gain_hi = 1 + (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_UP) * e};
+                              .gain_hi = 1 + (plain ? CUT_OFF : fine ? FINE_GAIN : COARSE_UP) * e,
+                              .cosine_lo = none ? least_cosine(a, b) : -1};
 }
 
 double row_bound_distance(const struct row_distance *d, double mean_xx)
@@ -41,4 +60,10 @@ double row_bound_distance(const struct row_distance *d, double mean_xx)
 double row_bound_gain(const struct row_distance *d, double mean_xx)
 {
     return d->xx > LEAST_ROW * mean_xx ? d->xy / d->xx : 1;
+}
+
+double row_bound_cosine(const struct row_distance *d, double mean_xx)
+{
+    if (!(d->xx > LEAST_ROW * mean_xx)) return 1;
+    return d->yy > 0 ? d->xy / sqrt(d->xx * d->yy) : 0;
 }

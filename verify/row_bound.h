@@ -8,6 +8,7 @@
 struct row_bound {
     double rel;              /* of row_bound_distance */
     double gain_lo, gain_hi; /* of row_bound_gain */
+    double cosine_lo;        /* of row_bound_cosine, of whole rows; -1: not asked, the others say more */
 };
 /* Between types a and b; rounds: numbers were multiplied by something on the way, or computed. */
 void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool rounds);
@@ -16,5 +17,7 @@ void row_bound_set(struct row_bound *out, enum dtype a, enum dtype b, bool round
 double row_bound_distance(const struct row_distance *d, double mean_xx);
 /* Share of the original that is left: <x, y> / <x, x>. 1 for rows of almost nothing. */
 double row_bound_gain(const struct row_distance *d, double mean_xx);
+/* <x, y> by both lengths: 0 where nothing is left. 1 for rows of almost nothing. */
+double row_bound_cosine(const struct row_distance *d, double mean_xx);
 
 #endif

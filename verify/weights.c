@@ -126,6 +126,8 @@ static void judge(const struct comparison *c, const struct job *j, struct weight
         r->gain_max = s.gain_max;
         r->gain_lo = j->check.bound.gain_lo;
         r->gain_hi = j->check.bound.gain_hi;
+        r->cosine_min = s.cosine_min;
+        r->cosine_lo = j->check.bound.cosine_lo;
     }
     r->verdict = off.n > 0 ? WEIGHT_DIFFERENT : WEIGHT_QUANTIZED;
     r->n_rows_different = off.n;

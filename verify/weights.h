@@ -37,6 +37,7 @@ struct weight_result {
     double worst_rel, limit;   /* limit 0: equality was asked for */
     double gain_min, gain_max; /* over all rows: shares of the original that are left, */
     double gain_lo, gain_hi;   /* and what the types explain */
+    double cosine_min, cosine_lo; /* least cosine of a whole row with its original, and what the types explain; -1: anything */
     int64_t n_rows_different, first_row;
     bool is_beyond; /* a row is further off than the types explain */
 };

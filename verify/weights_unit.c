@@ -60,6 +60,7 @@ void unit_result_add(struct unit_result *sum, const struct unit_result *part)
     add_rows(&sum->unequal_ba, &part->unequal_ba);
     add_rows(&sum->off, &part->off);
     take_worst(sum, part->worst_rel, part->gain_min, part->gain_max, part->worst_row);
+    sum->cosine_min = fmin(sum->cosine_min, part->cosine_min);
 }
 
 /* --- casts --- */
@@ -147,16 +148,18 @@ static void check_distance(const struct weight_check *c, const float *x, const f
 {
     int64_t n;
     bool off = false;
+    struct row_distance most, all = {0};
     run_of(c, &n);
     measure_runs(c, x, y, s->blocks);
+    for (int64_t i = 0; i < n; i++) add_distance(&all, &s->blocks[i]);
+    for (int64_t i = 0; !c->weighted && i < n; i++) off |= is_off(c, &s->blocks[i], mean, row, out);
     if (c->weighted) {
-        struct row_distance most;
         distance_of_most(s->blocks, n, &most);
         off = is_off(c, &most, mean * (double)n, row, out);
-    } else {
-        for (int64_t i = 0; i < n; i++) off |= is_off(c, &s->blocks[i], mean, row, out);
     }
-    if (off) add_row(&out->off, row);
+    double cosine = row_bound_cosine(&all, mean * (double)n);
+    out->cosine_min = fmin(out->cosine_min, cosine);
+    if (off || cosine < c->bound.cosine_lo) add_row(&out->off, row);
 }
 
 /* --- a unit --- */

@@ -78,6 +78,32 @@ def distances():
     check("distances and shares of rows are numpy's", off < 1e-6, f"{off:.1e}")
 
 
+def cosines():
+    """Of whole rows, where the type is half off; one row of zeros is found."""
+    folder, _, _ = trained("tiny-llama")
+    plain, quantized, hurt = convert(folder, "plain.gguf", "--type", "f32"), work("tiny-tq2.gguf"), work("tiny-hurt.gguf")
+    run("quantize", plain, quantized, "TQ2_0", "--pure", "--force", "--quiet")
+    a, b = ({t.name: dequantize(t.data, t.tensor_type).astype(np.float64) for t in GGUFReader(p).tensors} for p in (plain, quantized))
+    off, least = 0, 1
+    for t in run_json("verify", folder, quantized, "--weights")["tensors"]:
+        if t["dtype_b"] != "tq2_0":
+            continue
+        x, y = a[t["name"]], b[t["name"]]
+        want = ((x * y).sum(1) / np.sqrt((x ** 2).sum(1) * (y ** 2).sum(1))).min()
+        off, least, bound = max(off, abs(t["row_cosine_min"] / want - 1)), min(least, want), t["row_cosine_least"]
+    check("cosines of TQ2_0's rows are numpy's", off < 1e-6 and least > bound > 0, f"{off:.1e}, least {least:.3f} of {bound}")
+    shutil.copyfile(quantized, hurt)
+    t = {t.name: t for t in GGUFReader(quantized).tensors}["blk.1.attn_v.weight"]
+    with open(hurt, "r+b") as f:
+        f.seek(int(t.data_offset) + 3 * t.data.shape[1])
+        f.write(bytes(t.data.shape[1]))
+    for path, agree in ((quantized, True), (hurt, False)):
+        status, out = run("verify", folder, path, "--json", expect=None)
+        different = [(t["name"], t["first_row"]) for t in json.loads(out)["weights"]["different"]]
+        check(f"TQ2_0 {'as it is' if agree else 'with a row of zeros'}", status == (not agree) and different == ([] if agree else [("blk.1.attn_v.weight", 3)]), str(different))
+
+
 guarded("distances", distances)
+guarded("cosines", cosines)
 guarded("real model", real_model)
 finish()

@@ -173,12 +173,24 @@ static void exchange_rows(const struct image *m)
     free(old);
 }
 
-static const struct damage {
+/* Scales of zero: nothing is left, whatever the type */
+static void zero_bytes(const struct image *m)
+{
+    memset(row_at(m, 0), 0, (size_t)m->rows * m->row_bytes);
+}
+
+static void zero_bytes_of_row(const struct image *m)
+{
+    memset(row_at(m, 11), 0, m->row_bytes);
+}
+
+struct damage {
     const char *what, *tensor;
     void (*hurt)(const struct image *m);
-    bool encodes;    /* needs an encoder that asks for no importance weights */
+    bool encodes;      /* needs an encoder that asks for no importance weights */
     bool with_imatrix; /* tried in such files, too */
-} damages[] = {
+};
+static const struct damage damages[] = {
     {"a row of keys scaled", "blk.0.attn_k.weight", scale_row, true, true},
     {"a row of a feed-forward matrix scaled", "blk.1.ffn_down.weight", scale_row, true, false},
     {"values zeroed", "blk.1.attn_v.weight", zero_all, true, true},
@@ -187,6 +199,16 @@ static const struct damage {
     {"keys in another order", "blk.0.attn_k.weight", reorder_rows, false, false},
     {"two rows of keys exchanged", "blk.1.attn_k.weight", exchange_rows, false, false},
     {"a block doubled", "blk.0.ffn_gate.weight", double_block, true, false}, /* with a matrix that may be honest */
+};
+
+/* What shows where the type itself is half off: single blocks say nothing there, but a whole row still points where the original does. */
+static const struct damage damages_half_off[] = {
+    {"queries zeroed", "blk.1.attn_q.weight", zero_bytes, false, true},
+    {"a row of queries zeroed", "blk.1.attn_q.weight", zero_bytes_of_row, false, true},
+    {"a row of keys zeroed", "blk.1.attn_k.weight", zero_bytes_of_row, false, true},
+    {"values zeroed", "blk.1.attn_v.weight", zero_bytes, false, true},
+    {"queries in another order", "blk.1.attn_q.weight", reorder_rows, false, true},
+    {"two rows of keys exchanged", "blk.1.attn_k.weight", exchange_rows, false, true},
 };
 
 /* --- the matrix --- */
@@ -205,9 +227,9 @@ static void check_honest(const char *model, enum dtype t, const char *imatrix, s
 
 static void check_damages(const char *model, enum dtype t, const char *imatrix, struct tally *tally)
 {
-    bool promised = tolerance_type_error(t) < 0.5; /* from there on nothing is */
-    for (size_t i = 0; i < COUNT(damages) && promised; i++) {
-        const struct damage *d = &damages[i];
+    bool half_off = tolerance_type_error(t) >= 0.5;
+    for (size_t i = 0; i < (half_off ? COUNT(damages_half_off) : COUNT(damages)); i++) {
+        const struct damage *d = half_off ? &damages_half_off[i] : &damages[i];
         if ((d->encodes && !dtype_can_encode(t, false)) || (!d->with_imatrix && imatrix)) continue;
         if (needs_matrix(t) && strncmp(d->tensor, "blk.1.attn_", 11) != 0) continue; /* of another type there */
         struct image m;
@@ -254,7 +276,7 @@ static void honest_copies_and_damaged_ones(void **state)
     run_model("tiny-llama", true, &tally);
     run_model("tiny-gpt2", false, &tally);
     print_message("%d honest copies agree, %d damaged ones do not\n", tally.n_honest, tally.n_damaged);
-    assert_true(tally.n_honest > 55 && tally.n_damaged > 140);
+    assert_true(tally.n_honest > 55 && tally.n_damaged > 200);
 }
 
 /* The number decides where it is given: a damaged row whose logits are close agrees, an honest copy that is too far does not. */
