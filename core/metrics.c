@@ -52,9 +52,10 @@ static enum status measure_unit(void *ctx, uint64_t unit, int worker, struct err
     (void)worker;
     (void)err;
     const struct metrics *m = ctx;
+    const struct metrics_loops *loops = metrics_loops();
     struct metrics_part all = m->parts[unit];
     for (int64_t strip = 1; strip < metrics_strips(m->n_vocab); strip++)
-        metrics_part_merge(&all, &m->parts[strip * m->n_pos + (int64_t)unit]);
+        loops->merge(&all, &m->parts[strip * m->n_pos + (int64_t)unit]);
     measure(&m->block[unit], &all, m->two_sides);
     return STATUS_OK;
 }

@@ -23,12 +23,12 @@ struct metrics_part {
     double ab, ba;         /* Σ e^(a - peak_a) (a - b), Σ e^(b - peak_b) (b - a) */
 };
 void metrics_part_init(struct metrics_part *p);
-/* p: also what `more` holds, of later entries of the vocabulary */
-void metrics_part_merge(struct metrics_part *p, const struct metrics_part *more);
 
 struct metrics_loops {
     /* n <= METRICS_TILE logits, of the entries from `first` on; b may be NULL */
     void (*add)(struct metrics_part *p, const void *a, const void *b, bool is_f64, int64_t first, int64_t n);
+    /* p: also what `more` holds, of later entries of the vocabulary */
+    void (*merge)(struct metrics_part *p, const struct metrics_part *more);
 };
 /* The fastest for this processor; the sets for tests. */
 const struct metrics_loops *metrics_loops(void);

@@ -45,6 +45,8 @@ struct real_ops {
 
     /* panel (k, width) from up to `width` rows; missing ones are 0 */
     void (*pack)(void *panel, const void *src, int64_t ld, int64_t rows, int64_t k);
+    /* The same from `width` rows as a file holds them, one behind the other. False: not for this type or length. NULL: for none. */
+    bool (*pack_raw)(void *panel, enum dtype t, const void *raw, int64_t k);
     /* out (n_pos, n_cols) (+)= x (n_pos, n_k) · panels, of which each is (n_k, width), + bias unless NULL. add: then what is there is the sum
      * over a multiple of MATMUL_BLOCK. edge: scratch of OPS_CHUNK * width. */
     void (*linear)(const struct matmul *mm, void *out, int64_t ld_out, const void *x, int64_t ld_x, int64_t n_pos,

@@ -16,8 +16,14 @@ static enum status NAME(decode)(enum dtype t, const void *src, void *dst, int64_
     return dtype_decode_f32(t, src, dst, n, err);
 }
 
-#define SQUARE                         8
-#define TURN(dst, ld_dst, src, ld_src) transpose_8x8(dst, ld_dst, src, ld_src)
+static inline void turn_square(float *dst, int64_t ld_dst, const float *src, int64_t ld_src)
+{
+    __m256 row[8];
+    for (int i = 0; i < 8; i++) row[i] = _mm256_loadu_ps(src + i * ld_src);
+    transpose_8(dst, ld_dst, row);
+}
+#define SQUARE 8
+#define TURN   turn_square
 
 #include "models/ops_real.inc"
 #endif

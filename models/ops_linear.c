@@ -147,6 +147,20 @@ static enum status place_input(struct linear_job *job, struct error *err)
     return workers_run(job->f->workers, ((uint64_t)p->n_pos + OPS_CHUNK - 1) / OPS_CHUNK, copy_unit, job, err);
 }
 
+/* A panel of rows that are turned as they are decoded, so that they are not written in between; *done false: not for these */
+static enum status pack_raw(const struct linear_job *job, int worker, int64_t row, int64_t n_rows, void *panel, bool *done, struct error *err)
+{
+    const struct linear *p = &job->p;
+    const struct real_ops *ops = job->f->state->ops;
+    enum dtype t = p->w->t->dtype;
+    *done = false;
+    if (!ops->pack_raw || n_rows < ops->width || dtype_info(t)->block_bytes != 2 || model_scale(job->f->model, p->w)) return STATUS_OK;
+    void *raw = job->f->state->scratch[worker].raw.data;
+    TRY(ckpt_read_rows(p->w, row, n_rows, raw, err));
+    *done = ops->pack_raw(panel, t, raw, p->n_in);
+    return STATUS_OK;
+}
+
 enum status linear_pack(const struct linear_job *job, int worker, int64_t c, int64_t n, struct error *err)
 {
     const struct linear *p = &job->p;
@@ -155,8 +169,12 @@ enum status linear_pack(const struct linear_job *job, int worker, int64_t c, int
     struct worker_scratch *scratch = &f->state->scratch[worker];
     for (int64_t i = 0; i < n; i += ops->width) {
         int64_t rows = n - i < ops->width ? n - i : ops->width;
+        void *panel = ops_at(f, scratch->acc.data, i * p->n_in);
+        bool done;
+        TRY(pack_raw(job, worker, p->row0 + c + i, rows, panel, &done, err));
+        if (done) continue;
         TRY(ops_read_rows(f, worker, p->w, p->row0 + c + i, rows, scratch->rows.data, err));
-        ops->pack(ops_at(f, scratch->acc.data, i * p->n_in), scratch->rows.data, p->n_in, rows, p->n_in);
+        ops->pack(panel, scratch->rows.data, p->n_in, rows, p->n_in);
     }
     return STATUS_OK;
 }

@@ -6,11 +6,10 @@
 #include <stdint.h>
 
 #if defined(__AVX512F__)
-/* dst (16, 16), rows ld_dst apart = the square at src, rows ld_src apart, turned */
-static inline void transpose_16x16(float *dst, int64_t ld_dst, const float *src, int64_t ld_src)
+/* dst (16, 16), rows ld_dst apart = the square whose rows are r, turned */
+static inline void transpose_16(float *dst, int64_t ld_dst, __m512 r[16])
 {
-    __m512 r[16], t[16];
-    for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_ps(src + i * ld_src);
+    __m512 t[16];
     for (int i = 0; i < 16; i += 2) { /* pairs of rows */
         t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
@@ -33,10 +32,9 @@ static inline void transpose_16x16(float *dst, int64_t ld_dst, const float *src,
 #endif
 
 /* The same of 8 x 8 */
-static inline void transpose_8x8(float *dst, int64_t ld_dst, const float *src, int64_t ld_src)
+static inline void transpose_8(float *dst, int64_t ld_dst, __m256 r[8])
 {
-    __m256 r[8], t[8];
-    for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(src + i * ld_src);
+    __m256 t[8];
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);

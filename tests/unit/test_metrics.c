@@ -145,6 +145,12 @@ static void test_sets(void **state)
             q->add(&y, met_a + first, met_b + first, true, first, n);
         }
         assert_memory_equal(&x, &y, sizeof x);
+        struct metrics_part later;
+        metrics_part_init(&later);
+        p->add(&later, met_b + n, met_a + n, true, 3 * n, n);
+        p->merge(&x, &later);
+        q->merge(&y, &later);
+        assert_memory_equal(&x, &y, sizeof x);
     }
 }
 

@@ -168,6 +168,28 @@ static void test_sets(void **state)
     }
 }
 
+/* Panels made of rows as a file has them are those of decoded rows; other types and lengths are left to these. */
+static void test_pack_raw(void **state)
+{
+    (void)state;
+    enum { W = MATMUL_WIDTH_F32, K = 48 };
+    static const enum dtype types[] = {DTYPE_BF16, DTYPE_F16};
+    static float rows[W * K], decoded[W * K], want[K * W], got[K * W];
+    static uint16_t raw[W * K];
+    struct error err;
+    for (int i = 0; i < W * K; i++) rows[i] = (float)(i * 7919 % 4001 - 2000) * (i % 11 == 0 ? 1e-7f : 0.37f);
+    for (const struct ops_set *s = ops_sets; s->name; s++)
+        for (size_t t = 0; s->supported() && s->f32->pack_raw && t < COUNT(types); t++) {
+            assert_int_equal(dtype_encode_f32(types[t], rows, raw, W * K, &err), STATUS_OK);
+            assert_int_equal(dtype_decode_f32(types[t], raw, decoded, W * K, &err), STATUS_OK);
+            ops_f32.pack(want, decoded, K, W, K);
+            assert_true(s->f32->pack_raw(got, types[t], raw, K));
+            assert_memory_equal(want, got, sizeof want);
+            assert_false(s->f32->pack_raw(got, types[t], raw, K - 5));
+            assert_false(s->f32->pack_raw(got, DTYPE_I16, raw, K));
+        }
+}
+
 /* --- products --- */
 
 static float chain_f32(const char *set, float x, float y, float z)
@@ -560,6 +582,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_pack_raw),
         cmocka_unit_test(test_matmul_order),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_linear_bits),
