@@ -1,25 +1,16 @@
 /* GPT-1: learned positions, layer norm after each residual sum and none at the end, one fused matrix for q, k and v, output tied to the
  * embedding. Block matrices are Conv1D, (in, out), in the source. No runtime of GGUF computes it: the architecture is our own. */
-#include "models/block.h"
-#include "models/config.h"
+#include "models/gpt_line.h"
 #include "models/config_write.h"
 
-#include <math.h>
 #include <string.h>
 
-#define FIELD(name) offsetof(struct hparams, name)
-
 static const struct config_key keys[] = {
-    {"n_layer|num_hidden_layers", "block_count", CONFIG_INT, KV_U32, FIELD(n_layer), true, 12},
     /* n_ctx is the name in the published file, beside n_positions */
-    {"n_positions|max_position_embeddings|n_ctx", "context_length", CONFIG_INT, KV_U32, FIELD(n_ctx), true,
-     512},
-    {"n_embd|hidden_size", "embedding_length", CONFIG_INT, KV_U32, FIELD(n_embd), true, 768},
-    {NULL, "feed_forward_length", CONFIG_INT, KV_U32, FIELD(n_ff), false, NAN},
-    {"n_head|num_attention_heads", "attention.head_count", CONFIG_INT, KV_U32, FIELD(n_head), true, 12},
-    {"layer_norm_epsilon", "attention.layer_norm_epsilon", CONFIG_REAL, KV_F32, FIELD(norm_eps), true, 1e-5},
+    GPT_KEYS(12, "n_positions|max_position_embeddings|n_ctx", 512, 768, NULL, 12),
+    GPT_KEY_EPS,
     {NULL, "hidden_activation", CONFIG_ACTIVATION, KV_STRING, FIELD(activation), false, ACTIVATION_GELU_TANH},
-    {"vocab_size", NULL, CONFIG_INT, KV_U32, FIELD(n_vocab), false, 40478},
+    GPT_KEY_VOCAB(40478),
     {0},
 };
 
@@ -28,37 +19,21 @@ static const struct config_fixed fixed[] = {
     {0},
 };
 
-static const struct config_ignored ignored[] = {
-    {"*_pdrop", "dropout is for training"},
-    {"summary_*", "describes the head of another task"},
-    {0},
-};
+static const struct config_ignored ignored[] = {GPT_IGNORED, {0}};
 
-#define IN "{p}h.{i}."
-#define OUT "blk.{i}."
 static const struct tensor_rule rules[] = {
-    RULE_WEIGHT("{p}tokens_embed", "token_embd", ROLE_TOKEN_EMBD, "V,E"),
-    RULE_WEIGHT("{p}positions_embed", "position_embd", ROLE_POSITION_EMBD, "P,E"),
-    RULE_WEIGHT(IN "attn.c_attn", OUT "attn_qkv", ROLE_ATTN_QKV, "E,3*E", .transform = TRANSFORM_TRANSPOSE),
-    RULE_BIAS(IN "attn.c_attn", OUT "attn_qkv", ROLE_ATTN_QKV, "3*E"),
-    RULE_WEIGHT(IN "attn.c_proj", OUT "attn_output", ROLE_ATTN_OUTPUT, "E,E",
-                .transform = TRANSFORM_TRANSPOSE),
-    RULE_BIAS(IN "attn.c_proj", OUT "attn_output", ROLE_ATTN_OUTPUT, "E"),
-    RULE_LAYER_NORM(IN "ln_1", OUT "attn_output_norm", ROLE_ATTN_OUTPUT_NORM),
-    RULE_WEIGHT(IN "mlp.c_fc", OUT "ffn_up", ROLE_FFN_UP, "E,F", .transform = TRANSFORM_TRANSPOSE),
-    RULE_BIAS(IN "mlp.c_fc", OUT "ffn_up", ROLE_FFN_UP, "F"),
-    RULE_WEIGHT(IN "mlp.c_proj", OUT "ffn_down", ROLE_FFN_DOWN, "F,E", .transform = TRANSFORM_TRANSPOSE),
-    RULE_BIAS(IN "mlp.c_proj", OUT "ffn_down", ROLE_FFN_DOWN, "E"),
-    RULE_LAYER_NORM(IN "ln_2", OUT "layer_output_norm", ROLE_LAYER_OUTPUT_NORM),
-    RULE_DROPPED(IN "attn.bias", "1,1,?,?"), /* the causal mask */
-    RULE_WEIGHT("lm_head", "output", ROLE_OUTPUT, "V,E", .presence = PRESENCE_OPTIONAL),
-    RULE_LEFT_OUT("score.weight", "?,E"),                        /* OpenAIGPTForSequenceClassification */
-    RULE_LEFT_OUT("multiple_choice_head.summary.weight", "?,E"), /* OpenAIGPTDoubleHeadsModel */
-    RULE_LEFT_OUT("multiple_choice_head.summary.bias", "?"),
+    GPT_RULES_EMBD("tokens_embed", "positions_embed"),
+    RULE_WEIGHT(GPT_IN "attn.c_attn", GPT_OUT "attn_qkv", ROLE_ATTN_QKV, GPT_CONV1D("3*E", "E")),
+    RULE_BIAS(GPT_IN "attn.c_attn", GPT_OUT "attn_qkv", ROLE_ATTN_QKV, "3*E"),
+    GPT_RULES_ATTN_OUT(GPT_CONV1D),
+    RULE_LAYER_NORM(GPT_IN "ln_1", GPT_OUT "attn_output_norm", ROLE_ATTN_OUTPUT_NORM),
+    GPT_RULES_MLP(GPT_CONV1D),
+    RULE_LAYER_NORM(GPT_IN "ln_2", GPT_OUT "layer_output_norm", ROLE_LAYER_OUTPUT_NORM),
+    RULE_DROPPED(GPT_IN "attn.bias", "1,1,?,?"), /* the causal mask */
+    GPT_RULES_HEAD,
+    GPT_RULES_TWO_HEADS,
     {0},
 };
-#undef IN
-#undef OUT
 
 /* The class has a list of its own, in which "gelu" is the tanh form. */
 static enum status read_activation(struct config_reader *r, struct error *err)
@@ -127,7 +102,7 @@ const struct arch arch_gpt1 = {
     .architectures = (const char *const[]){"OpenAIGPTLMHeadModel", "OpenAIGPTModel",
                                            "OpenAIGPTDoubleHeadsModel", "OpenAIGPTForSequenceClassification",
                                            NULL},
-    .prefixes = (const char *const[]){"transformer.", "", NULL},
+    .prefixes = GPT_PREFIXES,
     .keys = keys,
     .fixed = fixed,
     .ignored = ignored,

@@ -1,25 +1,15 @@
 /* GPT-J: attention and feed-forward layer side by side on one norm, neighbouring elements of the first part of each head rotated, no biases
  * in the attention, one on the output. llama.cpp has no such architecture, but its phi2 computes the same from rows in another order (it
  * rotates halves) and biases of zeros, so that is what a GGUF says. */
-#include "models/block.h"
-#include "models/config.h"
-
-#include <math.h>
-
-#define FIELD(name) offsetof(struct hparams, name)
+#include "models/gpt_line.h"
 
 static const struct config_key keys[] = {
-    {"n_layer|num_hidden_layers", "block_count", CONFIG_INT, KV_U32, FIELD(n_layer), true, 28},
-    {"n_positions|max_position_embeddings", "context_length", CONFIG_INT, KV_U32, FIELD(n_ctx), true, 2048},
-    {"n_embd|hidden_size", "embedding_length", CONFIG_INT, KV_U32, FIELD(n_embd), true, 4096},
-    {"n_inner", "feed_forward_length", CONFIG_INT, KV_U32, FIELD(n_ff), false, NAN},
-    {"n_head|num_attention_heads", "attention.head_count", CONFIG_INT, KV_U32, FIELD(n_head), true, 16},
+    GPT_KEYS(28, "n_positions|max_position_embeddings", 2048, 4096, "n_inner", 16),
     {NULL, "attention.head_count_kv", CONFIG_INT, KV_U32, FIELD(n_head_kv), false, NAN},
-    {"layer_norm_epsilon", "attention.layer_norm_epsilon", CONFIG_REAL, KV_F32, FIELD(norm_eps), true, 1e-5},
+    GPT_KEY_EPS,
     {"rotary_dim", NULL, CONFIG_INT, KV_U32, FIELD(rope.dim), false, 64},
-    {"activation_function", "hidden_activation", CONFIG_ACTIVATION, KV_STRING, FIELD(activation), false,
-     ACTIVATION_GELU_TANH},
-    {"vocab_size", NULL, CONFIG_INT, KV_U32, FIELD(n_vocab), false, 50400},
+    GPT_KEY_ACTIVATION,
+    GPT_KEY_VOCAB(50400),
     {0},
 };
 
@@ -29,8 +19,7 @@ static const struct config_fixed fixed[] = {
 };
 
 static const struct config_ignored ignored[] = {
-    {"*_pdrop", "dropout is for training"},
-    {"summary_*", "describes the head of another task"},
+    GPT_IGNORED,
     {"scale_attn_weights", "left from GPT-2; the class does not read it"},
     {0},
 };
@@ -97,7 +86,7 @@ const struct arch arch_gptj = {
     .model_types = (const char *const[]){"gptj", NULL},
     .architectures =
         (const char *const[]){"GPTJForCausalLM", "GPTJModel", "GPTJForSequenceClassification", NULL},
-    .prefixes = (const char *const[]){"transformer.", "", NULL},
+    .prefixes = GPT_PREFIXES,
     .keys = keys,
     .fixed = fixed,
     .ignored = ignored,
