@@ -34,13 +34,6 @@ static size_t used_opcodes(const struct pickle_audit *a, struct use use[256])
     return n;
 }
 
-static void escaped(struct buf *out, const char *text)
-{
-    char line[1024];
-    text_escape(text, line, sizeof line);
-    buf_puts(out, line);
-}
-
 /* ---- text ---- */
 
 static void trace_text(const struct torch_audited *p, struct buf *out)
@@ -59,7 +52,7 @@ static void pickle_text(const struct torch_audited *p, bool trace, struct buf *o
     const struct pickle_audit *a = &p->audit;
     size_t n = used_opcodes(a, use);
     buf_puts(out, "  pickle      ");
-    escaped(out, p->where);
+    buf_escape(out, p->where);
     buf_printf(out, ": protocol %d, %" PRIu64 " opcodes, %" PRIu64 " calls, %s\n", a->protocol, a->n_ops, a->n_calls,
                format_bytes(size, p->size_bytes));
     buf_puts(out, "    opcodes   ");
@@ -69,9 +62,9 @@ static void pickle_text(const struct torch_audited *p, bool trace, struct buf *o
     for (size_t i = 0; i < a->n_names; i++) {
         const struct pickle_name *name = &a->names[i];
         buf_printf(out, "    %-9s ", i ? "" : "names");
-        escaped(out, name->module);
+        buf_escape(out, name->module);
         buf_puts(out, ".");
-        escaped(out, name->name);
+        buf_escape(out, name->name);
         buf_printf(out, " x%zu: %s%s%s\n", name->count, standing_name(name), name->what ? ", " : "", name->what ? name->what : "");
     }
     if (trace) trace_text(p, out);
@@ -83,7 +76,7 @@ static void records_text(const struct audit *a, struct buf *out)
     for (size_t i = 0; i < d->n_entries; i++) {
         const struct zip_entry *e = &d->entries[i];
         buf_printf(out, "    %10" PRIu64 "  %12" PRIu64 " bytes%s  ", e->off_data, e->size_bytes, e->method == ZIP_STORED ? "" : ", compressed");
-        escaped(out, e->name);
+        buf_escape(out, e->name);
         buf_puts(out, "\n");
     }
 }
@@ -106,7 +99,7 @@ static void layout_text(const struct audit *a, struct buf *out)
     buf_printf(out, "\n  limits      at most %d dimensions, names of at most %zu bytes, %zu empty tensors", l->dims_max, l->name_max, l->n_empty);
     if (a->largest) {
         buf_printf(out, "; largest %s: ", format_bytes(size, a->largest_bytes));
-        escaped(out, a->largest);
+        buf_escape(out, a->largest);
     }
     buf_puts(out, "\n");
 }
@@ -114,12 +107,12 @@ static void layout_text(const struct audit *a, struct buf *out)
 void audit_text(const struct audit *a, bool trace, struct buf *out)
 {
     char size[32];
-    escaped(out, a->path);
+    buf_escape(out, a->path);
     buf_printf(out, ": %s, %s: %s\n", a->container ? a->container : "pickle", format_bytes(size, a->size_bytes),
                a->n_bad ? "NOT CLEAN" : "clean");
     for (size_t i = 0; i < a->n_remarks; i++) {
         buf_printf(out, "  %-11s ", a->remarks[i].bad ? "finding" : "note");
-        escaped(out, a->remarks[i].text);
+        buf_escape(out, a->remarks[i].text);
         buf_printf(out, " (%s)\n", a->remarks[i].code);
     }
     for (size_t i = 0; i < a->pickles.n; i++) pickle_text(&a->pickles.items[i], trace, out);

@@ -77,9 +77,8 @@ static void types_text(const struct subject *s, struct buf *out)
 
 static void remark(struct buf *out, const char *label, const char *text, const char *code)
 {
-    char line[1024];
-    text_escape(text, line, sizeof line);
-    buf_printf(out, "  %-11s %s", label, line);
+    buf_printf(out, "  %-11s ", label);
+    buf_escape(out, text);
     buf_printf(out, code ? " (%s)\n" : "\n", code);
 }
 

@@ -33,13 +33,6 @@ static struct importance importance(const struct container *g)
     return im;
 }
 
-static void escaped(struct buf *out, const char *text)
-{
-    char line[300];
-    text_escape(text, line, sizeof line);
-    buf_puts(out, line);
-}
-
 static void quantized_text(const struct container *g, struct buf *out)
 {
     int64_t type;
@@ -50,13 +43,13 @@ static void quantized_text(const struct container *g, struct buf *out)
     if (type >= 0) buf_printf(out, " (general.file_type %" PRId64 ")", type);
     if (im.file) {
         buf_puts(out, ", importance matrix ");
-        escaped(out, im.file);
+        buf_escape(out, im.file);
         if (im.dataset) buf_puts(out, " of ");
-        if (im.dataset) escaped(out, im.dataset);
+        if (im.dataset) buf_escape(out, im.dataset);
         if (im.n_entries >= 0) buf_printf(out, ", %" PRId64 " entries", im.n_entries);
         if (im.n_chunks >= 0) buf_printf(out, ", %" PRId64 " chunks", im.n_chunks);
         if (im.sha256) buf_puts(out, ", sha256 ");
-        if (im.sha256) escaped(out, im.sha256);
+        if (im.sha256) buf_escape(out, im.sha256);
     }
     if (container_kv(g, "lathe.quantize.damage")) buf_puts(out, "; damage recorded by tensor");
     buf_puts(out, "\n");
@@ -85,13 +78,13 @@ static void receipt_text(const struct container *g, struct buf *out)
 {
     size_t n = 0;
     buf_puts(out, "  receipt     ");
-    escaped(out, receipt_level(g));
+    buf_escape(out, receipt_level(g));
     buf_printf(out, ": SHA-256 of %" PRIu64 " source tensors", n_digests(g));
     for (size_t i = 0; i < g->n_kvs; i++) {
         const char *name = receipt_file(&g->kvs[i]);
         if (!name) continue;
         buf_puts(out, n++ ? ", " : "; files ");
-        escaped(out, name);
+        buf_escape(out, name);
     }
     buf_puts(out, "\n");
 }
