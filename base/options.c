@@ -145,17 +145,38 @@ static enum status set_size(struct parser *p, const struct option_spec *s, const
     return STATUS_OK;
 }
 
+/* Room for one more behind `count` items: new memory, or NULL where there is room. */
+static enum status more_room(struct parser *p, const void *items, size_t count, size_t size, void **larger)
+{
+    *larger = NULL;
+    if ((count & (count - 1)) != 0) return STATUS_OK; /* full at 0 and at each power of two */
+    *larger = arena_array(&p->tool->mem, count ? count * 2 : 1, size);
+    if (!*larger) return error_nomem(p->err, count * 2 * size);
+    if (count > 0) memcpy(*larger, items, count * size);
+    return STATUS_OK;
+}
+
 static enum status append_item(struct parser *p, const struct option_spec *s, const char *value)
 {
     struct string_list *list = s->dst;
-    if ((list->count & (list->count - 1)) == 0) { /* full at 0 and at each power of two */
-        size_t cap = list->count ? list->count * 2 : 1;
-        const char **items = arena_array(&p->tool->mem, cap, sizeof *items);
-        if (!items) return error_nomem(p->err, cap * sizeof *items);
-        if (list->count > 0) memcpy(items, list->items, list->count * sizeof *items);
-        list->items = items;
-    }
+    void *larger;
+    TRY(more_room(p, list->items, list->count, sizeof *list->items, &larger));
+    if (larger) list->items = larger;
     list->items[list->count++] = value;
+    return STATUS_OK;
+}
+
+static enum status append_double(struct parser *p, const struct option_spec *s, const char *value)
+{
+    struct double_list *list = s->dst;
+    double number;
+    struct option_spec one = *s;
+    void *larger;
+    one.dst = &number;
+    TRY(set_double(p, &one, value));
+    TRY(more_room(p, list->items, list->count, sizeof *list->items, &larger));
+    if (larger) list->items = larger;
+    list->items[list->count++] = number;
     return STATUS_OK;
 }
 
@@ -176,6 +197,8 @@ static enum status set_option(struct parser *p, const struct option_spec *s, con
         return set_int(p, s, value);
     case OPTION_DOUBLE:
         return set_double(p, s, value);
+    case OPTION_DOUBLES:
+        return append_double(p, s, value);
     case OPTION_SIZE:
         return set_size(p, s, value);
     }

@@ -28,10 +28,15 @@ enum option_kind {
     OPTION_CHOICE, /* int *: index of the word among those of `arg` ("none|lean|full") */
     OPTION_INT,    /* int64_t *: decimal, whole argument */
     OPTION_DOUBLE, /* double *: finite */
+    OPTION_DOUBLES, /* struct double_list *: each one is appended */
     OPTION_SIZE,   /* uint64_t *: bytes with an optional suffix K M G T (powers of 1024) */
 };
 struct string_list {
     const char **items; /* owned by the tool's arena */
+    size_t count;
+};
+struct double_list {
+    double *items; /* likewise */
     size_t count;
 };
 struct option_spec {

@@ -1,9 +1,10 @@
 #include "convert/convert.h"
+
 #include "base/options.h"
 #include "base/outset.h"
+#include "convert/adapters.h"
 #include "core/emit.h"
 #include "core/explain.h"
-#include "core/lora.h"
 #include "core/model_plan.h"
 #include "core/parts.h"
 #include "core/plan_report.h"
@@ -20,8 +21,9 @@
 #define SHARD_BYTES 50000000000u
 
 struct convert_options {
-    const char *source, *output, *config, *lora, *lora_base;
-    double lora_scale;
+    const char *source, *output, *config, *lora_base;
+    struct string_list loras;
+    struct double_list lora_scales; /* one for each, or none */
     struct quantize_args types;
     int64_t rope_context;
     uint64_t split_bytes; /* 0: not given */
@@ -36,7 +38,8 @@ struct conversion {
     const struct convert_options *opt;
     struct model *model; /* NULL for a GGUF whose tensors are taken as they are */
     struct restore *restore;
-    struct lora *lora;
+    struct lora *lora; /* that is converted */
+    struct adapters adapters; /* that are merged */
     struct model *base; /* of an adapter, or of the GGUF that one is merged into */
     const char *path; /* for emit_file: the output, or the folder of its parts */
     struct checkpoint *gguf;
@@ -73,7 +76,7 @@ static enum status check_back_options(struct convert_options *o, struct error *e
 {
     enum dtype type = dtype_from_name(o->types.type);
     bool keep = strcmp(o->types.type, "keep") == 0;
-    if (quantize_args_any(&o->types) || o->resume || o->lora || o->config || o->rope_context != ROPE_CONTEXT_NOT_GIVEN || o->damage)
+    if (quantize_args_any(&o->types) || o->resume || o->loras.count > 0 || o->config || o->rope_context != ROPE_CONTEXT_NOT_GIVEN || o->damage)
         return error_at(err, STATUS_USAGE, o->output, NULL,
                         "a folder takes --type, --receipt, --split-max-size and --allow-overflow; other options are for a .gguf file");
     o->restore = (struct restore_options){
@@ -92,7 +95,8 @@ static enum status check_options(struct convert_options *o, struct error *err)
     o->back = o->output && (file_is_dir(o->output) || !ends_with(o->output, ".gguf"));
     if (o->back) return check_back_options(o, err);
     if (o->split_bytes > 0 && o->resume) return error_set(err, STATUS_USAGE, "--resume is for one file, not for parts");
-    if (o->lora && o->resume) return error_set(err, STATUS_USAGE, "--resume does not go with --merge-lora");
+    if (o->loras.count > 0 && o->resume) return error_set(err, STATUS_USAGE, "--resume does not go with --merge-lora");
+    TRY(adapters_check(&o->loras, &o->lora_scales, err));
     if (strcmp(o->types.type, "keep") == 0) {
         if (quantize_args_any(&o->types)) return error_set(err, STATUS_USAGE, "options about types need a --type");
         TRY(quantize_args_kernels(&o->types, err));
@@ -166,28 +170,27 @@ static enum status plan_adapter(struct conversion *c, struct error *err)
         error_at(err, STATUS_USAGE, o->source, NULL, "is an adapter: its base model is needed");
         return error_hint(err, "--lora-base MODEL names it; lathe-convert MODEL --merge-lora ADAPTER merges both");
     }
-    if (o->back || o->lora || o->quantize || o->split_bytes > 0)
+    if (o->back || o->loras.count > 0 || o->quantize || o->split_bytes > 0)
         return error_at(err, STATUS_USAGE, o->source, NULL, "an adapter takes no --type, --merge-lora, --split-max-size and no folder as output");
     TRY(model_open(&c->base, o->lora_base, &(struct model_options){.config_path = o->config}, &c->warn, err));
     TRY(lora_open(&c->lora, o->source, 1, err));
     c->ckpt = lora_checkpoint(c->lora);
     TRY(lora_bind(c->lora, c->base, err));
-    TRY(lora_plan(c->lora, &c->plan, err));
+    TRY(lora_plan(c->lora, &c->plan, &c->warn, err));
     return plan_layout(&c->plan, err);
 }
 
-static enum status merge_adapter(struct conversion *c, struct error *err)
+static enum status merge_adapters(struct conversion *c, struct error *err)
 {
     const struct convert_options *o = c->opt;
     if (!c->model) TRY(model_open(&c->base, o->source, &(struct model_options){0}, &c->warn, err));
-    TRY(lora_open(&c->lora, o->lora, o->lora_scale, err));
-    TRY(lora_bind(c->lora, c->model ? c->model : c->base, err));
-    return lora_merge(c->lora, &c->plan, &c->warn, err);
+    TRY(adapters_open(&c->adapters, &o->loras, &o->lora_scales, c->model ? c->model : c->base, err));
+    return adapters_merge(&c->adapters, &c->plan, &c->warn, err);
 }
 
 static enum status lay_out(struct conversion *c, struct error *err)
 {
-    if (c->opt->lora) TRY(merge_adapter(c, err));
+    if (c->opt->loras.count > 0) TRY(merge_adapters(c, err));
     const char *stem;
     if (c->opt->split_bytes == 0) return plan_layout(&c->plan, err) == STATUS_OK ? STATUS_OK : error_in(err, c->opt->source);
     TRY(parts_place(&c->plan, c->opt->output ? c->opt->output : "model.gguf", &c->path, &stem, err));
@@ -280,7 +283,7 @@ static enum status convert(struct conversion *c, struct error *err)
 
 int convert_main(int argc, char **argv)
 {
-    struct convert_options o = {.types = {.type = "keep"}, .receipt = RECEIPT_FULL, .lora_scale = 1, .rope_context = ROPE_CONTEXT_NOT_GIVEN};
+    struct convert_options o = {.types = {.type = "keep"}, .receipt = RECEIPT_FULL, .rope_context = ROPE_CONTEXT_NOT_GIVEN};
     const struct option_spec specs[] = {
         {"output", 'o', "OUT", OPTION_STRING, &o.output, "file to write, OUT.gguf; or a folder, for the way back from a GGUF", "Output"},
         {"split-max-size", 0, "BYTES", OPTION_SIZE, &o.split_bytes, "numbered parts of at most so many bytes of tensors (a folder: default 50 GB)", NULL},
@@ -294,8 +297,8 @@ int convert_main(int argc, char **argv)
          "store infinities where the type cannot hold a weight", NULL},
         {"config", 0, "FILE", OPTION_STRING, &o.config, "config.json to use instead of the folder's",
          "Source"},
-        {"merge-lora", 0, "ADAPTER", OPTION_STRING, &o.lora, "add a PEFT adapter (folder) to the weights", NULL},
-        {"lora-scale", 0, "S", OPTION_DOUBLE, &o.lora_scale, "times this (default 1)", NULL},
+        {"merge-lora", 0, "ADAPTER", OPTION_LIST, &o.loras, "add a PEFT adapter (folder) to the weights; may be repeated", NULL},
+        {"lora-scale", 0, "S", OPTION_DOUBLES, &o.lora_scales, "times this (default 1); of several adapters one for each, in their order", NULL},
         {"lora-base", 0, "MODEL", OPTION_STRING, &o.lora_base, "SRC is an adapter: the model that it was made for", NULL},
         {"rope-context", 0, "N", OPTION_INT, &o.rope_context,
          "fix rotary positions that depend on the length as they are for a context of N", NULL},
@@ -339,6 +342,7 @@ int convert_main(int argc, char **argv)
     int code = st == STATUS_OK ? 0 : tool_fail(&tool, &err);
     plan_clear(&c.plan);
     lora_close(c.lora);
+    adapters_close(&c.adapters);
     if (c.base) model_close(c.base);
     restore_free(c.restore);
     if (c.model) model_close(c.model);

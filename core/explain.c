@@ -5,6 +5,9 @@
 static const struct {
     const char *code, *text;
 } entries[] = {
+    {"adapter-base-layer",
+     "peft keeps the base's own embedding beside a pair of matrices for it. llama.cpp's adapter file has no place for whole tensors, so it is left out,\n"
+     "as llama.cpp's converter does. That matters only if the embedding was itself changed or resized: then merge the adapter (--merge-lora).\n"},
     {"cast-flushed",
      "Some weights are not zero in the source and become zero in the output's type: they are smaller than "
      "half of its smallest number\n"
@@ -47,6 +50,9 @@ static const struct {
     {"merged-requantized",
      "The adapter was added to tensors that are quantized: they were decoded, merged, and encoded again in their type. The second error comes on\n"
      "top of the first. Merging into the unquantized model and quantizing the result loses less.\n"},
+    {"merged-tied",
+     "The adapter adds to the token embedding of a model whose output matrix is that same table. Merged, both change: so does peft's merged model, while\n"
+     "peft's model with the adapter beside it changes the embedding only. Where that matters, merge into a copy with an output matrix of its own.\n"},
     {"meta-context-guessed", "Meta's params.json does not say for which context a model was trained. lathe takes that of the release with this "
                              "vocabulary, rope_theta,\nnorm_eps and size; only context_length in the output depends on it. A copy of the file with "
                              "max_position_embeddings, given by --config, decides.\n"},

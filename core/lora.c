@@ -76,7 +76,6 @@ static enum status read_config(struct lora *l, struct error *err)
 
 /* --- pairs --- */
 
-/* "base_model.model.X.lora_A.weight", perhaps with the adapter's name before ".weight" → X and which it is */
 static const char peft_prefix[] = "base_model.model.";
 
 static const char *plain_name(const char *name)
@@ -84,42 +83,67 @@ static const char *plain_name(const char *name)
     return strncmp(name, peft_prefix, sizeof peft_prefix - 1) == 0 ? name + sizeof peft_prefix - 1 : name;
 }
 
-static bool parse_name(const char *name, const char **module, size_t *n_module, char *which)
+/* What a tensor of an adapter is by its name */
+struct named {
+    const char *module;
+    size_t n_module;
+    char which; /* A or B of a pair; W: whole, in place of the base's; 0: something else */
+    bool embedding, below_pair;
+};
+
+/* "base_model.model.X.lora_A.weight" or "X.lora_embedding_A", perhaps with the adapter's name behind; "X.base_layer.weight", "X.weight". */
+static struct named parse_name(const char *name)
 {
-    const char *at = strstr(name, ".lora_");
-    if (!at || (at[6] != 'A' && at[6] != 'B') || at[7] != '.') return false;
-    const char *end = strrchr(name, '.');
-    if (strcmp(end, ".weight") != 0) return false;
-    *module = plain_name(name);
-    *which = at[6];
-    if (*module > at) return false;
-    *n_module = (size_t)(at - *module);
-    return true;
+    static const char below[] = ".base_layer";
+    struct named p = {.module = plain_name(name)};
+    const char *at = strstr(p.module, ".lora_"), *last = strrchr(p.module, '.'), *layer = strstr(p.module, below);
+    if (at) {
+        const char *letter = at + strlen(".lora_");
+        p.embedding = strncmp(letter, "embedding_", strlen("embedding_")) == 0;
+        if (p.embedding) letter += strlen("embedding_");
+        bool ends = p.embedding ? letter[0] && (letter[1] == 0 || letter[1] == '.') : letter[0] && letter[1] == '.' && strcmp(last, ".weight") == 0;
+        if (ends && (letter[0] == 'A' || letter[0] == 'B')) p.which = letter[0];
+        p.n_module = (size_t)(at - p.module);
+        return p;
+    }
+    p.which = 'W';
+    p.below_pair = layer && strcmp(layer, ".base_layer.weight") == 0;
+    p.n_module = strlen(p.module);
+    if (p.below_pair) p.n_module = (size_t)(layer - p.module);
+    return p;
+}
+
+static enum status add_whole(struct lora *l, const struct ckpt_tensor *t, const struct named *part, struct error *err)
+{
+    const char *name = part->below_pair ? arena_printf(&l->mem, "%.*s.weight", (int)part->n_module, part->module) : part->module;
+    if (!name) return error_nomem(err, part->n_module);
+    if (part->below_pair || is_on(json_get(json_root(l->config), "modules_to_save"))) {
+        l->wholes[l->n_wholes++] = (struct lora_whole){.name = name, .t = t, .below_pair = part->below_pair};
+        return STATUS_OK;
+    }
+    error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name, "expected pairs of lora_A.weight and lora_B.weight, found something else");
+    return error_hint(err, "trained biases are not supported, nor tensors that modules_to_save does not announce");
 }
 
 static enum status add_tensor(struct lora *l, struct strmap *by_name, const struct ckpt_tensor *t, struct error *err)
 {
-    const char *name;
-    size_t n, i;
-    char which;
-    if (!parse_name(t->t->name, &name, &n, &which)) {
-        if (!strstr(t->t->name, ".lora_") && is_on(json_get(json_root(l->config), "modules_to_save"))) {
-            l->wholes[l->n_wholes++] = (struct lora_whole){.name = plain_name(t->t->name), .t = t};
-            return STATUS_OK;
-        }
-        error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name, "expected pairs of lora_A.weight and lora_B.weight, found something else");
-        return error_hint(err, "adapters of embeddings and trained biases are not supported");
-    }
+    struct named part = parse_name(t->t->name);
+    size_t i;
+    if (part.which == 'W') return add_whole(l, t, &part, err);
+    if (!part.which)
+        return error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name, "expected pairs of lora_A.weight and lora_B.weight, found something else");
     if (t->t->n_dims != 2 || !dtype_info(t->t->dtype)->is_float)
         return error_at(err, STATUS_UNSUPPORTED, t->container->file.path, t->t->name, "expected a matrix of floating-point numbers");
-    if (!strmap_find_n(by_name, name, n, &i)) {
+    if (!strmap_find_n(by_name, part.module, part.n_module, &i)) {
         i = l->n_modules++;
-        l->modules[i].name = arena_strndup(&l->mem, name, n);
-        if (!l->modules[i].name) return error_nomem(err, n);
+        l->modules[i].name = arena_strndup(&l->mem, part.module, part.n_module);
+        if (!l->modules[i].name) return error_nomem(err, part.n_module);
+        l->modules[i].embedding = part.embedding;
         TRY(strmap_add(by_name, l->modules[i].name, i, NULL, err));
     }
-    const struct ckpt_tensor **slot = which == 'A' ? &l->modules[i].a : &l->modules[i].b;
-    if (*slot) return error_at(err, STATUS_MISMATCH, t->container->file.path, t->t->name, "a second lora_%c of the same module: several adapters in one file", which);
+    const struct ckpt_tensor **slot = part.which == 'A' ? &l->modules[i].a : &l->modules[i].b;
+    if (*slot || l->modules[i].embedding != part.embedding)
+        return error_at(err, STATUS_MISMATCH, t->container->file.path, t->t->name, "a second lora_%c of the same module: several adapters in one file", part.which);
     *slot = t;
     return STATUS_OK;
 }

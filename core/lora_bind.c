@@ -34,6 +34,11 @@ static void linear_shape(const struct model *m, const struct weight *w, int64_t 
     if (t->dtype == DTYPE_I4) *in = tensor_cols(t);
 }
 
+static const char *tied_note(const struct lora *l)
+{
+    return l->base->hp.tied ? " (its output matrix is the embedding)" : "";
+}
+
 static enum status bind_module(struct lora *l, struct lora_module *module, const struct strmap *names, struct error *err)
 {
     size_t i;
@@ -41,14 +46,14 @@ static enum status bind_module(struct lora *l, struct lora_module *module, const
     char *name = arena_printf(&l->mem, "%s.weight", module->name);
     if (!name) return error_nomem(err, strlen(module->name));
     if (!strmap_find(names, name, &i))
-        return error_at(err, STATUS_NOTFOUND, module->a->container->file.path, module->a->t->name, "the base model, family %s, has no weight '%.100s'",
-                        l->base->arch->family, name);
+        return error_at(err, STATUS_NOTFOUND, module->a->container->file.path, module->a->t->name, "the base model, family %s, has no weight '%.100s'%s",
+                        l->base->arch->family, name, tied_note(l));
     const struct weight *w = &l->base->weights[i];
     linear_shape(l->base, w, &out, &in);
-    if (module->b->t->shape[0] != out || module->a->t->shape[1] != in)
+    if (lora_module_rows(module) != out || lora_module_cols(module) != in)
         return error_at(err, STATUS_MISMATCH, module->a->container->file.path, module->a->t->name,
                         "expected matrices for %lld x %lld, as the base has it, found %lld x %lld", (long long)out, (long long)in,
-                        (long long)module->b->t->shape[0], (long long)module->a->t->shape[1]);
+                        (long long)lora_module_rows(module), (long long)lora_module_cols(module));
     module->weight = w;
     rule_step(w->rule, &l->base->hp, w->layer, &module->step);
     if (module->step.transform == TRANSFORM_TRANSPOSE) module->step.transform = TRANSFORM_NONE; /* B's rows are outputs already */
@@ -63,7 +68,7 @@ static enum status bind_whole(struct lora *l, struct lora_whole *whole, const st
     if (!strmap_find(names, whole->name, &i))
         return error_at(err, STATUS_NOTFOUND, whole->t->container->file.path, whole->t->t->name,
                         "the base model, family %s, has no tensor '%.100s' of its own%s", l->base->arch->family, whole->name,
-                        l->base->hp.tied ? " (its output matrix is the embedding)" : "");
+                        tied_note(l));
     whole->weight = &l->base->weights[i];
     rule_step(whole->weight->rule, &l->base->hp, whole->weight->layer, &whole->step);
     whole->target = rule_name(&l->mem, whole->weight->rule->target, "", whole->weight->layer, 0);

@@ -17,7 +17,9 @@ static enum status add_matrix(struct lora *l, struct plan *p, const struct lora_
         .why = "adapter",
     };
     if (!t.name) return error_nomem(err, 64);
-    if (is_b) {
+    if (module->embedding) {
+        t.transform = is_b ? TRANSFORM_NONE : TRANSFORM_TRANSPOSE; /* rows of A are looked up by the token */
+    } else if (is_b) {
         t.transform = module->step.transform;
         t.args = module->step.args;
         t.scale = module->step.scale;
@@ -29,25 +31,45 @@ static enum status add_matrix(struct lora *l, struct plan *p, const struct lora_
 /* llama.cpp divides by the rank; a root that is wanted instead goes into alpha, which is one for all. */
 static enum status file_alpha(const struct lora *l, double *alpha, struct error *err)
 {
-    int64_t rank = l->modules[0].a->t->shape[0];
+    int64_t rank = lora_module_rank(&l->modules[0]);
     *alpha = l->alpha;
     if (!l->rslora) return STATUS_OK;
     for (size_t i = 1; i < l->n_modules; i++)
-        if (l->modules[i].a->t->shape[0] != rank)
+        if (lora_module_rank(&l->modules[i]) != rank)
             return error_at(err, STATUS_UNSUPPORTED, json_path(l->config), NULL,
                             "use_rslora with different ranks: an adapter file of llama.cpp has one alpha for all");
     *alpha = l->alpha * sqrt((double)rank);
     return STATUS_OK;
 }
 
-enum status lora_plan(struct lora *l, struct plan *p, struct error *err)
+/* What llama.cpp's file has no place for */
+static enum status check_file(const struct lora *l, struct warnings *warn, struct error *err)
 {
-    double alpha;
-    if (l->n_wholes > 0) {
+    for (size_t i = 0; i < l->n_wholes; i++) {
+        if (l->wholes[i].below_pair) continue;
         error_at(err, STATUS_UNSUPPORTED, json_path(l->config), NULL, "modules_to_save: '%.100s': an adapter file of llama.cpp holds no whole tensors",
-                 l->wholes[0].name);
+                 l->wholes[i].name);
         return error_hint(err, "--merge-lora puts them into the model");
     }
+    for (size_t i = 0; i < l->n_modules; i++) {
+        const struct lora_module *m = &l->modules[i];
+        if (!m->embedding) continue;
+        bool table = m->weight->rule->role == ROLE_TOKEN_EMBD && m->step.transform == TRANSFORM_NONE && m->step.scaled_rows == 0;
+        if (table && !l->base->hp.tied) continue;
+        error_at(err, STATUS_UNSUPPORTED, m->a->container->file.path, m->a->t->name, "%s",
+                 table ? "llama.cpp cannot run an adapter of the embedding where that is the output matrix as well" : "llama.cpp adds nothing to this table");
+        return error_hint(err, "--merge-lora merges it");
+    }
+    if (l->n_wholes > 0)
+        warnings_add(warn, "adapter-base-layer", "%zu tensors that the adapter has of the base itself, '%.100s' first, have no place in an adapter file", l->n_wholes,
+                     l->wholes[0].name);
+    return STATUS_OK;
+}
+
+enum status lora_plan(struct lora *l, struct plan *p, struct warnings *warn, struct error *err)
+{
+    double alpha;
+    TRY(check_file(l, warn, err));
     TRY(file_alpha(l, &alpha, err));
     gguf_put_string(&p->out, "general.architecture", l->base->arch->gguf_arch);
     gguf_put_string(&p->out, "general.type", "adapter");

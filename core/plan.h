@@ -33,11 +33,13 @@ struct plan_scales {
 struct plan_place {
     uint64_t off_file, size_bytes, padded_bytes;
 };
-/* What is added to a matrix: scale * B A, (out, r) times (r, in): core/lora.h */
+/* What is added to a matrix: scale * B A, (out, r) times (r, in), or its transpose: core/lora.h */
 struct plan_lora {
     const struct ckpt_tensor *a, *b;
+    bool embedding; /* the transpose: a is (r, out), b is (in, r) */
     double scale;
-    struct transform_spec rows; /* from B's rows to the target's */
+    struct transform_spec rows; /* from rows of (out, r) to the target's */
+    struct plan_lora *next;     /* of another adapter */
 };
 struct plan_tensor {
     const char *name; /* in the output; copied */
@@ -62,7 +64,7 @@ struct plan_tensor {
     const struct tensor_rule *rule; /* of the family, and the layer that it was for; NULL: none */
     int64_t layer;
     const char *why; /* the rule that chose `to`; a literal, or a text of the command line */
-    const struct plan_lora *lora; /* NULL: nothing is added */
+    struct plan_lora *lora; /* NULL: nothing is added */
     const struct imatrix_entry *weights; /* importance weights for a block type, from the plan's imatrix; NULL: none */
 
     struct transform_spec spec; /* filled by plan_add */

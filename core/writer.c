@@ -106,11 +106,10 @@ static int64_t piece_elements(const struct writer *w, const struct plan_tensor *
     return (int64_t)n_rows * t->spec.cols;
 }
 
-/* Both matrices as doubles, B twice, and a piece of floats. */
+/* What is added, and a piece of floats */
 static uint64_t lora_bytes(const struct writer *w, const struct plan_tensor *t)
 {
-    uint64_t n = (uint64_t)t->lora->a->t->n_elements + 2 * (uint64_t)t->lora->b->t->n_elements;
-    return n * sizeof(double) + (uint64_t)piece_elements(w, t) * sizeof(float);
+    return lora_load_bytes(t->lora) + (uint64_t)piece_elements(w, t) * sizeof(float);
 }
 
 /* What a worker holds while it is at a tensor. */

@@ -5,6 +5,7 @@
   * The adapter as a GGUF: gguf's reader finds llama.cpp's names and keys; llama.cpp loads it (llama_adapter_lora_init), and base and adapter together
     give the logits of the merged file.
   * Onto a quantized base: what is written is the encoding of the decoded base plus the adapter, in numpy.
+  * Several adapters at once, each with its scale, against peft's merge of all of them; tables of embeddings (lora_embedding_A and B), tied too.
   * What an adapter cannot say is refused by name: DoRA, biases, whole modules, another base.
 """
 import json
@@ -34,17 +35,19 @@ SPECS = [
     ("gpt2", gpt_checkpoints, "gpt2-relu", ["c_attn", "c_proj", "c_fc"], dict(fan_in_fan_out=True), 1.0),
     ("gptneox", gpt_checkpoints, "gptneox", ["query_key_value", "dense"], {}, 1.0),
     ("whole", llama_checkpoints, "llama-2", ["q_proj"], dict(modules_to_save=["lm_head", "input_layernorm"]), 1.0),
+    ("embedding", llama_checkpoints, "llama-2", ["embed_tokens", "q_proj"], dict(r=3), 1.0),
+    ("embedding-tied", llama_checkpoints, "llama-3.2", ["embed_tokens", "v_proj"], {}, 0.5),
     ("gptj", gpt_checkpoints, "gptj", ["q_proj", "k_proj", "fc_in"], {}, 2.0),
 ]
 
 
-def adapter(folder, modules, out, options, container="safetensors"):
+def adapter(folder, modules, out, options, container="safetensors", seed=11):
     """A random adapter, saved by peft."""
     shutil.rmtree(out, ignore_errors=True)
     base = reference.load(folder, torch.float32)
     config = peft.LoraConfig(**(dict(r=4, lora_alpha=12, target_modules=modules, task_type="CAUSAL_LM") | options))
     model = peft.get_peft_model(base, config)
-    g = torch.Generator().manual_seed(11)
+    g = torch.Generator().manual_seed(seed)
     for name, p in model.named_parameters():
         if "lora_" in name:
             p.data.copy_(torch.randn(p.shape, generator=g) * (0.3 if "lora_A" in name else 0.2))
@@ -55,15 +58,19 @@ def adapter(folder, modules, out, options, container="safetensors"):
 
 
 @torch.no_grad()
-def merged_logits(folder, adapter_dir, ids, scale):
+def merged_logits(folder, adapters, ids):
+    """adapters: (folder, scale), merged in this order"""
     base = reference.load(folder, torch.float64)
-    model = peft.PeftModel.from_pretrained(base, adapter_dir)
+    model = peft.PeftModel.from_pretrained(base, adapters[0][0], adapter_name="0")
+    for i, (more, _) in enumerate(adapters[1:], 1):
+        model.load_adapter(more, adapter_name=str(i))
+    model.base_model.set_adapter([str(i) for i in range(len(adapters))])  # modules_to_save are those of active adapters
     for module in model.modules():
         if hasattr(module, "scaling") and isinstance(module.scaling, dict):
-            module.scaling = {k: v * scale for k, v in module.scaling.items()}
+            module.scaling = {k: v * adapters[int(k)][1] for k, v in module.scaling.items()}
         for parameter in module.parameters(recurse=False):
             assert parameter.dtype == torch.float64 or "lora" in type(module).__name__.lower() or parameter.dtype == torch.float32
-    model = model.double().merge_and_unload()
+    model = model.double().merge_and_unload(adapter_names=[str(i) for i in range(len(adapters))])
     reference.lift_buffers(model)
     with reference.Lifted():
         exact = reference.logits_of(model, ids)
@@ -107,7 +114,7 @@ def case(name, module, variant, modules, options, scale):
     ids = ids[:40]
     ids_file = write_ids("ids.txt", ids)
     adapter_dir = adapter(folder, modules, work("adapters", name), options)
-    exact, rounded = merged_logits(folder, adapter_dir, ids, scale)
+    exact, rounded = merged_logits(folder, [(adapter_dir, scale)], ids)
     merge = ["--merge-lora", adapter_dir, "--lora-scale", scale]
     merged = convert(folder, "merged.gguf", "--type", "f32", *merge)
     ours = logits(merged, ids_file, len(ids), "f64")
@@ -123,7 +130,7 @@ def case(name, module, variant, modules, options, scale):
     once = all(np.array_equal(torch.from_numpy(wide[t.name].copy()).bfloat16().view(torch.int16).numpy().ravel(), t.data.view(np.int16).ravel())
                for t in gguf.GGUFReader(bf16).tensors if t.tensor_type == gguf.GGMLQuantizationType.BF16)
     check(f"{name}: BF16 is the merged F32, rounded once", once)
-    if name in ("llama", "llama-scaled", "llama-rslora", "qwen2", "gpt2", "gptneox"):
+    if name in ("embedding", "llama", "llama-scaled", "llama-rslora", "qwen2", "gpt2", "gptneox"):
         check_adapter_file(name, folder, adapter_dir, base, merged, ids, scale)
     return folder, adapter_dir, base
 
@@ -164,6 +171,31 @@ def refusals(folder, adapter_dir):
             check(f"refused: {key}", False, str(e))
 
 
+def several():
+    folder, ids = make_base("several", llama_checkpoints, "llama-2")
+    ids = ids[:40]
+    ids_file = write_ids("ids.txt", ids)
+    parts = [(["q_proj", "down_proj"], {}, 0.5), (["q_proj", "k_proj", "embed_tokens"], dict(r=3, use_rslora=True), 1.5), (["down_proj"], dict(modules_to_save=["lm_head"]), 1.0)]
+    adapters = [(adapter(folder, m, work("adapters", f"several{i}"), o, seed=20 + i), s) for i, (m, o, s) in enumerate(parts)]
+    exact, rounded = merged_logits(folder, adapters, ids)
+    named = [w for d, s in adapters for w in ("--merge-lora", d, "--lora-scale", s)]
+    merged = convert(folder, "several.gguf", "--type", "f32", *named)
+    ours = logits(merged, ids_file, len(ids), "f64")
+    check_f64("several: against peft's weights in F32", ours, rounded)
+    top, own = deviation(ours, exact)[1], deviation(rounded, exact)[1]
+    check("several: against peft in float64", top <= 1.5 * own, f"max |d| {top:.2e}, by the rounding {own:.2e}")
+    without = logits(convert(folder, "two.gguf", "--type", "f32", *named[:8]), ids_file, len(ids), "f64")
+    check("several: the last one counts", deviation(without, exact)[1] > 1e3 * own)
+    second = adapter(folder, ["q_proj"], work("adapters", "second"), dict(modules_to_save=["lm_head"]), seed=31)
+    on_head = adapter(folder, ["lm_head"], work("adapters", "head"), {}, seed=32)
+    for what, more in (("two tensors in one place", second), ("an addition to a tensor that was replaced", on_head)):
+        try:
+            run("convert", folder, *named, "--merge-lora", more, "--lora-scale", 1, "-o", work("refused.gguf"), "--force", expect=2)
+            check(f"several: refused: {what}", not os.path.exists(work("refused.gguf")))
+        except ToolError as e:
+            check(f"several: refused: {what}", False, str(e))
+
+
 def bins():
     folder, ids = make_base("bin", llama_checkpoints, "linear")
     safe = adapter(folder, ["q_proj"], work("adapters", "safe"), {})
@@ -183,6 +215,7 @@ def main():
     for spec in SPECS:
         got = guarded(spec[0], case, *spec)
         kept = kept or got
+    guarded("several", several)
     guarded(".bin", bins)
     if kept:
         guarded("quantized base", quantized, *kept)

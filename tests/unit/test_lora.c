@@ -126,7 +126,7 @@ static void check_merged(const char *config, double scale, double wanted_scale)
     assert_int_equal(lora_open(&r.lora, path, scale, &err), STATUS_OK);
     assert_int_equal(lora_bind(r.lora, r.base, &err), STATUS_OK);
     assert_int_equal(model_plan(&r.plan, r.base, &(struct model_plan_options){.receipt = RECEIPT_NONE}, &r.warn, &err), STATUS_OK);
-    assert_int_equal(lora_merge(r.lora, &r.plan, &r.warn, &err), STATUS_OK);
+    assert_int_equal(lora_merge(&r.lora, 1, &r.plan, &r.warn, &err), STATUS_OK);
     execute(&r);
     const uint16_t *got = find(&r, "blk.1.attn_k.weight");
     const struct ckpt_tensor *source = ckpt_find(r.base->ckpt, "model.layers.1.self_attn.k_proj.weight");
@@ -151,6 +151,72 @@ static void test_merge(void **state)
     check_merged("{\"peft_type\": \"LORA\", \"lora_alpha\": 3, \"r\": 2, \"use_rslora\": true}", 1, 3 / 1.4142135623730951);
 }
 
+static const char plain_config[] = "{\"peft_type\": \"LORA\", \"lora_alpha\": 4, \"r\": 2}";
+#define TABLE "base_model.model.model.embed_tokens"
+static const struct matrix table_pair[] = {{TABLE ".lora_embedding_A", RANK, 512}, {TABLE ".lora_embedding_B", 256, RANK}};
+
+/* The adapters, of one folder, merged with these scales */
+static enum status merge(struct run *r, struct lora **adapters, const char *path, const double *scales, size_t n)
+{
+    open_base(r);
+    assert_int_equal(model_plan(&r->plan, r->base, &(struct model_plan_options){.receipt = RECEIPT_NONE}, &r->warn, &err), STATUS_OK);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(lora_open(&adapters[i], path, scales[i], &err), STATUS_OK);
+        assert_int_equal(lora_bind(adapters[i], r->base, &err), STATUS_OK);
+    }
+    return lora_merge(adapters, n, &r->plan, &r->warn, &err);
+}
+
+static void close_all(struct run *r, struct lora **adapters, size_t n)
+{
+    for (size_t i = 0; i < n; i++) lora_close(adapters[i]);
+    clear(r);
+}
+
+/* Table + s (B A)^T: row v of the table is a token, k a rank */
+static void test_embedding(void **state)
+{
+    (void)state;
+    struct run r;
+    struct lora *l[2];
+    uint16_t row[256];
+    assert_int_equal(merge(&r, l, make(plain_config, table_pair, 2), (const double[]){1, -0.75}, 2), STATUS_OK);
+    assert_true(warnings_has(&r.warn, "merged-tied"));
+    execute(&r);
+    const uint16_t *got = find(&r, "token_embd.weight");
+    const struct ckpt_tensor *source = ckpt_find(r.base->ckpt, "model.embed_tokens.weight");
+    for (int64_t v = 0; v < 512; v++) {
+        assert_int_equal(ckpt_read_rows(source, v, 1, row, &err), STATUS_OK);
+        for (int64_t j = 0; j < 256; j++) {
+            double sum = (double)bf16_to_f32(row[j]);
+            for (int64_t k = 0; k < RANK; k++) sum += 0.25 * 2 * (double)value(k * 512 + v) * (double)value(j * RANK + k);
+            assert_int_equal(got[v * 256 + j], bf16_from_f32((float)sum));
+        }
+    }
+    close_all(&r, l, 2);
+    open_base(&r);
+    assert_int_equal(lora_open(&l[0], make(plain_config, table_pair, 2), 1, &err), STATUS_OK);
+    assert_int_equal(lora_bind(l[0], r.base, &err), STATUS_OK);
+    assert_int_equal(lora_plan(l[0], &r.plan, &r.warn, &err), STATUS_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "where that is the output matrix as well"));
+    close_all(&r, l, 1);
+}
+
+/* Two adapters with one tensor each in place of the base's norm */
+static void test_several_wholes(void **state)
+{
+    (void)state;
+    struct run r;
+    struct lora *l[2];
+    const struct matrix m[] = {key_pair[0], key_pair[1], {"base_model.model.model.norm.weight", 256, 0}};
+    const char *config = "{\"peft_type\": \"LORA\", \"lora_alpha\": 4, \"modules_to_save\": [\"norm\"]}";
+    assert_int_equal(merge(&r, l, make(config, m, 3), (const double[]){1, 1}, 1), STATUS_OK);
+    close_all(&r, l, 1);
+    assert_int_equal(merge(&r, l, make(config, m, 3), (const double[]){1, 1}, 2), STATUS_MISMATCH);
+    assert_non_null(strstr(err.text, "another adapter changes the same tensor"));
+    close_all(&r, l, 2);
+}
+
 static void test_file(void **state)
 {
     (void)state;
@@ -160,7 +226,7 @@ static void test_file(void **state)
     open_base(&r);
     assert_int_equal(lora_open(&r.lora, path, 1, &err), STATUS_OK);
     assert_int_equal(lora_bind(r.lora, r.base, &err), STATUS_OK);
-    assert_int_equal(lora_plan(r.lora, &r.plan, &err), STATUS_OK);
+    assert_int_equal(lora_plan(r.lora, &r.plan, &r.warn, &err), STATUS_OK);
     execute(&r);
     const float *a = find(&r, "blk.1.attn_k.weight.lora_a"), *b = find(&r, "blk.1.attn_k.weight.lora_b");
     for (int64_t i = 0; i < RANK * 256; i++) assert_true(a[i] == value(i));
@@ -188,6 +254,9 @@ static void test_refusals(void **state)
         {CONFIG(), {{PREFIX ".lora_A.weight", 2, 256}, {PREFIX ".lora_C.weight", 128, 2}}, STATUS_UNSUPPORTED, "expected pairs"},
         {CONFIG(), {{PREFIX ".lora_A.weight", 2, 256}, {PREFIX "x.lora_B.weight", 128, 2}}, STATUS_NOTFOUND, "missing"},
         {CONFIG(), {{PREFIX ".lora_A.weight", 2, 256}, {PREFIX ".lora_B.weight", 256, 2}}, STATUS_MISMATCH, "expected matrices for 128 x 256"},
+        {CONFIG(), {{TABLE ".lora_embedding_A", 2, 512}, {TABLE ".lora_embedding_B", 255, 2}}, STATUS_MISMATCH, "expected matrices for 512 x 256"},
+        {CONFIG(), {{TABLE ".lora_embedding_A", 2, 512}, {TABLE ".lora_B.weight", 256, 2}}, STATUS_MISMATCH, "several adapters in one file"},
+        {CONFIG(), {{TABLE ".lora_embedding_C", 2, 512}, {TABLE ".lora_embedding_B", 256, 2}}, STATUS_UNSUPPORTED, "expected pairs"},
         {CONFIG(), {{"nobody.lora_A.weight", 2, 256}, {"nobody.lora_B.weight", 128, 2}}, STATUS_NOTFOUND, "has no weight 'nobody.weight'"},
         {CONFIG(), {{PREFIX ".lora_A.weight", 2, 256}, {PREFIX ".bias", 128, 0}}, STATUS_UNSUPPORTED, "expected pairs"},
     };
@@ -203,6 +272,6 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_merge), cmocka_unit_test(test_file), cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_merge), cmocka_unit_test(test_embedding), cmocka_unit_test(test_several_wholes), cmocka_unit_test(test_file), cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
