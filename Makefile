@@ -69,12 +69,12 @@ $(B)/obj/dtypes/%_avx512.o: ISA := $(LOOPS) $(AVX512)
 $(B)/obj/%_avx2.o: ISA := $(LOOPS) $(AVX2)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps demo check check-san faults fuzz interop bench install uninstall man fmt clean
+.PHONY: all help deps demo check check-san check-valgrind faults fuzz interop bench install uninstall man fmt clean
 
 all: $(BINS) $(if $(filter release,$(MODE)),build/bin) ## build the tools (MODE=release|debug|san, CC=gcc|clang); they are in build/bin
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
 
 deps: ## install the distribution's packages (as root), or print the line that does
 	@sh tests/deps.sh
@@ -91,6 +91,11 @@ check: ## build and pass the tests (distribution packages only)
 
 check-san: ## the tests under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory MODE=san check
+
+check-valgrind: ## memcheck over malformed files, fuzz corpus and the tools' main jobs (TESTS="test_a test_b" for those programs instead)
+	@sh tests/deps.sh --valgrind
+	@$(MAKE) --no-print-directory -s $(JOBS) all $(addprefix $(B)/tests/,$(or $(TESTS),test_hostile test_hostile_tools test_fuzz_corpus))
+	@sh tests/valgrind.sh $(B) $(TESTS)
 
 faults: ## every call of the tools that can fail, failing once each (make check has a sample)
 	@$(MAKE) --no-print-directory -s $(JOBS) all $(B)/tests/test_faults
@@ -197,9 +202,11 @@ $(B)/tests/test_faults: $(B)/inject.so $(BINS)
 # Malformed files and fuzz targets: tables and readers that their tests share
 HOSTILE_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/hostile/*.c))
 FUZZ_OBJ    := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/fuzz/engine.c,$(wildcard tests/fuzz/*.c)))
-$(B)/tests/test_hostile $(B)/tests/test_fuzz_corpus: $(HOSTILE_OBJ) $(FUZZ_OBJ)
+MAIN_OBJ    := $(patsubst %.c,$(B)/obj/%.o,$(foreach t,$(TOOLS),$(wildcard $(t)/*.c)))
+$(B)/tests/test_hostile: $(HOSTILE_OBJ)
+$(B)/tests/test_fuzz_corpus: $(HOSTILE_OBJ) $(FUZZ_OBJ) $(MAIN_OBJ)
 $(B)/tests/test_hostile_tools: $(HOSTILE_OBJ) $(BINS)
-$(B)/fuzz: $(HOSTILE_OBJ) $(FUZZ_OBJ) $(B)/obj/tests/fuzz/engine.o $(B)/liblathe.a
+$(B)/fuzz: $(HOSTILE_OBJ) $(FUZZ_OBJ) $(MAIN_OBJ) $(B)/obj/tests/fuzz/engine.o $(B)/liblathe.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(OPT) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 

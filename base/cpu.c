@@ -1,6 +1,8 @@
 #include "base/cpu.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -22,12 +24,21 @@ static enum level ask(void)
 #endif
 }
 
+/* What the environment allows; a word that is none of these hides nothing. */
+static enum level most(void)
+{
+    const char *word = getenv("LATHE_CPU");
+    if (word && strcmp(word, "baseline") == 0) return BASELINE;
+    return word && strcmp(word, "avx2") == 0 ? AVX2 : AVX512;
+}
+
 static enum level level(void)
 {
     static atomic_int known = NOT_ASKED; /* whoever asks gets the same answer */
     int l = atomic_load_explicit(&known, memory_order_relaxed);
     if (l == NOT_ASKED) {
         l = (int)ask();
+        if (l > (int)most()) l = (int)most();
         atomic_store_explicit(&known, l, memory_order_relaxed);
     }
     return (enum level)l;

@@ -188,7 +188,7 @@ void plan_patch_damage(struct plan *p)
 static enum status order_tensors(struct plan *p, struct error *err)
 {
     for (size_t i = 0; i < p->n_tensors; i++) p->tensors[i].order = i;
-    qsort(p->tensors, p->n_tensors, sizeof *p->tensors, compare_names);
+    if (p->n_tensors > 0) qsort(p->tensors, p->n_tensors, sizeof *p->tensors, compare_names);
     p->as_added = arena_array(&p->mem, p->n_tensors + 1, sizeof *p->as_added);
     if (!p->as_added) return error_nomem(err, p->n_tensors * sizeof *p->as_added);
     for (size_t i = 0; i < p->n_tensors; i++) p->as_added[p->tensors[i].order] = i;

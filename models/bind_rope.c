@@ -86,7 +86,8 @@ static enum status try_frequencies(const struct model *m, struct error *err)
 enum status bind_rope(struct model *m, struct warnings *warn, struct error *err)
 {
     if (!m->arch->uses_rope || m->hp.rope.type == ROPE_NONE) return STATUS_OK;
-    enum status st = m->is_gguf ? settle_gguf(m, warn, err) : STATUS_OK;
+    enum status st = hparams_rotated_fits(&m->hp, err);
+    if (st == STATUS_OK && m->is_gguf) st = settle_gguf(m, warn, err);
     if (st == STATUS_OK) st = try_frequencies(m, err);
     if (st != STATUS_OK && !err->path[0])
         snprintf(err->path, sizeof err->path, "%s", m->is_gguf ? m->ckpt->path : json_path(m->config));

@@ -100,8 +100,14 @@ enum status hparams_part_rotated(struct hparams *hp, struct error *err)
 {
     if (hp->rope.dim == 0)
         hp->rope.dim = hp->rope_part > 0 ? (int64_t)((double)hp->head_dim * hp->rope_part) : hp->head_dim;
-    if (hp->rope.dim <= hp->head_dim) return STATUS_OK;
-    return error_set(err, STATUS_RANGE, "RoPE: expected at most the %lld dimensions of a head, found %lld",
+    return hparams_rotated_fits(hp, err);
+}
+
+enum status hparams_rotated_fits(const struct hparams *hp, struct error *err)
+{
+    int64_t most = hp->position_2d ? hp->head_dim / 2 : hp->head_dim; /* one part for each kind of position */
+    if (hp->rope.dim <= most) return STATUS_OK;
+    return error_set(err, STATUS_RANGE, "RoPE: expected at most %s%lld dimensions of a head, found %lld", hp->position_2d ? "half of the " : "the ",
                      (long long)hp->head_dim, (long long)hp->rope.dim);
 }
 

@@ -71,6 +71,8 @@ struct hparams {
 enum status hparams_split_width(struct hparams *hp, struct error *err);
 /* rope.dim, unless it is set: rope_part of a head, cut to an integer, or all of it. STATUS_RANGE beyond a head. */
 enum status hparams_part_rotated(struct hparams *hp, struct error *err);
+/* STATUS_RANGE where more is rotated than a head has; asked of every model with rotary positions before its frequencies are made. */
+enum status hparams_rotated_fits(const struct hparams *hp, struct error *err);
 double hparams_attn_scale(const struct hparams *hp, int64_t layer);
 /* What queries have to be multiplied by for a runtime that always scales by 1/sqrt(D). */
 double hparams_scale_ratio(const struct hparams *hp, int64_t layer);

@@ -1,8 +1,7 @@
 #!/bin/sh
 # Installs the distribution's packages that lathe builds and tests with.
 # As root: apt-get. Otherwise: prints the line to run. --if-missing: does nothing when all are there. --interop: the same, with what `make interop` needs
-# beside them: a browser. --fuzz: with what `make fuzz` needs: clang and its
-# run-time libraries.
+# beside them: a browser. --fuzz: with what `make fuzz` needs: clang and its run-time libraries. --valgrind: with what `make check-valgrind` needs.
 set -eu
 packages="build-essential pkg-config zlib1g-dev libzip-dev libcjson-dev libpng-dev libssl-dev libfreetype-dev libfontconfig-dev libpcre2-dev libutf8proc-dev libcmocka-dev fonts-unifont jq go-md2man"
 
@@ -12,6 +11,10 @@ case ${1-} in
 --interop)
     quiet=1
     packages="$packages chromium"
+    ;;
+--valgrind)
+    quiet=1
+    packages="$packages valgrind"
     ;;
 --fuzz)
     quiet=1

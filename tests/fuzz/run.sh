@@ -5,7 +5,7 @@ set -u
 build=$(cd "$1" && pwd)
 seconds=$2
 shift 2
-[ $# -gt 0 ] || set -- $(sed -n 's/^    {"\([a-z-]*\)", "[a-z-]*", .*/\1/p' tests/fuzz/targets.c)
+[ $# -gt 0 ] || set -- $(sed -n 's/^    {"\([a-z-]*\)", .*/\1/p' tests/fuzz/targets.c)
 mkdir -p "$build/found"
 ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:max_allocation_size_mb=2048
 TMPDIR=$(mktemp -d /dev/shm/lathe-fuzz-XXXXXX 2>/dev/null || mktemp -d)

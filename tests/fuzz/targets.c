@@ -1,5 +1,6 @@
 #include "tests/fuzz/fuzz.h"
 
+#include "tests/fuzz/tool_run.h"
 #include "tests/hostile/folder.h"
 #include "tests/hostile/readers.h"
 
@@ -9,28 +10,38 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define QUIET " --quiet --threads 1"
+
 const struct fuzz_target fuzz_targets[] = {
-    {"container", "container", NULL},
-    {"safetensors", "container", fuzz_build_safetensors},
-    {"pickle", "container", fuzz_build_zip},
-    {"torch-legacy", "container", fuzz_build_legacy},
-    {"audit", "audit", NULL},
-    {"gguf", "gguf", NULL},
-    {"gguf-model", "gguf-model", NULL},
-    {"imatrix", "imatrix", NULL},
-    {"json", "json", NULL},
-    {"index", "index", NULL},
-    {"config", "config", NULL},
-    {"sentencepiece", "sentencepiece", NULL},
-    {"tokenizer-json", "tokenizer-json", NULL},
-    {"tokenizer-config", "tokenizer-config", NULL},
-    {"vocab", "vocab", NULL},
-    {"merges", "merges", NULL},
-    {"npy", "npy", NULL},
-    {"tokens", "tokens", NULL},
-    {"receipt", "receipt", NULL},
-    {"journal", "journal", fuzz_build_journal},
-    {"receipt-gguf", "receipt-gguf", fuzz_build_receipt},
+    {"container", "container", NULL, NULL, {NULL}},
+    {"safetensors", "container", fuzz_build_safetensors, NULL, {NULL}},
+    {"pickle", "container", fuzz_build_zip, NULL, {NULL}},
+    {"torch-legacy", "container", fuzz_build_legacy, NULL, {NULL}},
+    {"audit", "audit", NULL, NULL, {NULL}},
+    {"gguf", "gguf", NULL, NULL, {NULL}},
+    {"gguf-model", "gguf-model", NULL, NULL, {NULL}},
+    {"imatrix", "imatrix", NULL, NULL, {NULL}},
+    {"json", "json", NULL, NULL, {NULL}},
+    {"index", "index", NULL, NULL, {NULL}},
+    {"config", "config", NULL, NULL, {NULL}},
+    {"sentencepiece", "sentencepiece", NULL, NULL, {NULL}},
+    {"tokenizer-json", "tokenizer-json", NULL, NULL, {NULL}},
+    {"tokenizer-config", "tokenizer-config", NULL, NULL, {NULL}},
+    {"vocab", "vocab", NULL, NULL, {NULL}},
+    {"merges", "merges", NULL, NULL, {NULL}},
+    {"npy", "npy", NULL, NULL, {NULL}},
+    {"tokens", "tokens", NULL, NULL, {NULL}},
+    {"receipt", "receipt", NULL, NULL, {NULL}},
+    {"journal", "journal", fuzz_build_journal, NULL, {NULL}},
+    {"receipt-gguf", "receipt-gguf", fuzz_build_receipt, NULL, {NULL}},
+    {"tool-convert", NULL, NULL, fuzz_folder,
+     {"convert %f -o %o/x.gguf" QUIET, "verify %f %o/x.gguf --weights --json" QUIET, "convert %o/x.gguf -o %o/back" QUIET, "verify %f %o/back --weights" QUIET}},
+    {"tool-back", NULL, NULL, NULL, {"convert %f -o %o/back" QUIET, "convert %o/back -o %o/x.gguf" QUIET}},
+    {"tool-rewrite", NULL, NULL, NULL, {"convert %f -o %o/x.gguf --type f16 --allow-requantize --split-max-size 4K" QUIET, "inspect %o --tensors" QUIET}},
+    {"tool-quantize", NULL, NULL, NULL, {"quantize %f %o/x.gguf q4_k_m --allow-requantize --damage --json" QUIET, "verify %f %o/x.gguf --weights" QUIET}},
+    {"tool-inspect", NULL, NULL, NULL,
+     {"inspect %f --stats --hash --metadata --config --json" QUIET, "inspect %f --diff %f" QUIET, "inspect %f --audit" QUIET, "inspect %f --html %o/x.html" QUIET}},
+    {"tool-verify", NULL, NULL, NULL, {"verify %f %f --tokens %i --json" QUIET, "verify %f %f --trace --tokens %i" QUIET}},
 };
 const size_t n_fuzz_targets = sizeof fuzz_targets / sizeof fuzz_targets[0];
 
@@ -48,42 +59,52 @@ static void must(int ok, const char *what)
     exit(99); /* the harness, not the reader */
 }
 
-static enum status run_file(const struct reader *r, const void *bytes, size_t n, struct error *err)
+/* The file lies in memory. */
+static const char *put_file(const void *bytes, size_t n)
 {
     static int fd = -1;
-    char path[64];
+    static char path[64];
     if (fd < 0) must((fd = memfd_create("fuzz", MFD_CLOEXEC)) >= 0, "memfd_create");
     must(ftruncate(fd, 0) == 0, "ftruncate");
     must(n == 0 || pwrite(fd, bytes, n, 0) == (ssize_t)n, "pwrite");
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return r->run(path, err);
+    return path;
 }
 
-static enum status run_folder(const struct reader *r, const void *bytes, size_t n, struct error *err)
+static const char *put_folder(const struct reader *r, const void *bytes, size_t n)
 {
     static const struct reader *made;
     static const char *dir;
     if (made != r) dir = folder_make(r->name);
     made = r;
     folder_write(r->file, bytes ? bytes : "", n);
-    return r->run(dir, err);
+    return dir;
 }
 
-void fuzz_run(const struct fuzz_target *t, const uint8_t *bytes, size_t n)
+static void run_reader(const struct reader *r, const void *bytes, size_t n)
 {
     struct error err = {0};
+    enum status st = r->run(r->folder ? put_folder(r, bytes, n) : put_file(bytes, n), &err);
+    if (st == STATUS_OK || (err.status == st && err.text[0])) return;
+    fprintf(stderr, "status %s without an error\n", status_name(st));
+    abort();
+}
+
+int fuzz_run(const struct fuzz_target *t, const uint8_t *bytes, size_t n)
+{
+    int n_done = 0;
     struct buf built = {0};
-    const struct reader *r = reader_find(t->reader);
-    must(r != NULL, t->reader);
     if (t->build) {
         t->build(&built, bytes, n);
         bytes = (const uint8_t *)built.data;
         n = built.len;
     }
-    enum status st = r->folder ? run_folder(r, bytes, n, &err) : run_file(r, bytes, n, &err);
-    if (st != STATUS_OK && (err.status != st || !err.text[0])) {
-        fprintf(stderr, "status %s without an error\n", status_name(st));
-        abort();
+    if (t->reader) {
+        must(reader_find(t->reader) != NULL, t->reader);
+        run_reader(reader_find(t->reader), bytes, n);
+    } else {
+        n_done = tool_steps(t->lines, t->folder ? t->folder(bytes, n) : put_file(bytes, n));
     }
     buf_clear(&built);
+    return n_done;
 }

@@ -1,8 +1,10 @@
 #include "tests/hostile/meter.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 
 static atomic_size_t now_bytes, peak_bytes;
@@ -38,6 +40,7 @@ struct meter meter_stop(void)
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t alignment, size_t n);
 void __libc_free(void *p);
 
 static void *grown(void *p)
@@ -69,6 +72,17 @@ void *realloc(void *p, size_t n)
     if (!q && n > 0) return NULL;
     atomic_fetch_sub(&now_bytes, before);
     return grown(q);
+}
+void *aligned_alloc(size_t alignment, size_t n)
+{
+    return grown(__libc_memalign(alignment, n));
+}
+int posix_memalign(void **p, size_t alignment, size_t n)
+{
+    void *q = grown(__libc_memalign(alignment, n));
+    if (!q) return ENOMEM;
+    *p = q;
+    return 0;
 }
 void free(void *p)
 {

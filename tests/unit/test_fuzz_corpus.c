@@ -22,6 +22,7 @@ static void run_target(void **state)
     char dir[600], **names;
     const char *root = getenv("LATHE_ROOT");
     size_t n;
+    int furthest = 0, n_lines = 0;
     snprintf(dir, sizeof dir, "%s/tests/fuzz/corpus/%s", root ? root : ".", t->name);
     if (dir_list(dir, &mem, &names, &n, &err) != STATUS_OK) fail_msg("%s: %s", dir, err.text);
     assert_true(n > 0);
@@ -29,14 +30,17 @@ static void run_target(void **state)
         struct buf b = {0};
         if (file_read_all(&b, path_join(&mem, dir, names[i]), 1 << 20, &err) != STATUS_OK) fail_msg("%s: %s", names[i], err.text);
         meter_start();
-        fuzz_run(t, (const uint8_t *)(b.data ? b.data : ""), b.len);
+        int n_done = fuzz_run(t, (const uint8_t *)(b.data ? b.data : ""), b.len);
         struct meter m = meter_stop();
         if (m.peak_bytes > FLOOR_BYTES + TIMES_FILE * b.len) fail_msg("%s: %zu bytes of memory for %zu", names[i], m.peak_bytes, b.len);
+        if (n_done > furthest) furthest = n_done;
         n_files++;
         n_bytes += b.len;
         buf_clear(&b);
     }
     arena_clear(&mem);
+    while (t->lines[n_lines]) n_lines++;
+    if (furthest < n_lines) fail_msg("no file gets beyond '%s'", t->lines[furthest]);
 }
 
 static int print_counts(void **state)

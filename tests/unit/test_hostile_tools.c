@@ -51,6 +51,7 @@ static atomic_size_t next_job;
 static char scratch[64], bin[600], gguf[100], with_tokenizer[100];
 static struct buf sound;
 static struct arena paths;
+static bool under_valgrind; /* which has its own time and memory */
 
 /* What was seen; one worker writes its own */
 struct seen {
@@ -175,6 +176,7 @@ static const char *judge_folders(struct slot *s, const struct spawned *p, size_t
 
 static const char *judge_cost(const struct spawned *p, size_t n_bytes)
 {
+    if (under_valgrind) return NULL;
     if (p->ms > LIMIT_MS) return "too slow";
     return !SANITIZED && p->peak_bytes > FLOOR_BYTES + TIMES_FILE * n_bytes ? "too much memory" : NULL;
 }
@@ -262,14 +264,18 @@ static bool in_call(const struct tool_call *call, const struct hostile_group *g,
     return strcmp(call->group, g->name) == 0 && !(call->flags & CALL_REFUSED && c->want == STATUS_OK);
 }
 
+/* Each share-th case of a call, at least one */
 static void add_jobs(const struct tool_call *call, size_t share)
 {
+    size_t first = n_jobs, n = 0;
     for (size_t g = 0; g < n_hostile_groups; g++)
-        for (size_t i = 0; i < *hostile_groups[g].n; i++) {
-            static size_t turn;
-            const struct hostile_case *c = &hostile_groups[g].cases[i];
-            if (in_call(call, &hostile_groups[g], c) && turn++ % share == 0) jobs[n_jobs++] = (struct job){call, &hostile_groups[g], c, NULL};
-        }
+        for (size_t i = 0; i < *hostile_groups[g].n; i++)
+            if (in_call(call, &hostile_groups[g], &hostile_groups[g].cases[i]))
+                jobs[n_jobs++] = (struct job){call, &hostile_groups[g], &hostile_groups[g].cases[i], NULL};
+    size_t found = n_jobs - first, pick = (share < found ? share : found) / 2;
+    for (size_t i = 0; i < found; i++)
+        if (i % share == pick) jobs[first + n++] = jobs[first + i];
+    n_jobs = first + n;
 }
 
 static char *folder_of(int i, const char *name)
@@ -287,7 +293,10 @@ static void make_slot(struct slot *s, int i)
     s->log = arena_printf(&paths, "%s/%d.log", scratch, i);
     char *tmpdir = arena_printf(&paths, "TMPDIR=%s", s->tmp);
     static char locale[] = "LC_ALL=C", asan[] = "ASAN_OPTIONS=allocator_may_return_null=1:exitcode=99", ubsan[] = "UBSAN_OPTIONS=exitcode=99", home[] = "HOME=/";
-    char *environment[] = {tmpdir, locale, asan, ubsan, home, NULL};
+    static char cpu[40] = "LATHE_CPU=";
+    const char *level = getenv("LATHE_CPU");
+    snprintf(cpu, sizeof cpu, "LATHE_CPU=%s", level ? level : "");
+    char *environment[] = {tmpdir, locale, asan, ubsan, home, cpu, NULL};
     memcpy(s->environment, environment, sizeof environment);
 }
 
@@ -385,6 +394,8 @@ int main(int argc, char **argv)
     snprintf(bin, sizeof bin, "%s/../bin", tools);
     free(tools);
     setenv("LATHE_ROOT", ".", 1);
+    const char *preloaded = getenv("LD_PRELOAD");
+    under_valgrind = preloaded && strstr(preloaded, "vgpreload");
     snprintf(scratch, sizeof scratch, "%s/lathe-tools-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(scratch)) return 99;
     struct CMUnitTest *tests = calloc(n_tool_calls, sizeof *tests);
