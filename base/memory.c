@@ -97,6 +97,13 @@ void buf_puts(struct buf *b, const char *s)
     buf_append(b, s, strlen(s));
 }
 
+void buf_escape(struct buf *b, const char *text)
+{
+    char line[1024];
+    text_escape(text, line, sizeof line);
+    buf_puts(b, line);
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list args, again;

@@ -38,6 +38,8 @@ struct buf {
 };
 void buf_append(struct buf *b, const void *src, size_t n);
 void buf_puts(struct buf *b, const char *s);
+/* text_escape; cut after 1023 bytes. */
+void buf_escape(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends n zero bytes and returns where they begin, to be filled in; NULL when memory ran out. */
 char *buf_extend(struct buf *b, size_t n);

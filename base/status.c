@@ -1,5 +1,4 @@
 #include "base/status.h"
-#include "base/memory.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -121,13 +120,6 @@ void text_escape(const char *text, char *dst, size_t dst_size)
     }
 full:
     dst[used] = 0;
-}
-
-void buf_escape(struct buf *b, const char *text)
-{
-    char line[1024];
-    text_escape(text, line, sizeof line);
-    buf_puts(b, line);
 }
 
 void error_format(const struct error *err, const char *tool, char *dst, size_t dst_size)

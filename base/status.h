@@ -68,9 +68,6 @@ void error_format(const struct error *err, const char *tool, char *dst, size_t d
 /* text with control characters and invalid UTF-8 as \xNN, cut where dst ends: for names from files that are
  * shown to a person. */
 void text_escape(const char *text, char *dst, size_t dst_size);
-/* The same into a buffer; cut after 1023 bytes. */
-struct buf;
-void buf_escape(struct buf *b, const char *text);
 
 /* Short lower-case word for a status: "format", "io", ... */
 const char *status_name(enum status s);

@@ -1,8 +1,10 @@
-/* search_descent of quant_search.c for the sub-blocks of a chunk, a lane for each. Included by quant_k_lanes.h.
+/* search_descent of quant_search.c for the sub-blocks of a chunk, a lane for each.
  *
  * Six of seven steps change nothing, half of the sub-blocks never change, and few need a second pass. So the sub-blocks that go on are put side by
  * side anew for every pass, and a step looks first whether it can change any lane: if not, it costs a third and the next one need not wait for it.
  */
+#include "dtypes/chunk_lanes.h"
+
 struct descents {
     const float *x;                         /* of sub-block r: x[16 * r] */
     float sx[SUBS_MAX], s2[SUBS_MAX];       /* struct fit_lanes, by sub-block */
