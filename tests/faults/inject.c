@@ -61,14 +61,13 @@ __attribute__((constructor)) static void start(void)
         if (strcmp(class, classes[i]) == 0) wanted = (enum class)i;
 }
 
-/* Libraries that crash by themselves when memory runs out (fontconfig and expat anywhere, libcrypto while it sets itself up): their allocations are
- * left alone. */
+/* Libraries that crash by themselves when memory runs out: their allocations are left alone. */
 static bool in_others_hands(void)
 {
     void *frames[24];
     Dl_info info;
     for (int i = 0, n = backtrace(frames, 24); i < n; i++)
-        if (dladdr(frames[i], &info) && info.dli_fname && (strstr(info.dli_fname, "libfontconfig") || strstr(info.dli_fname, "libexpat") || strstr(info.dli_fname, "libcrypto")))
+        if (dladdr(frames[i], &info) && info.dli_fname && (strstr(info.dli_fname, "libfontconfig") || strstr(info.dli_fname, "libexpat")))
             return true;
     return false;
 }
