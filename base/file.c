@@ -137,16 +137,30 @@ enum status file_read_all(struct buf *out, const char *path, uint64_t max_bytes,
     return st;
 }
 
-bool file_exists(const char *path)
+enum status file_look(const char *path, bool *there, struct error *err)
 {
     struct stat st;
-    return stat(path, &st) == 0;
+    *there = stat(path, &st) == 0;
+    return *there || errno == ENOENT || errno == ENOTDIR ? STATUS_OK : error_errno(err, path, "cannot examine");
+}
+
+bool file_exists(const char *path)
+{
+    struct error err;
+    bool there;
+    return file_look(path, &there, &err) != STATUS_OK || there;
 }
 
 bool file_is_dir(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool file_is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
 static int by_bytes(const void *a, const void *b)

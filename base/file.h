@@ -49,8 +49,11 @@ void file_close(struct file *f);
 
 /* The whole of a small file into *out (cleared first); STATUS_RANGE if it is larger than max_bytes. */
 enum status file_read_all(struct buf *out, const char *path, uint64_t max_bytes, struct error *err);
+enum status file_look(const char *path, bool *there, struct error *err);
+/* The same; also true when the system does not tell, so that what is optional is not passed over for a fault: opening it says which. */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
+bool file_is_special(const char *path); /* there, and no regular file: a folder, a pipe, a device */
 /* Names in folder `dir` (without . and ..), sorted by bytes, allocated in *a. */
 enum status dir_list(const char *dir, struct arena *a, char ***names, size_t *n_names, struct error *err);
 /* dir + "/" + name, in *a */
@@ -82,11 +85,12 @@ void outfile_count(struct outfile *o, uint64_t off, uint64_t n);
 enum status outfile_sync(struct outfile *o, struct error *err);
 /* Bytes that were written before. */
 enum status outfile_read_at(const struct outfile *o, uint64_t off, void *dst, size_t n, struct error *err);
-/* What was written is whole and on the device: what commit begins with, for those who commit several. */
-enum status outfile_flush(struct outfile *o, struct error *err);
 /* Flush, rename, flush the folder. Frees o; on failure nothing is left behind. With size_bytes given, every
  * byte of it must have been written, padding too (STATUS_MISMATCH). */
 enum status outfile_commit(struct outfile *o, struct error *err);
+/* The same for several (NULL: none), which get their names together, the last one first, or not at all: what they replace comes back then, if the file
+ * system has a call for it. Signals wait meanwhile. */
+enum status outfiles_commit(struct outfile **files, size_t n, struct error *err);
 void outfile_discard(struct outfile *o);
 
 /* create, write, commit of a small file */

@@ -14,6 +14,11 @@ static const char *const names[STATUS_COUNT] = {
     [STATUS_EXISTS] = "exists",
 };
 
+bool status_of_machine(enum status s)
+{
+    return s == STATUS_IO || s == STATUS_NOMEM;
+}
+
 const char *status_name(enum status s)
 {
     return (unsigned)s < STATUS_COUNT ? names[s] : "unknown";

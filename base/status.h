@@ -15,6 +15,7 @@
 #define LATHE_STATUS_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 enum status {
@@ -68,6 +69,9 @@ void error_format(const struct error *err, const char *tool, char *dst, size_t d
 /* text with control characters and invalid UTF-8 as \xNN, cut where dst ends: for names from files that are
  * shown to a person. */
 void text_escape(const char *text, char *dst, size_t dst_size);
+
+/* Is it the machine's (memory, input and output), and so no answer about a file? Whoever goes on without what could not be read stops at these. */
+bool status_of_machine(enum status s);
 
 /* Short lower-case word for a status: "format", "io", ... */
 const char *status_name(enum status s);

@@ -14,7 +14,10 @@
 
 enum status emit_check_free(const char *path, bool force, struct error *err)
 {
-    if (force || !file_exists(path)) return STATUS_OK;
+    bool there;
+    if (force) return STATUS_OK;
+    TRY(file_look(path, &there, err));
+    if (!there) return STATUS_OK;
     error_at(err, STATUS_EXISTS, path, NULL, "exists already");
     return error_hint(err, "--force replaces it");
 }

@@ -199,7 +199,8 @@ static enum status read_legacy(struct imatrix *im, struct error *err)
 
 static enum status open_either(struct imatrix *im, const char *path, struct error *err)
 {
-    const struct container_format *format = container_probe(path);
+    const struct container_format *format;
+    TRY(container_probe(&format, path, err));
     im->path = arena_strndup(&im->mem, path, strlen(path));
     if (!im->path) return error_nomem(err, strlen(path));
     if (format && strcmp(format->name, "gguf") == 0) {

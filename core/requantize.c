@@ -117,17 +117,18 @@ static enum status fit(struct plan *p, const struct container *file, const struc
     return plan_rebuild(p, err);
 }
 
-static void find_missing(const struct plan *p, const struct container *file, struct requantize_result *out)
+static enum status find_missing(const struct plan *p, const struct container *file, struct requantize_result *out, struct error *err)
 {
     struct strmap names = {0};
-    struct error ignored;
-    for (size_t i = 0; i < p->n_tensors; i++) strmap_add(&names, p->tensors[i].name, i, NULL, &ignored);
-    for (size_t i = 0; i < file->n_tensors; i++) {
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < p->n_tensors && st == STATUS_OK; i++) st = strmap_add(&names, p->tensors[i].name, i, NULL, err);
+    for (size_t i = 0; i < file->n_tensors && st == STATUS_OK; i++) {
         size_t at;
         if (strmap_find(&names, file->tensors[i].name, &at)) continue;
         if (out->n_missing++ == 0) out->missing = file->tensors[i].name;
     }
     strmap_clear(&names);
+    return st;
 }
 
 /* --- the result --- */
@@ -202,7 +203,7 @@ static enum status compare_plan(struct plan *p, struct container *file, const st
                                 struct error *err)
 {
     struct comparison c = {.plan = p, .quantized = file};
-    find_missing(p, file, out);
+    TRY(find_missing(p, file, out, err));
     TRY(fit(p, file, opt, err));
     TRY(plan_layout(p, err));
     c.found = calloc(p->n_tensors + 1, sizeof *c.found);

@@ -129,8 +129,10 @@ static enum status looks_like_json(const char *path, bool *yes, struct error *er
     size_t n = f.size_bytes < sizeof head ? (size_t)f.size_bytes : sizeof head, i = 0;
     enum status st = file_read_at(&f, 0, head, n, err);
     while (st == STATUS_OK && i < n && memchr(" \t\r\n", head[i], 4)) i++;
-    *yes = st == STATUS_OK && i < n && head[i] == '{' && !container_probe(path);
     file_close(&f);
+    const struct container_format *format = NULL;
+    if (st == STATUS_OK) st = container_probe(&format, path, err);
+    *yes = st == STATUS_OK && i < n && head[i] == '{' && !format;
     return st;
 }
 

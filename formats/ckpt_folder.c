@@ -116,7 +116,8 @@ static enum status find_weights(struct checkpoint *c, size_t search, char **name
         if (names[i][0] == '.' || !wanted_suffix(names[i], search) || is_training_file(names[i])) continue;
         char *path = path_join(&c->mem, c->dir, names[i]);
         if (!path) return error_nomem(err, strlen(names[i]));
-        const struct container_format *f = file_is_dir(path) ? NULL : container_probe(path);
+        const struct container_format *f = NULL;
+        if (!file_is_special(path)) TRY(container_probe(&f, path, err));
         if (f && strcmp(f->name, searches[search].format) == 0) TRY(names_add(found, names[i], err));
     }
     return STATUS_OK;
@@ -175,6 +176,7 @@ static enum status note_other_formats(struct checkpoint *c, size_t search, char 
         const char *first = other.count ? other.items[0] : NULL;
         size_t count = other.count;
         free(other.items);
+        if (st != STATUS_OK && st != STATUS_NOMEM) continue; /* what is not needed need not be readable */
         TRY(st);
         if (first)
             TRY(ckpt_add_note(c,

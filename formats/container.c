@@ -128,17 +128,17 @@ enum status container_open_in(struct container **out, const char *dir, const cha
     return open_any(out, dir, name, err);
 }
 
-const struct container_format *container_probe(const char *path)
+enum status container_probe(const struct container_format **format, const char *path, struct error *err)
 {
-    struct error ignored;
     struct file f;
     unsigned char head[HEAD_MAX];
     size_t n;
-    if (file_open(&f, path, &ignored) != STATUS_OK) return NULL;
-    enum status st = read_head(&f, head, &n, &ignored);
-    const struct container_format *format = st == STATUS_OK ? find_format(head, n, f.size_bytes) : NULL;
+    *format = NULL;
+    TRY(file_open(&f, path, err));
+    enum status st = read_head(&f, head, &n, err);
+    if (st == STATUS_OK) *format = find_format(head, n, f.size_bytes);
     file_close(&f);
-    return format;
+    return st;
 }
 
 void container_close(struct container *c)

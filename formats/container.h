@@ -88,8 +88,8 @@ enum status container_open(struct container **out, const char *path, struct erro
 /* The same for a name that came from an index file: a bare name inside `dir`. */
 enum status container_open_in(struct container **out, const char *dir, const char *name, struct error *err);
 void container_close(struct container *c); /* NULL is allowed */
-/* The format that the first bytes of a file announce, without opening it as one; NULL when none does or it cannot be read. */
-const struct container_format *container_probe(const char *path);
+/* The format that the first bytes of a file announce, without opening it as one; NULL when none does. Fails where the file cannot be read. */
+enum status container_probe(const struct container_format **format, const char *path, struct error *err);
 
 /* Bytes [off, off + n) of the tensor's elements in row-major order. STATUS_RANGE when outside. off and n need not be element-aligned
  * for contiguous tensors; for views they must be. Thread-safe. */

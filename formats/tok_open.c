@@ -16,8 +16,9 @@ static enum status from_folder(struct text_coder *c, const char *dir, struct err
     TRY(tokenizer_load(&c->tokenizer, dir, 0, &c->warnings, err));
     if (c->tokenizer->kind != TOKENIZER_NONE) return STATUS_OK;
     struct checkpoint *ckpt; /* a folder may hold a GGUF, or be Meta's with the tokenizer in the one above */
-    struct error none;
-    if (ckpt_open(&ckpt, dir, &none) != STATUS_OK) return STATUS_OK;
+    enum status opened = ckpt_open(&ckpt, dir, err);
+    if (status_of_machine(opened)) return opened;
+    if (opened != STATUS_OK) return STATUS_OK;
     struct container *g = ckpt_gguf(ckpt);
     bool is_gguf = g != NULL, above = strcmp(ckpt->tokenizer_dir, ckpt->dir) != 0;
     char *path = is_gguf ? strdup(g->file.path) : above ? strdup(ckpt->tokenizer_dir) : NULL;
@@ -34,9 +35,10 @@ static enum status from_folder(struct text_coder *c, const char *dir, struct err
 static enum status from_path(struct text_coder *c, const char *path, struct error *err)
 {
     if (file_is_dir(path)) return from_folder(c, path, err);
-    const struct container_format *format = container_probe(path);
-    if (format && strcmp(format->name, "gguf") == 0) return from_gguf(c, path, err);
+    const struct container_format *format;
     if (!file_exists(path)) return error_at(err, STATUS_NOTFOUND, path, NULL, "no such file or folder");
+    TRY(container_probe(&format, path, err));
+    if (format && strcmp(format->name, "gguf") == 0) return from_gguf(c, path, err);
     const char *base = path_base(path);
     char *dir = base == path ? strdup(".") : strndup(path, (size_t)(base - path));
     if (!dir) return error_nomem(err, strlen(path));

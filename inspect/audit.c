@@ -176,7 +176,8 @@ static enum status look_into_container(struct audit *a, struct error *err)
 
 static enum status look(struct audit *a, const struct file *f, bool trace, struct error *err)
 {
-    const struct container_format *format = container_probe(a->path);
+    const struct container_format *format;
+    TRY(container_probe(&format, a->path, err));
     bool zip = format && strcmp(format->name, "torch-zip") == 0;
     a->container = format ? format->name : NULL;
     a->size_bytes = f->size_bytes;
