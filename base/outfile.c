@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ struct outfile {
     const char *name; /* last component; points into path */
     struct temp_name *temp;
     unsigned flags;
-    bool was_there; /* OUTFILE_KEEP */
+    bool was_there;                /* OUTFILE_KEEP */
+    bool placed, stood, exchanged; /* it has its name; something had; which has the temporary name now */
     uint64_t size_bytes;
     _Atomic uint64_t end, written, not_synced;
 };
@@ -114,7 +116,7 @@ static enum status open_kept(struct outfile *o, struct error *err)
     struct stat st;
     o->temp = calloc(1, sizeof *o->temp);
     if (!o->temp) return error_nomem(err, sizeof *o->temp);
-    o->temp->fd = -1;
+    o->temp->fd = o->temp->fd_other = -1;
     int n = snprintf(o->temp->name, sizeof o->temp->name, "%s.partial", o->name);
     if (n < 0 || (size_t)n >= sizeof o->temp->name) return error_at(err, STATUS_USAGE, o->path, NULL, "the name is too long for a partial file beside it");
     o->fd = openat(o->dir_fd, o->temp->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -266,7 +268,8 @@ static enum status check_complete(struct outfile *o, struct error *err)
                     (unsigned long long)o->size_bytes, (unsigned long long)written, (unsigned long long)end);
 }
 
-enum status outfile_flush(struct outfile *o, struct error *err)
+/* What was written is whole and on the device. */
+static enum status flush(struct outfile *o, struct error *err)
 {
     TRY(check_complete(o, err));
     /* A flush that failed is final: the kernel has dropped the pages, and a second call would succeed without
@@ -328,38 +331,68 @@ static bool flush_folder(const struct outfile *o)
     return fsync(o->dir_fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
 }
 
-static enum status rename_to_target(struct outfile *o, struct error *err)
+/* What was replaced has its name again, where the file system could keep it; a new name is gone. */
+static void take_back(struct outfile *o)
 {
-    bool replace = o->flags & OUTFILE_REPLACE, exchanged = false, there = file_exists_in(o->dir_fd, o->name);
-    if ((replace ? rename_over(o, &exchanged) : rename_new(o->dir_fd, o->temp->name, o->name)) != 0) {
+    if (o->exchanged)
+        temp_exchange(o->temp, o->name);
+    else if (!o->stood && renameat(o->dir_fd, o->name, o->dir_fd, o->temp->name) != 0)
+        unlinkat(o->dir_fd, o->name, 0);
+    o->placed = o->exchanged = false;
+}
+
+/* The file gets its name; what it replaces can come back until it is settled. On failure all is as it was. */
+static enum status place(struct outfile *o, struct error *err)
+{
+    bool replace = o->flags & OUTFILE_REPLACE;
+    TRY(close_file(o, err));
+    o->stood = file_exists_in(o->dir_fd, o->name);
+    if ((replace ? rename_over(o, &o->exchanged) : rename_new(o->dir_fd, o->temp->name, o->name)) != 0) {
         if (errno == EEXIST) return error_at(err, STATUS_EXISTS, o->path, NULL, "was created by somebody else in the meantime");
         return error_errno(err, o->path, "cannot rename the finished file");
     }
-    bool flushed = flush_folder(o);
-    if (!flushed) error_errno(err, o->path, "cannot flush its folder");
-    if (!flushed && exchanged) {
-        temp_exchange(o->temp, o->name);
-        return STATUS_IO; /* what has the temporary name goes with outfile_discard */
-    }
-    if (!flushed && !there) unlinkat(o->dir_fd, o->name, 0);
-    if (exchanged)
+    o->placed = true;
+    if (flush_folder(o)) return STATUS_OK;
+    error_errno(err, o->path, "cannot flush its folder");
+    take_back(o);
+    return err->status;
+}
+
+static void settle(struct outfile *o)
+{
+    if (o->exchanged)
         temp_remove(o->temp);
     else
         temp_release(o->temp);
     if (o->flags & OUTFILE_KEEP) free(o->temp);
     o->temp = NULL;
-    return flushed ? STATUS_OK : STATUS_IO;
+}
+
+enum status outfiles_commit(struct outfile **files, size_t n, struct error *err)
+{
+    sigset_t old;
+    enum status st = STATUS_OK;
+    size_t first = n;
+    for (size_t i = 0; i < n && st == STATUS_OK; i++)
+        if (files[i]) st = flush(files[i], err);
+    signals_block(&old);
+    while (first > 0 && st == STATUS_OK)
+        if (files[--first]) st = place(files[first], err);
+    for (size_t i = first; i < n; i++) {
+        if (!files[i] || !files[i]->placed) continue;
+        if (st == STATUS_OK)
+            settle(files[i]);
+        else
+            take_back(files[i]);
+    }
+    for (size_t i = 0; i < n; i++) outfile_discard(files[i]);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return st;
 }
 
 enum status outfile_commit(struct outfile *o, struct error *err)
 {
-    enum status st;
-    TRY_OUT(outfile_flush(o, err));
-    TRY_OUT(close_file(o, err));
-    TRY_OUT(rename_to_target(o, err));
-out:
-    outfile_discard(o);
-    return st;
+    return outfiles_commit(&o, 1, err);
 }
 
 void outfile_discard(struct outfile *o)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ struct outset {
     unsigned flags;
     struct outfile **files;
     const char **names;
-    size_t n_files, n_committed, cap;
+    size_t n_files, cap;
 };
 
 /* --- what stands under the folder's name --- */
@@ -201,41 +202,15 @@ static enum status rename_folder(struct outset *s, struct error *err)
     return STATUS_OK;
 }
 
-static void take_back(struct outset *s)
-{
-    if (s->flags & OUTFILE_REPLACE) return; /* what stood there is gone; whole files are better than none */
-    for (size_t i = s->n_files - s->n_committed; i < s->n_files; i++) unlink(s->names[i]);
-}
-
-/* All is on the device before the first name is given, so that little can fail between the first and the last. */
-static enum status commit_all(struct outset *s, struct error *err)
-{
-    enum status st = STATUS_OK;
-    for (size_t i = 0; i < s->n_files; i++) TRY(outfile_flush(s->files[i], err));
-    for (size_t i = s->n_files; i-- > 0 && st == STATUS_OK;) {
-        struct outfile *file = s->files[i];
-        s->files[i] = NULL;
-        st = outfile_commit(file, err);
-        if (st == STATUS_OK) s->n_committed++;
-    }
-    if (st == STATUS_OK && s->temp) st = rename_folder(s, err);
-    if (st != STATUS_OK && !s->temp) take_back(s);
-    return st;
-}
-
 enum status outset_commit(struct outset *s, struct error *err)
 {
     sigset_t old;
-    for (size_t i = 0; i < s->n_files; i++) {
-        enum status st = outfile_flush(s->files[i], err);
-        if (st == STATUS_OK) continue;
-        outset_discard(s);
-        return st;
-    }
+    enum status st = outfiles_commit(s->files, s->n_files, err);
+    s->n_files = 0;
     signals_block(&old);
-    enum status st = commit_all(s, err);
+    if (st == STATUS_OK && s->temp) st = rename_folder(s, err);
     outset_discard(s);
-    sigprocmask(SIG_SETMASK, &old, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return st;
 }
 

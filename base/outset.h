@@ -8,8 +8,8 @@
  * A folder is made under a temporary name beside the target, which is renamed when all files in it are whole: the target is there with all of
  * them, or not at all. An empty folder under the target's name is replaced. With `replace` so is one that holds nothing but files for which
  * `ours` is true; another one is refused, since nobody asked for their removal.
- * Files beside each other get their names at the end, the last one first: whoever finds the first finds all. A failure in between takes back
- * those that have theirs already.
+ * Files beside each other get their names at the end, the last one first: whoever finds the first finds all. A failure in between takes those back
+ * that have theirs already (outfiles_commit).
  */
 #ifndef LATHE_OUTSET_H
 #define LATHE_OUTSET_H

@@ -199,7 +199,7 @@ struct temp_name *temp_create(int dir_fd, const char *name, bool folder, int *fd
     if (!t) return NULL;
     t->dir_fd = dir_fd;
     t->folder = folder;
-    t->fd = -1;
+    t->fd = t->fd_other = -1;
     sweep(dir_fd, name);
     sigset_t old;
     signals_block(&old);
@@ -219,10 +219,12 @@ struct temp_name *temp_create(int dir_fd, const char *name, bool folder, int *fd
 
 int temp_exchange(struct temp_name *t, const char *name)
 {
+    if (t->folder && t->fd_other < 0) t->fd_other = openat(t->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (t->folder && t->fd_other < 0) return -1;
     if (renameat2(t->dir_fd, t->name, t->dir_fd, name, RENAME_EXCHANGE) != 0) return -1;
-    if (!t->folder) return 0;
-    close(t->fd);
-    t->fd = openat(t->dir_fd, t->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = t->fd;
+    t->fd = t->fd_other;
+    t->fd_other = fd;
     return 0;
 }
 
@@ -230,7 +232,8 @@ void temp_release(struct temp_name *t)
 {
     atomic_store(&t->live, false);
     if (t->fd >= 0) close(t->fd);
-    t->fd = -1;
+    if (t->fd_other >= 0) close(t->fd_other);
+    t->fd = t->fd_other = -1;
 }
 
 void temp_remove(struct temp_name *t)

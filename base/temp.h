@@ -17,14 +17,16 @@ struct temp_name {
     struct temp_name *next;
     int dir_fd;
     bool folder; /* of files only; they go with it */
-    int fd;      /* of a folder: open until the end, since a process may have run out of descriptors when it has to clear up; else -1 */
+    /* Of a folder, and of the one that it was exchanged with: open until the end, since a process may have run out of descriptors when it has to
+     * clear up; else -1 */
+    int fd, fd_other;
     atomic_bool live;
     char name[NAME_MAX + 1];
 };
 /* A file, open for reading and writing, in *fd; or a folder, opened (which is closed here). ECANCELED while a signal ends the process. What a process
  * that was killed has left under such a name of `name` is taken away first: the process number in it is nobody's, and nobody has its lock. */
 struct temp_name *temp_create(int dir_fd, const char *name, bool folder, int *fd);
-/* The temporary thing gets `name`, and what stood there the temporary name: temp_remove takes that away then. -1 with errno. */
+/* The temporary thing gets `name`, and what stood there the temporary name: temp_remove takes that away then. -1 with errno. A second call takes it back. */
 int temp_exchange(struct temp_name *t, const char *name);
 /* It is nobody's business any more: renamed. */
 void temp_release(struct temp_name *t);
