@@ -56,7 +56,7 @@ static void copy_bitmap(const FT_GlyphSlot slot, struct glyph *g)
     }
 }
 
-bool font_system_glyph(uint32_t code_point, struct glyph *g)
+static bool render(uint32_t code_point, struct glyph *g)
 {
     static FT_Face face;
     static bool tried;
@@ -73,5 +73,23 @@ bool font_system_glyph(uint32_t code_point, struct glyph *g)
     copy_bitmap(face->glyph, g);
     long advance = face->glyph->advance.x >> 6;
     g->advance = advance < 1 ? 1 : advance > GLYPH_W_MAX ? GLYPH_W_MAX : (int)advance;
+    return true;
+}
+
+/* Labels are letters and digits over and over: those are drawn by the library once. */
+bool font_system_glyph(uint32_t code_point, struct glyph *g)
+{
+    enum { KEPT = 128 };
+    static struct glyph kept[KEPT];
+    static bool known[KEPT];
+    if (code_point < KEPT && known[code_point]) {
+        *g = kept[code_point];
+        return true;
+    }
+    if (!render(code_point, g)) return false;
+    if (code_point < KEPT) {
+        kept[code_point] = *g;
+        known[code_point] = true;
+    }
     return true;
 }
