@@ -99,7 +99,7 @@ check-valgrind: ## memcheck over malformed files, fuzz corpus and the tools' mai
 
 faults: ## every call of the tools that can fail, failing once each (make check has a sample)
 	@$(MAKE) --no-print-directory -s $(JOBS) all $(B)/tests/test_faults
-	@LATHE_ROOT=$(CURDIR) $(B)/tests/test_faults --all
+	@LATHE_ROOT=$(CURDIR) sh tests/faults/run.sh $(B)/tests/test_faults
 
 fuzz: ## run the fuzz targets for SECONDS each (clang with its compiler-rt; TARGETS="gguf json" for some)
 	@sh tests/deps.sh --fuzz
@@ -193,11 +193,12 @@ $(B)/tests/test_inspect: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c))
 $(B)/tests/test_weights $(B)/tests/test_weight_damage $(B)/tests/test_glm_line $(B)/tests/test_glm_damage $(B)/tests/test_trace_faults $(B)/tests/test_trace_casts: $(patsubst %.c,$(B)/obj/%.o,$(wildcard convert/*.c verify/*.c))
 $(B)/tests/test_trace_casts $(B)/tests/test_weight_damage: $(patsubst %.c,$(B)/obj/%.o,$(wildcard quantize/*.c))
 
-# A failing world: what tests/unit/test_faults.c preloads into the tools
-$(B)/inject.so: tests/faults/inject.c
+# A failing world: what tests/unit/test_faults.c preloads into the tools, and what else it is made of
+FAULTS_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/faults/inject.c,$(wildcard tests/faults/*.c)))
+$(B)/inject.so: tests/faults/inject.c tests/faults/order.h
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O1 -g -Wall -Wextra -fPIC -shared $(if $(filter san,$(MODE)),-DFAULT_NO_ALLOC) -o $@ $< -ldl
-$(B)/tests/test_faults: $(B)/inject.so $(BINS)
+	$(CC) -std=c11 -I. -O1 -g -Wall -Wextra -fPIC -shared $(if $(filter san,$(MODE)),-DFAULT_NO_ALLOC) -o $@ $< -ldl
+$(B)/tests/test_faults: $(FAULTS_OBJ) $(B)/inject.so $(BINS)
 
 # Malformed files and fuzz targets: tables and readers that their tests share
 HOSTILE_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/hostile/*.c))
@@ -218,4 +219,4 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(B)/liblathe.a
 $(B)/tests.stamp: $(TEST_BIN)
 	@touch $@
 
--include $(LIB_OBJ:.o=.d) $(HOSTILE_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUSED_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(HOSTILE_OBJ:.o=.d) $(FAULTS_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUSED_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_BIN:$(B)/tests/%=$(B)/obj/tests/unit/%.d)

@@ -1,12 +1,13 @@
-/* A failing world: each tool is run with the n-th call of one class failing (tests/faults/inject.c), for n = 1, 2, ... until the run gets through
- * unharmed. Whatever happens, a tool ends with 0 and the bytes of an undisturbed run, or with 2, one line that names it, and a folder in which
- * nothing has changed. Killed, it leaves at most temporary names, which the next run takes away.
- * Without arguments a sample; `make faults` runs every n: --all [SCENARIO]. */
-#include "base/digest.h"
+/* A failing world: each tool call (tests/faults/scenarios.c) is run with the n-th call of a class failing, for n = 1, 2, ... until a run gets through
+ * unharmed; with something else happening in front of it; or as the moment when the process is killed. What must hold then: tests/faults/judge.c.
+ *
+ * Without arguments a sample. --all [SCENARIO]: every n; --list: the scenarios. `make faults` runs all of them, as many at once as there are processors
+ * (tests/faults/run.sh). */
 #include "base/file.h"
+#include "tests/faults/judge.h"
+#include "tests/faults/snapshot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -32,332 +34,251 @@ enum { SANITIZED = 0 };
 enum { SANITIZED = 0 };
 #endif
 
-#define LLAMA "tests/vectors/families/llama-biases"
-#define GGUF "%s/llama.gguf" /* in the folder of sources */
-
-/* %s in an argument: the folder of sources; %o: the folder of the output. */
-struct scenario {
-    const char *name;
-    const char *argv[14];
-    const char *precious; /* a file under the output's name beforehand; NULL: none */
-    bool loose;           /* a picture whose rarer letters are boxes, because memory for the system's font ran out, is one */
-};
-static const struct scenario scenarios[] = {
-    {"convert", {"lathe-convert", LLAMA, "-o", "%o/x.gguf", "--quiet", "--threads", "1"}, NULL, false},
-    {"convert-force", {"lathe-convert", LLAMA, "-o", "%o/x.gguf", "--quiet", "--threads", "1", "--force", "--type", "f16"}, "x.gguf", false},
-    {"quantize", {"lathe-quantize", GGUF, "%o/x.gguf", "q8_0", "--quiet", "--threads", "2"}, NULL, false},
-    {"split", {"lathe-convert", GGUF, "-o", "%o/x.gguf", "--split-max-size", "8K", "--quiet", "--threads", "1"}, NULL, false},
-    {"back", {"lathe-convert", GGUF, "-o", "%o/x", "--quiet", "--threads", "1"}, NULL, false},
-    {"verify", {"lathe-verify", LLAMA, GGUF, "--tokens", LLAMA "/tokens.txt", "--save-logits", "%o/x.npy", "--quiet", "--threads", "1"}, "x.npy", false},
-    {"weights", {"lathe-verify", LLAMA, GGUF, "--weights", "--quiet", "--threads", "1", "--json"}, NULL, false},
-    {"inspect", {"lathe-inspect", "tests/vectors/torch/nested.pt", "--tensors", "--hash", "--json", "--quiet"}, NULL, false},
-    {"picture", {"lathe-inspect", LLAMA, "--heatmap", "model.norm.weight", "-o", "%o/x.png", "--quiet"}, "x.png", true},
-};
-enum { N_SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
-
-struct fault {
-    const char *class, *kind;
-    int sticky;      /* 1: all calls from the n-th on; 2: every second one */
-    int every, skip; /* sample: each `every`-th n without --all; skip: where the sample begins, so that scenarios differ */
-};
+#define SIGNAL(name) "SIG" #name, FAULT_ANY, FAULT_SIGNAL + SIG##name
 static const struct fault faults[] = {
-    {"read", "EIO", 0, 9, 0},      {"read", "SHORT", 1, 0, 0},   {"read", "EINTR", 2, 0, 0}, {"write", "EIO", 0, 5, 0},  {"write", "ENOSPC", 1, 7, 0},
-    {"write", "SHORT", 1, 0, 0},   {"write", "EINTR", 2, 0, 0},  {"open", "EIO", 0, 4, 0},   {"open", "EMFILE", 1, 5, 0}, {"sync", "EIO", 0, 1, 0},
-    {"sync", "ENOSPC", 1, 2, 0},   {"rename", "EIO", 0, 1, 0},   {"space", "ENOSPC", 0, 1, 0}, {"space", "EINTR", 0, 1, 0}, {"write", "KILL", 0, 9, 0},
-    {"sync", "KILL", 0, 1, 0},     {"rename", "KILL", 0, 1, 0},  {"alloc", "ENOMEM", 0, 151, 0}, {"alloc", "ENOMEM", 1, 701, 0},
+    {"read", "EIO", FAULT_READ, EIO, FAULT_ONCE, REFUSED, 3},
+    {"read", "short", FAULT_READ, FAULT_SHORT, FAULT_ONCE, HARMLESS, 1},
+    {"read", "short and on", FAULT_READ, FAULT_SHORT, FAULT_AND_ON, HARMLESS, 1},
+    {"read", "EINTR", FAULT_READ, EINTR, FAULT_ONCE, HARMLESS, 1},
+    {"read", "EINTR every second", FAULT_READ, EINTR, FAULT_EVERY_SECOND, HARMLESS, 1},
+    {"read", "end", FAULT_READ, FAULT_END, FAULT_ONCE, REFUSED, 2},
+    {"read", "source cut", FAULT_READ, FAULT_CUT, FAULT_ONCE, REFUSED, 1},
+    {"read", "source changed", FAULT_READ, FAULT_CHANGE, FAULT_ONCE, REFUSED, 1},
+    {"write", "EIO", FAULT_WRITE, EIO, FAULT_ONCE, REFUSED, 2},
+    {"write", "ENOSPC and on", FAULT_WRITE, ENOSPC, FAULT_AND_ON, REFUSED, 2},
+    {"write", "EDQUOT", FAULT_WRITE, EDQUOT, FAULT_ONCE, REFUSED, 1},
+    {"write", "short", FAULT_WRITE, FAULT_SHORT, FAULT_ONCE, HARMLESS, 1},
+    {"write", "short and on", FAULT_WRITE, FAULT_SHORT, FAULT_AND_ON, HARMLESS, 1},
+    {"write", "EINTR", FAULT_WRITE, EINTR, FAULT_ONCE, HARMLESS, 1},
+    {"write", "EINTR every second", FAULT_WRITE, EINTR, FAULT_EVERY_SECOND, HARMLESS, 1},
+    {"write", "nothing", FAULT_WRITE, FAULT_END, FAULT_ONCE, REFUSED, 1},
+    {"open", "EIO", FAULT_OPEN, EIO, FAULT_ONCE, REFUSED, 2},
+    {"open", "EROFS", FAULT_OPEN, EROFS, FAULT_ONCE, REFUSED, 1},
+    {"open", "EMFILE and on", FAULT_OPEN, EMFILE, FAULT_AND_ON, REFUSED, 2},
+    {"close", "EIO", FAULT_CLOSE, EIO, FAULT_ONCE, REFUSED, 2},
+    {"stat", "EIO", FAULT_STAT, EIO, FAULT_ONCE, REFUSED, 2},
+    {"list", "EIO", FAULT_LIST, EIO, FAULT_ONCE, REFUSED, 1},
+    {"sync", "EIO", FAULT_SYNC, EIO, FAULT_ONCE, REFUSED, 2},
+    {"sync", "ENOSPC and on", FAULT_SYNC, ENOSPC, FAULT_AND_ON, REFUSED, 1},
+    {"rename", "EIO", FAULT_RENAME, EIO, FAULT_ONCE, REFUSED, 2},
+    {"rename", "EINVAL", FAULT_RENAME, EINVAL, FAULT_ONCE, REFUSED, 1},
+    {"remove", "EIO", FAULT_REMOVE, EIO, FAULT_ONCE, LITTERS, 1},
+    {"remove", "EIO and on", FAULT_REMOVE, EIO, FAULT_AND_ON, LITTERS, 1},
+    {"space", "ENOSPC", FAULT_SPACE, ENOSPC, FAULT_ONCE, REFUSED, 1},
+    {"space", "EINTR", FAULT_SPACE, EINTR, FAULT_ONCE, REFUSED, 1},
+    {"space", "EOPNOTSUPP", FAULT_SPACE, EOPNOTSUPP, FAULT_ONCE, REFUSED, 1},
+    {"lock", "EWOULDBLOCK", FAULT_LOCK, EWOULDBLOCK, FAULT_ONCE, REFUSED, 1},
+    {"lock", "ENOLCK and on", FAULT_LOCK, ENOLCK, FAULT_AND_ON, REFUSED, 1},
+    {"thread", "EAGAIN", FAULT_THREAD, EAGAIN, FAULT_ONCE, REFUSED, 1},
+    {"alloc", "ENOMEM", FAULT_ALLOC, ENOMEM, FAULT_ONCE, REFUSED, 4},
+    {"alloc", "ENOMEM and on", FAULT_ALLOC, ENOMEM, FAULT_AND_ON, REFUSED, 2},
+    {"alloc", "SIGTERM", FAULT_ALLOC, FAULT_SIGNAL + SIGTERM, FAULT_ONCE, STOPPED, 1},
+    {"any", SIGNAL(KILL), FAULT_ONCE, KILLED, 3},
+    {"any", SIGNAL(INT), FAULT_ONCE, STOPPED, 1},
+    {"any", SIGNAL(TERM), FAULT_ONCE, STOPPED, 1},
+    {"any", SIGNAL(HUP), FAULT_ONCE, STOPPED, 1},
+    {"any", "rival", FAULT_ANY, FAULT_RIVAL, FAULT_ONCE, OVERTAKEN, 1},
 };
-enum { N_FAULTS = sizeof faults / sizeof faults[0] };
+enum { N_FAULTS = sizeof faults / sizeof faults[0], SHOWN = 3, TICK_NS = 12000000 }; /* SHOWN: of what is wrong, for each fault */
 
-static char bin[600], inject[600], sources[64] = "/tmp/lathe-faults-XXXXXX", out[80], log_path[80], struck_path[80], out_log[80];
+static char tools[600], inject[600], sources[64] = "/tmp/lathe-faults-XXXXXX", out[80];
+static struct places places = {tools, sources, out};
 static bool all;
-static size_t n_runs, n_points[N_FAULTS], n_refused, n_survived;
+static size_t counts[N_FAULTS][N_ENDINGS], n_wrong, n_wrong_here;
 
-/* --- what is in a folder --- */
+/* --- before and behind a run --- */
 
-static void snapshot(struct buf *b, const char *dir, const char *prefix, bool hidden)
+static void prepare(const struct stage *g)
 {
-    struct arena mem = {0};
+    folder_empty(g->out);
+    folder_fill(g->out, g->before_from);
+}
+
+static bool changes_source(const struct fault *f)
+{
+    return f->kind == FAULT_CUT || f->kind == FAULT_CHANGE;
+}
+
+/* The source's times must differ from those of a change that comes soon. */
+static void wait_a_tick(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+}
+
+static void set_victim(struct stage *g, const struct fault *f)
+{
+    const char *name = changes_source(f) ? g->s->source : g->s->output;
+    snprintf(g->tool.page->victim, sizeof g->tool.page->victim, "%s/%s", changes_source(f) ? sources : g->out, name ? name : "");
+}
+
+static void print_wrong(const struct stage *g, const struct fault *f, const struct fault_order *o, const struct buf *wrong)
+{
+    struct buf said = {0};
+    injected_said(&g->tool, true, &said);
+    print_message("%s: %s %s at %ld: %s%sagain: " FAULT_ORDER "='%d %ld %d %d' LD_PRELOAD=%s", g->s->name, f->class_name, f->kind_name, o->at, wrong->data,
+                  said.data, (int)o->class, o->at, o->kind, (int)o->repeat, inject);
+    for (const char *const *word = g->tool.argv; *word; word++) print_message(" %s", *word);
+    print_message("\n");
+    buf_clear(&said);
+}
+
+/* false: there was no n-th call. */
+static bool run_order(struct stage *g, size_t which, long at)
+{
+    const struct fault *f = &faults[which];
+    struct fault_order order = {f->class, at, f->kind, f->repeat};
+    struct buf wrong = {0};
+    prepare(g);
+    if (changes_source(f)) wait_a_tick();
+    int status = injected_run(&g->tool, &order);
+    bool struck = g->tool.page->struck;
+    if (struck) counts[which][judge(g, f, status, &wrong)]++;
+    else if (status != 0) buf_puts(&wrong, "failed without a fault\n");
+    if (changes_source(f)) file_put(g->tool.page->victim, g->source.data, g->source.len);
+    if (wrong.len > 0 && n_wrong_here++ < SHOWN) print_wrong(g, f, &order, &wrong);
+    n_wrong += wrong.len > 0;
+    buf_clear(&wrong);
+    return struck;
+}
+
+/* --- which n --- */
+
+static long count_calls(struct stage *g, enum fault_class class)
+{
+    prepare(g);
+    injected_run(&g->tool, &(struct fault_order){class, LONG_MAX, 0, FAULT_ONCE});
+    return g->tool.page->count;
+}
+
+/* A sample has its n far from each other, and others in each scenario. */
+static void run_sample(struct stage *g, size_t which, long n_calls)
+{
+    int n = SANITIZED ? (faults[which].sample + 1) / 2 : faults[which].sample;
+    long step = n_calls > n ? n_calls / n : 1, start = (long)(which * 7 + (size_t)(g->s - scenarios) * 13) % step;
+    for (long at = 1 + start; at <= n_calls && n > 0; at += step, n--) run_order(g, which, at);
+}
+
+static bool applies(const struct stage *g, const struct fault *f)
+{
+    if (changes_source(f)) return g->s->source != NULL;
+    if (f->kind == FAULT_RIVAL) return g->s->output != NULL;
+    return !(SANITIZED && f->class == FAULT_ALLOC);
+}
+
+static void run_fault(struct stage *g, size_t which)
+{
+    const struct fault *f = &faults[which];
+    n_wrong_here = 0;
+    if (!applies(g, f)) return;
+    set_victim(g, f);
+    long n_calls = count_calls(g, f->class);
+    if (n_calls == 0) return;
+    if (f->repeat != FAULT_ONCE && f->toll == HARMLESS) run_order(g, which, 1);
+    else if (!all) run_sample(g, which, n_calls);
+    else
+        for (long at = 1; run_order(g, which, at);) at++;
+}
+
+/* --- a scenario --- */
+
+static void open_stage(struct stage *g, struct arena *mem, const struct scenario *s)
+{
     struct error err;
-    char **names;
-    size_t n;
-    if (dir_list(dir, &mem, &names, &n, &err) != STATUS_OK) fail_msg("%s", err.text);
-    for (size_t i = 0; i < n; i++) {
-        char *path = path_join(&mem, dir, names[i]);
-        struct buf content = {0};
-        if (names[i][0] == '.' && !hidden) continue;
-        buf_printf(b, "%s%s", prefix, names[i]);
-        if (file_is_dir(path)) {
-            buf_puts(b, "/\n");
-            snapshot(b, path, "  ", true);
-            continue;
-        }
-        if (file_read_all(&content, path, 1 << 30, &err) != STATUS_OK) fail_msg("%s", err.text);
-        buf_printf(b, " %zu %08x\n", content.len, crc32_update(0, content.data, content.len));
-        buf_clear(&content);
-    }
-    arena_clear(&mem);
-}
-
-static struct buf look(bool hidden)
-{
-    struct buf b = {0};
-    buf_puts(&b, "");
-    snapshot(&b, out, "", hidden);
-    return b;
-}
-
-static void remove_all(const char *dir)
-{
-    struct arena mem = {0};
-    struct error err;
-    char **names;
-    size_t n;
-    if (dir_list(dir, &mem, &names, &n, &err) != STATUS_OK) fail_msg("%s", err.text);
-    for (size_t i = 0; i < n; i++) {
-        char *path = path_join(&mem, dir, names[i]);
-        if (unlink(path) == 0) continue;
-        remove_all(path);
-        rmdir(path);
-    }
-    arena_clear(&mem);
-}
-
-static void prepare(const struct scenario *s)
-{
-    struct error err;
-    struct arena mem = {0};
-    remove_all(out);
-    if (s->precious && file_write_whole(path_join(&mem, out, s->precious), OUTFILE_NEW, "precious\n", 9, &err) != STATUS_OK) fail_msg("%s", err.text);
-    arena_clear(&mem);
-}
-
-/* --- running --- */
-
-static char *expand(struct arena *mem, const char *word)
-{
-    const char *p = strchr(word, '%');
-    if (!p) return arena_strndup(mem, word, strlen(word));
-    return arena_printf(mem, "%.*s%s%s", (int)(p - word), word, p[1] == 's' ? sources : out, p + 2);
-}
-
-static void set_environment(const struct fault *f, int n)
-{
-    char text[32];
-    setenv("LC_ALL", "C", 1);
-    if (!f) return;
-    snprintf(text, sizeof text, "%d", n);
-    setenv("LD_PRELOAD", inject, 1);
-    setenv("FAULT_CLASS", f->class, 1);
-    setenv("FAULT_KIND", f->kind, 1);
-    setenv("FAULT_AT", text, 1);
-    setenv("FAULT_STICKY", f->sticky == 2 ? "2" : f->sticky ? "1" : "0", 1);
-    setenv("FAULT_STRUCK", struck_path, 1);
-    setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0:allocator_may_return_null=1", 1);
-}
-
-static void redirect(int fd, const char *path)
-{
-    int to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (to < 0 || dup2(to, fd) < 0) _exit(98);
-    close(to);
-}
-
-/* Wait status of the tool. */
-static int run(const struct scenario *s, const struct fault *f, int n)
-{
-    struct arena mem = {0};
-    char *argv[16] = {NULL};
-    int code;
-    for (int i = 0; s->argv[i]; i++) argv[i] = expand(&mem, s->argv[i]);
-    char *program = arena_printf(&mem, "%s/%s", bin, argv[0]);
-    unlink(struck_path);
-    pid_t pid = fork();
-    if (pid == 0) {
-        redirect(1, out_log);
-        redirect(2, log_path);
-        set_environment(f, n);
-        execv(program, argv);
-        _exit(97);
-    }
-    assert_true(pid > 0);
-    assert_int_equal(waitpid(pid, &code, 0), pid);
-    arena_clear(&mem);
-    n_runs++;
-    return code;
-}
-
-static bool struck(void)
-{
-    return file_exists(struck_path);
-}
-
-/* --- judging --- */
-
-static struct buf said(void)
-{
-    struct buf b = {0};
-    struct error err;
-    if (file_read_all(&b, log_path, 1 << 20, &err) != STATUS_OK) fail_msg("%s", err.text);
-    if (!b.data) buf_puts(&b, "");
-    return b;
-}
-
-static void wrong(const struct scenario *s, const struct fault *f, int n, const char *what, const struct buf *found)
-{
-    struct buf text = said();
-    fail_msg("%s: %s %d %s%s: %s\n%s\n%s", s->name, f->class, n, f->kind, f->sticky ? " and on" : "", what, text.data, found ? found->data : "");
-}
-
-static bool same(const struct buf *a, const struct buf *b)
-{
-    return strcmp(a->data, b->data) == 0;
-}
-
-static bool one_line(const char *text, const char *tool)
-{
-    static const char hint[] = "  hint: ";
-    const char *end = strchr(text, '\n');
-    if (strncmp(text, tool, strlen(tool)) != 0 || strncmp(text + strlen(tool), ": ", 2) != 0 || !end) return false;
-    if (strncmp(end + 1, hint, sizeof hint - 1) == 0) end = strchr(end + 1, '\n');
-    return end && strcmp(end, "\n") == 0;
-}
-
-struct expected {
-    struct buf before, after;
-};
-
-/* The names that a killed run may leave, and nothing else; then a run that is not disturbed. */
-static void judge_killed(const struct scenario *s, const struct fault *f, int n, const struct expected *e)
-{
-    struct buf seen = look(false);
-    if (!same(&seen, &e->before) && !same(&seen, &e->after) && strcmp(s->name, "split") != 0) wrong(s, f, n, "killed: neither old nor new", &seen);
-    buf_clear(&seen);
-    bool forced = strstr(s->name, "force") || s->precious;
-    if (!forced) { /* what has its final name already would be in the way */
-        struct arena mem = {0};
-        struct error err;
-        char **names;
-        size_t n_names;
-        if (dir_list(out, &mem, &names, &n_names, &err) != STATUS_OK) fail_msg("%s", err.text);
-        for (size_t i = 0; i < n_names; i++) {
-            char *path = path_join(&mem, out, names[i]);
-            if (names[i][0] == '.' || unlink(path) == 0) continue;
-            remove_all(path);
-            rmdir(path);
-        }
-        arena_clear(&mem);
-    }
-    int code = run(s, NULL, 0);
-    seen = look(true);
-    if (!WIFEXITED(code) || WEXITSTATUS(code) != 0) wrong(s, f, n, "killed: the next run failed", &seen);
-    if (!same(&seen, &e->after)) wrong(s, f, n, "killed: the next run leaves", &seen);
-    buf_clear(&seen);
-}
-
-static void judge(const struct scenario *s, const struct fault *f, int n, int code, const struct expected *e)
-{
-    if (strcmp(f->kind, "KILL") == 0) {
-        if (!WIFSIGNALED(code) || WTERMSIG(code) != SIGKILL) wrong(s, f, n, "was to be killed", NULL);
-        judge_killed(s, f, n, e);
-        return;
-    }
-    struct buf seen = look(true), text = said();
-    if (!WIFEXITED(code)) wrong(s, f, n, strsignal(WTERMSIG(code)), NULL);
-    int status = WEXITSTATUS(code);
-    if (status == 0) {
-        if (!same(&seen, &e->after) && !(s->loose && strcmp(f->class, "alloc") == 0)) wrong(s, f, n, "exit 0, but not the same files", &seen);
-        n_survived++;
-    } else {
-        if (status != 2) wrong(s, f, n, "exit status neither 0 nor 2", NULL);
-        if (!same(&seen, &e->before)) wrong(s, f, n, "exit 2, but the folder has changed", &seen);
-        if (!one_line(text.data, s->argv[0])) wrong(s, f, n, "exit 2 without its one line", NULL);
-        bool harmless = strcmp(f->kind, "EINTR") == 0 || strcmp(f->kind, "SHORT") == 0;
-        if (harmless && strcmp(f->class, "space") != 0) wrong(s, f, n, "failed for an interruption that is none", NULL);
-        n_refused++;
-    }
-    buf_clear(&seen);
+    *g = (struct stage){.s = s, .out = out};
+    if (s->before) g->before_from = path_join(mem, sources, s->before);
+    if (s->source && file_read_all(&g->source, path_join(mem, sources, s->source), 1 << 30, &err) != STATUS_OK) fail_msg("%s", err.text);
+    injected_start(&g->tool, command_expand(mem, s->argv, &places), inject);
+    prepare(g);
+    snapshot(&g->before, out, true);
+    int status = injected_run(&g->tool, NULL);
+    snapshot(&g->after, out, true);
+    injected_said(&g->tool, false, &g->said);
+    struct buf text = {0};
+    injected_said(&g->tool, true, &text);
+    if (status != 0) fail_msg("%s: an undisturbed run failed: %s", s->name, text.data);
     buf_clear(&text);
 }
 
-static void run_faults(const struct scenario *s, size_t which, const struct expected *e)
+static void close_stage(struct stage *g)
 {
-    const struct fault *f = &faults[which];
-    int every = all ? 1 : f->every * (SANITIZED ? 6 : 1);
-    bool once = f->every == 0 && !all;
-    if (SANITIZED && strcmp(f->class, "alloc") == 0) return;
-    for (int n = 1 + (once || all ? 0 : (int)(which * 7) % every);; n += every) {
-        prepare(s);
-        int code = run(s, f, n);
-        if (!struck()) {
-            if (!WIFEXITED(code) || WEXITSTATUS(code) != 0) wrong(s, f, n, "failed without a fault", NULL);
-            return;
-        }
-        n_points[which]++;
-        judge(s, f, n, code, e);
-        if (once || f->sticky == 2 || (f->sticky && strcmp(f->kind, "SHORT") == 0)) return;
-    }
+    injected_stop(&g->tool);
+    buf_clear(&g->before);
+    buf_clear(&g->after);
+    buf_clear(&g->said);
+    buf_clear(&g->source);
 }
 
 static void run_scenario(void **state)
 {
-    const struct scenario *s = *state;
-    struct expected e;
-    prepare(s);
-    e.before = look(true);
-    /* what is replaced needs --force in convert and quantize, and nothing elsewhere */
-    int code = run(s, NULL, 0);
-    if (!WIFEXITED(code) || WEXITSTATUS(code) != 0) {
-        struct buf text = said();
-        fail_msg("%s: an undisturbed run failed: %s", s->name, text.data);
-    }
-    e.after = look(true);
-    for (size_t i = 0; i < N_FAULTS; i++) run_faults(s, i, &e);
-    buf_clear(&e.before);
-    buf_clear(&e.after);
+    struct stage g;
+    struct arena mem = {0};
+    n_wrong = 0;
+    open_stage(&g, &mem, *state);
+    for (size_t i = 0; i < N_FAULTS; i++) run_fault(&g, i);
+    close_stage(&g);
+    arena_clear(&mem);
+    if (n_wrong > 0) fail_msg("%s: %zu wrong", g.s->name, n_wrong);
 }
 
 /* --- the program --- */
 
 static int make_sources(void **state)
 {
-    static const struct scenario make = {"sources", {"lathe-convert", LLAMA, "-o", GGUF, "--quiet"}, NULL, false};
     (void)state;
     if (!mkdtemp(sources)) return -1;
     snprintf(out, sizeof out, "%s/o", sources);
-    snprintf(log_path, sizeof log_path, "%s/err", sources);
-    snprintf(out_log, sizeof out_log, "%s/out", sources);
-    snprintf(struck_path, sizeof struck_path, "%s/struck", sources);
     if (mkdir(out, 0700) != 0) return -1;
-    int code = run(&make, NULL, 0);
-    return WIFEXITED(code) && WEXITSTATUS(code) == 0 ? 0 : -1;
+    sources_make(&places, inject);
+    return 0;
+}
+
+/* For each kind of fault: how many runs ended how. tests/faults/run.sh adds up. */
+static void print_counts(void)
+{
+    size_t sum[N_ENDINGS] = {0};
+    for (size_t i = 0; i < N_FAULTS; i++) {
+        const size_t *c = counts[i];
+        if (all) print_message("count\t%s %s\t%zu\t%zu\t%zu\t%zu\n", faults[i].class_name, faults[i].kind_name, c[SURVIVED], c[GAVE_UP], c[WAS_STOPPED], c[DIED]);
+        for (int k = 0; k < N_ENDINGS; k++) sum[k] += c[k];
+    }
+    print_message("%zu points: %zu got through with the same bytes, %zu refused, %zu stopped, %zu killed\n",
+                  sum[SURVIVED] + sum[GAVE_UP] + sum[WAS_STOPPED] + sum[DIED], sum[SURVIVED], sum[GAVE_UP], sum[WAS_STOPPED], sum[DIED]);
 }
 
 static int remove_sources(void **state)
 {
     (void)state;
-    print_message("%zu runs: ", n_runs);
-    for (size_t i = 0; i < N_FAULTS; i++)
-        print_message("%s %s%s %zu, ", faults[i].class, faults[i].kind, faults[i].sticky ? " and on" : "", n_points[i]);
-    print_message("%zu refused, %zu survived\n", n_refused, n_survived);
-    remove_all(sources);
+    print_counts();
+    folder_empty(sources);
     return rmdir(sources);
+}
+
+static bool find_tools(const char *program)
+{
+    const char *root = getenv("LATHE_ROOT");
+    char here[500];
+    snprintf(here, sizeof here, "%.*s.", (int)(path_base(program) - program), program);
+    char *dir = realpath(here, NULL);
+    if (!dir || (root && chdir(root) != 0)) return false;
+    snprintf(tools, sizeof tools, "%s/../bin", dir);
+    snprintf(inject, sizeof inject, "%s/../inject.so", dir);
+    free(dir);
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[N_SCENARIOS];
-    const char *base = path_base(argv[0]), *root = getenv("LATHE_ROOT");
-    char here[500];
-    snprintf(here, sizeof here, "%.*s", (int)(base - argv[0]), argv[0]);
+    struct CMUnitTest *tests = calloc(n_scenarios, sizeof *tests);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    char *tools = realpath(strlen(here) ? here : ".", NULL);
-    if (!tools || (root && chdir(root) != 0)) return 99;
-    snprintf(bin, sizeof bin, "%s/../bin", tools);
-    snprintf(inject, sizeof inject, "%s/../inject.so", tools);
-    free(tools);
+    if (!tests || !find_tools(argv[0])) return 99;
+    for (size_t i = 0; i < n_scenarios; i++) {
+        if (argc > 1 && strcmp(argv[1], "--list") == 0) puts(scenarios[i].name);
+        tests[i] = (struct CMUnitTest){scenarios[i].name, run_scenario, NULL, NULL, (void *)(uintptr_t)&scenarios[i]};
+    }
+    if (argc > 1 && strcmp(argv[1], "--list") == 0) return 0;
     all = argc > 1 && strcmp(argv[1], "--all") == 0;
     if (argc > 1 + all) cmocka_set_test_filter(argv[1 + all]);
-    for (size_t i = 0; i < N_SCENARIOS; i++)
-        tests[i] = (struct CMUnitTest){scenarios[i].name, run_scenario, NULL, NULL, (void *)(uintptr_t)&scenarios[i]};
-    return cmocka_run_group_tests(tests, make_sources, remove_sources);
+    int failed = _cmocka_run_group_tests("faults", tests, n_scenarios, make_sources, remove_sources);
+    free(tests);
+    return failed;
 }
