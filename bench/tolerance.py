@@ -17,7 +17,7 @@ import tempfile
 
 TEXT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "CONTRIBUTING.md")
 FIELDS = ["model", "layers", "type", "imatrix", "rel", "tolerance", "kl", "agree", "tensor", "stored", "row_rel", "row_limit", "gain_min", "gain_least", "gain_max",
-          "gain_most", "cosine_min", "cosine_least"]
+          "gain_most", "cosine_min", "cosine_least", "factor_min", "factor_max"]
 
 
 def run(bin_dir, tool, *args, ok=(0,)):
@@ -47,7 +47,7 @@ def ids_of(folder, scratch):
 
 def nearness(t):
     """Of a tensor's rows to any of their bounds: 1 is at it."""
-    cosine = (1 - t["row_cosine_min"]) / (1 - t["row_cosine_least"]) if t["row_cosine_least"] >= 0 else 0
+    cosine = (1 - t["row_cosine_min"]) / (1 - t["row_cosine_least"]) if "row_cosine_min" in t else 0
     return max(cosine, t["worst_row_rel"] / t["row_limit"], (1 - t["row_gain_min"]) / (1 - t["row_gain_least"]), (t["row_gain_max"] - 1) / (t["row_gain_most"] - 1))
 
 
@@ -60,10 +60,18 @@ def measure(bin_dir, folder, quantized, ids, kind):
     if rows: # of the type itself, where rows are as long as its blocks
         t = max([t for t in rows if t["dtype_b"] == kind] or rows, key=nearness)
         keys = {"row_rel": "worst_row_rel", "row_limit": "row_limit", "gain_min": "row_gain_min", "gain_least": "row_gain_least", "gain_max": "row_gain_max",
-                "gain_most": "row_gain_most", "cosine_least": "row_cosine_least"}
+                "gain_most": "row_gain_most"}
         figures |= {"tensor": t["name"], "stored": t["dtype_b"]} | {k: f"{t[v]:.4g}" for k, v in keys.items()}
-        figures["cosine_min"] = f"{min(t['row_cosine_min'] for t in rows if t['dtype_b'] == figures['stored']):.4g}"  # of all tensors
+        figures |= whole_rows([t for t in rows if t["dtype_b"] == figures["stored"] and "row_cosine_min" in t])
     return figures
+
+
+def whole_rows(tensors):
+    """Of types that are half off: the extremes of all tensors"""
+    if not tensors:
+        return {}
+    return {"cosine_min": f"{min(t['row_cosine_min'] for t in tensors):.4g}", "cosine_least": f"{tensors[0]['row_cosine_least']:.4g}",
+            "factor_min": f"{min(t['row_factor_min'] for t in tensors):.4g}", "factor_max": f"{max(t['row_factor_max'] for t in tensors):.4g}"}
 
 
 def quantize(bin_dir, plain, out, name, matrix):
@@ -94,16 +102,18 @@ def measure_model(bin_dir, folder, scratch, table):
 def extremes(rows):
     """A line per type of block: the largest of everything, relative to its bound."""
     rows = [r for r in rows if r["stored"]]
-    print("| type | files | logits: most of the tolerance | row_rel: most of the limit | share left: least (bound) | most (bound) | cosine of a row: least (bound) |\n|---|---|---|---|---|---|---|")
+    print("| type | files | logits: most of the tolerance | row_rel: most of the limit | share left: least (bound) | most (bound) | rows: least cosine (bound), factors |\n|---|---|---|---|---|---|---|")
     for stored in sorted({r["stored"] for r in rows}):
         mine = [r for r in rows if r["stored"] == stored]
         logits = max(mine, key=lambda r: float(r["rel"]) / float(r["tolerance"]))
         row = max(mine, key=lambda r: float(r["row_rel"]) / float(r["row_limit"]))
         low, high = min(mine, key=lambda r: float(r["gain_min"])), max(mine, key=lambda r: float(r["gain_max"]))
-        cosine = min(mine, key=lambda r: float(r["cosine_min"]))
-        asked = f" ({cosine['cosine_least']})" if float(cosine["cosine_least"]) >= 0 else ""
+        whole = [r for r in mine if r["cosine_min"]]
+        cosine = min(whole, key=lambda r: float(r["cosine_min"])) if whole else None
+        rest = (f"{cosine['cosine_min']} ({cosine['cosine_least']}), {min(float(r['factor_min']) for r in whole):.4g} to "
+                f"{max(float(r['factor_max']) for r in whole):.4g}") if whole else ""
         print(f"| {stored} | {len(mine)} | {logits['rel']} of {logits['tolerance']} ({logits['model']}) | {row['row_rel']} of {row['row_limit']} ({row['model']}) | "
-              f"{low['gain_min']} ({low['gain_least']}) | {high['gain_max']} ({high['gain_most']}) | {cosine['cosine_min']}{asked} |")
+              f"{low['gain_min']} ({low['gain_least']}) | {high['gain_max']} ({high['gain_most']}) | {rest} |")
     print(f"\n{sum(int(r['agree']) for r in rows)} of {len(rows)} files agree.")
 
 

@@ -1,6 +1,7 @@
 """The reference forward pass beside transformers and llama.cpp: SmolLM2-135M, one window of 512 positions, two threads, alternating rounds.
 
-usage: PYTHON bench/verify.py BIN_DIR [ROUNDS]        PYTHON: of the environment that `make interop` makes
+usage: PYTHON bench/verify.py BIN_DIR [ROUNDS [BEFORE]]        PYTHON: of the environment that `make interop` makes; BEFORE: folder of another
+build's tools, which run in the same rounds
 
 lathe's times are of the whole command, weights read from the page cache; the peers' are of the pass alone, their model loaded before. `A B` is the
 Hugging Face folder against its own F32 GGUF. Each figure is the median over rounds, ratios are formed within a round. CPU seconds, of all threads together, tell more where
@@ -21,6 +22,7 @@ import torch  # noqa: E402
 
 ROOT = os.path.join("build", "bench")
 N, THREADS = 512, 2
+OWN = "lathe-verify A, F32 arithmetic"
 
 
 def cpu_of_children():
@@ -58,8 +60,18 @@ def llama_cpp_pass(gguf, ids):
     return run
 
 
+def lathe_jobs(tools, what, folder, gguf, ids_path):
+    verify = [os.path.join(tools, "lathe-verify"), "--tokens", ids_path, "--quiet", "--threads", str(THREADS)]
+    return {
+        OWN + what: command(*verify, folder),
+        "lathe-verify A B" + what: command(*verify, folder, gguf),
+        "lathe-verify A, F64" + what: command(*verify, folder, "--precision", "f64"),
+    }
+
+
 def main():
     tools, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    before = sys.argv[3] if len(sys.argv) > 3 else None
     os.makedirs(ROOT, exist_ok=True)
     folder = smollm2.ensure()
     ids = [int(i) for i in np.random.default_rng(5).integers(3, 49152, N)]
@@ -71,24 +83,22 @@ def main():
         files[kind] = os.path.join(ROOT, f"smollm2-{kind}.gguf")
         subprocess.run([os.path.join(tools, "lathe-convert"), folder, "-o", files[kind], "--type", kind, "--force", "--quiet"],
                        check=True)
-    verify = [os.path.join(tools, "lathe-verify"), "--tokens", ids_path, "--quiet", "--threads", str(THREADS)]
-    jobs = {
-        "lathe-verify A, F32 arithmetic": command(*verify, folder),
-        "lathe-verify A B": command(*verify, folder, files["f32"]),
-        "lathe-verify A, F64": command(*verify, folder, "--precision", "f64"),
+    jobs = lathe_jobs(tools, "", folder, files["f32"], ids_path)
+    if before:
+        jobs |= lathe_jobs(before, ", before", folder, files["f32"], ids_path)
+    jobs |= {
         "transformers, F32": transformers_pass(folder, ids),
         "llama.cpp, F32": llama_cpp_pass(files["f32"], ids),
         "llama.cpp, BF16": llama_cpp_pass(files["bf16"], ids),
     }
     runs = [{name: job() for name, job in jobs.items()} for _ in range(rounds + 1)][1:]  # the first one warms up
-    own = "lathe-verify A, F32 arithmetic"
     print("| | seconds | by lathe's one side | CPU seconds | by lathe's one side |")
     print("|---|---|---|---|---|")
     for name in jobs:
         cells = []
         for k in (0, 1):
             cells.append(f"{statistics.median(r[name][k] for r in runs):.2f}")
-            cells.append(f"{statistics.median(r[name][k] / r[own][k] for r in runs):.2f}")
+            cells.append(f"{statistics.median(r[name][k] / r[OWN][k] for r in runs):.2f}")
         print(f"| {name} | {' | '.join(cells)} |")
 
 

@@ -126,8 +126,13 @@ static void judge(const struct comparison *c, const struct job *j, struct weight
         r->gain_max = s.gain_max;
         r->gain_lo = j->check.bound.gain_lo;
         r->gain_hi = j->check.bound.gain_hi;
+        r->whole_rows = j->check.bound.whole_rows;
         r->cosine_min = s.cosine_min;
         r->cosine_lo = j->check.bound.cosine_lo;
+        r->factor_min = s.factor_min;
+        r->factor_max = s.factor_max;
+        r->factor_lo = j->check.bound.factor_lo;
+        r->factor_hi = j->check.bound.factor_hi;
     }
     r->verdict = off.n > 0 ? WEIGHT_DIFFERENT : WEIGHT_QUANTIZED;
     r->n_rows_different = off.n;

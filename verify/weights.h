@@ -37,7 +37,9 @@ struct weight_result {
     double worst_rel, limit;   /* limit 0: equality was asked for */
     double gain_min, gain_max; /* over all rows: shares of the original that are left, */
     double gain_lo, gain_hi;   /* and what the types explain */
-    double cosine_min, cosine_lo; /* least cosine of a whole row with its original, and what the types explain; -1: anything */
+    /* of types that are half off: over all whole rows, and what the types explain */
+    bool whole_rows;
+    double cosine_min, cosine_lo, factor_min, factor_max, factor_lo, factor_hi;
     int64_t n_rows_different, first_row;
     bool is_beyond; /* a row is further off than the types explain */
 };

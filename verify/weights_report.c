@@ -28,7 +28,9 @@ void weight_text(const struct weight_result *r, struct buf *out)
     if (r->limit > 0)
         buf_printf(out, "; row %" PRId64 " is off by %.3g (%.3g explained), rows have %.3g to %.3g left (%.3g to %.3g)", r->worst_row, r->worst_rel,
                    r->limit, r->gain_min, r->gain_max, r->gain_lo, r->gain_hi);
-    if (r->limit > 0 && r->cosine_lo >= 0) buf_printf(out, ", their least cosine is %.3g (%.3g)", r->cosine_min, r->cosine_lo);
+    if (r->whole_rows)
+        buf_printf(out, ", their least cosine is %.3g (%.3g), they fit times %.3g to %.3g (%.3g to %.3g)", r->cosine_min, r->cosine_lo, r->factor_min,
+                   r->factor_max, r->factor_lo, r->factor_hi);
     if (r->verdict == WEIGHT_DIFFERENT)
         buf_printf(out, "; %" PRId64 " of %" PRId64 " rows, the first is %" PRId64, r->n_rows_different,
                    r->n_rows, r->first_row);
@@ -75,8 +77,14 @@ void weight_json(const struct weight_result *r, const char *key, struct jwriter 
         jw_double(w, "row_gain_max", r->gain_max);
         jw_double(w, "row_gain_least", r->gain_lo);
         jw_double(w, "row_gain_most", r->gain_hi);
+    }
+    if (r->whole_rows) {
         jw_double(w, "row_cosine_min", r->cosine_min);
         jw_double(w, "row_cosine_least", r->cosine_lo);
+        jw_double(w, "row_factor_min", r->factor_min);
+        jw_double(w, "row_factor_max", r->factor_max);
+        jw_double(w, "row_factor_least", r->factor_lo);
+        jw_double(w, "row_factor_most", r->factor_hi);
     }
     if (r->verdict == WEIGHT_DIFFERENT) {
         jw_int(w, "rows_different", r->n_rows_different);

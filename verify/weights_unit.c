@@ -49,6 +49,13 @@ static void take_worst(struct unit_result *r, double rel, double gain_min, doubl
     r->gain_max = fmax(r->gain_max, gain_max);
 }
 
+static void take_whole(struct unit_result *r, double cosine, double factor_min, double factor_max)
+{
+    r->cosine_min = fmin(r->cosine_min, cosine);
+    r->factor_min = fmin(r->factor_min, factor_min);
+    r->factor_max = fmax(r->factor_max, factor_max);
+}
+
 void unit_result_add(struct unit_result *sum, const struct unit_result *part)
 {
     sum->xx += part->xx;
@@ -60,7 +67,7 @@ void unit_result_add(struct unit_result *sum, const struct unit_result *part)
     add_rows(&sum->unequal_ba, &part->unequal_ba);
     add_rows(&sum->off, &part->off);
     take_worst(sum, part->worst_rel, part->gain_min, part->gain_max, part->worst_row);
-    sum->cosine_min = fmin(sum->cosine_min, part->cosine_min);
+    take_whole(sum, part->cosine_min, part->factor_min, part->factor_max);
 }
 
 /* --- casts --- */
@@ -108,6 +115,17 @@ static bool is_off(const struct weight_check *c, const struct row_distance *d, d
     return d->n_bad > 0 || !(rel <= c->bound.rel) || gain < c->bound.gain_lo || gain > c->bound.gain_hi;
 }
 
+/* mean: of a whole row */
+static bool is_off_as_a_whole(const struct weight_check *c, const struct row_distance *blocks, int64_t n, double mean, struct unit_result *out)
+{
+    struct row_distance all = {0};
+    if (!c->bound.whole_rows) return false;
+    for (int64_t i = 0; i < n; i++) add_distance(&all, &blocks[i]);
+    double cosine = row_bound_cosine(&all, mean), factor = row_bound_factor(&all, mean);
+    take_whole(out, cosine, factor, factor);
+    return !(cosine >= c->bound.cosine_lo) || factor < c->bound.factor_lo || factor > c->bound.factor_hi;
+}
+
 static int by_difference(const void *a, const void *b)
 {
     const struct row_distance *x = a, *y = b;
@@ -147,19 +165,17 @@ static void check_distance(const struct weight_check *c, const float *x, const f
                            struct unit_scratch *s, struct unit_result *out)
 {
     int64_t n;
-    bool off = false;
-    struct row_distance most, all = {0};
     run_of(c, &n);
     measure_runs(c, x, y, s->blocks);
-    for (int64_t i = 0; i < n; i++) add_distance(&all, &s->blocks[i]);
-    for (int64_t i = 0; !c->weighted && i < n; i++) off |= is_off(c, &s->blocks[i], mean, row, out);
+    bool off = is_off_as_a_whole(c, s->blocks, n, mean * (double)n, out);
     if (c->weighted) {
+        struct row_distance most;
         distance_of_most(s->blocks, n, &most);
-        off = is_off(c, &most, mean * (double)n, row, out);
+        off |= is_off(c, &most, mean * (double)n, row, out);
+    } else {
+        for (int64_t i = 0; i < n; i++) off |= is_off(c, &s->blocks[i], mean, row, out);
     }
-    double cosine = row_bound_cosine(&all, mean * (double)n);
-    out->cosine_min = fmin(out->cosine_min, cosine);
-    if (off || cosine < c->bound.cosine_lo) add_row(&out->off, row);
+    if (off) add_row(&out->off, row);
 }
 
 /* --- a unit --- */

@@ -27,10 +27,11 @@ struct unit_result {
     struct rows_found unequal_ab, unequal_ba; /* B is not A cast to its type; the other way */
     struct rows_found off;                    /* further off than the types explain */
     int64_t worst_row;
-    double worst_rel, gain_min, gain_max, cosine_min;
+    double worst_rel, gain_min, gain_max;
+    double cosine_min, factor_min, factor_max; /* of whole rows, where they are asked for */
 };
 /* Where it begins: nothing found */
-#define UNIT_RESULT_INIT {.gain_min = 1, .gain_max = 1, .cosine_min = 1}
+#define UNIT_RESULT_INIT {.gain_min = 1, .gain_max = 1, .cosine_min = 1, .factor_min = 1, .factor_max = 1}
 /* part follows sum. */
 void unit_result_add(struct unit_result *sum, const struct unit_result *part);
 

@@ -79,19 +79,21 @@ def distances():
 
 
 def cosines():
-    """Of whole rows, where the type is half off; one row of zeros is found."""
+    """And factors of whole rows, where the type is half off; one row of zeros is found."""
     folder, _, _ = trained("tiny-llama")
     plain, quantized, hurt = convert(folder, "plain.gguf", "--type", "f32"), work("tiny-tq2.gguf"), work("tiny-hurt.gguf")
     run("quantize", plain, quantized, "TQ2_0", "--pure", "--force", "--quiet")
     a, b = ({t.name: dequantize(t.data, t.tensor_type).astype(np.float64) for t in GGUFReader(p).tensors} for p in (plain, quantized))
-    off, least = 0, 1
+    off, least = 0, 1.0
     for t in run_json("verify", folder, quantized, "--weights")["tensors"]:
         if t["dtype_b"] != "tq2_0":
             continue
         x, y = a[t["name"]], b[t["name"]]
-        want = ((x * y).sum(1) / np.sqrt((x ** 2).sum(1) * (y ** 2).sum(1))).min()
-        off, least, bound = max(off, abs(t["row_cosine_min"] / want - 1)), min(least, want), t["row_cosine_least"]
-    check("cosines of TQ2_0's rows are numpy's", off < 1e-6 and least > bound > 0, f"{off:.1e}, least {least:.3f} of {bound}")
+        xx, yy, xy = (x ** 2).sum(1), (y ** 2).sum(1), (x * y).sum(1)
+        cosine, factor = xy / np.sqrt(xx * yy), xy / yy
+        want = {"row_cosine_min": cosine.min(), "row_factor_min": factor.min(), "row_factor_max": max(1, factor.max())}
+        off, least, bound = max(off, *(abs(t[k] / v - 1) for k, v in want.items())), min(least, cosine.min()), t["row_cosine_least"]
+    check("cosines and factors of TQ2_0's rows are numpy's", off < 1e-6 and least > bound > 0, f"{off:.1e}, least {least:.3f} of {bound}")
     shutil.copyfile(quantized, hurt)
     t = {t.name: t for t in GGUFReader(quantized).tensors}["blk.1.attn_v.weight"]
     with open(hurt, "r+b") as f:

@@ -138,6 +138,12 @@ static void scale_row(const struct image *m)
     encode_row(m, 9);
 }
 
+static void halve_all(const struct image *m)
+{
+    for (int64_t i = 0; i < m->t->n_elements; i++) m->values[i] *= 0.5f;
+    for (int64_t r = 0; r < m->rows; r++) encode_row(m, r);
+}
+
 static void zero_all(const struct image *m)
 {
     memset(m->values, 0, (size_t)m->t->n_elements * sizeof(float));
@@ -209,6 +215,8 @@ static const struct damage damages_half_off[] = {
     {"values zeroed", "blk.1.attn_v.weight", zero_bytes, false, true},
     {"queries in another order", "blk.1.attn_q.weight", reorder_rows, false, true},
     {"two rows of keys exchanged", "blk.1.attn_k.weight", exchange_rows, false, true},
+    {"a row of queries scaled", "blk.1.attn_q.weight", scale_row, true, true},
+    {"values halved", "blk.1.attn_v.weight", halve_all, true, true},
 };
 
 /* --- the matrix --- */
@@ -276,7 +284,7 @@ static void honest_copies_and_damaged_ones(void **state)
     run_model("tiny-llama", true, &tally);
     run_model("tiny-gpt2", false, &tally);
     print_message("%d honest copies agree, %d damaged ones do not\n", tally.n_honest, tally.n_damaged);
-    assert_true(tally.n_honest > 55 && tally.n_damaged > 200);
+    assert_true(tally.n_honest > 55 && tally.n_damaged > 230);
 }
 
 /* The number decides where it is given: a damaged row whose logits are close agrees, an honest copy that is too far does not. */
