@@ -238,7 +238,8 @@ static void check_damages(const char *model, enum dtype t, const char *imatrix, 
     bool half_off = tolerance_type_error(t) >= 0.5;
     for (size_t i = 0; i < (half_off ? COUNT(damages_half_off) : COUNT(damages)); i++) {
         const struct damage *d = half_off ? &damages_half_off[i] : &damages[i];
-        if ((d->encodes && !dtype_can_encode(t, false)) || (!d->with_imatrix && imatrix)) continue;
+        if (d->encodes && (!dtype_can_encode(t, false) || (half_off && needs_matrix(t)))) continue; /* IQ1 promises no size */
+        if (!d->with_imatrix && imatrix) continue;
         if (needs_matrix(t) && strncmp(d->tensor, "blk.1.attn_", 11) != 0) continue; /* of another type there */
         struct image m;
         open_image(&m, d->tensor);
