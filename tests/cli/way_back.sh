@@ -25,6 +25,33 @@ for name in tiny-llama tiny-gpt2 tiny-glm4; do
 done
 gguf=$DIR/tiny-llama.gguf
 
+# --- Meta's folders: their names and params.json in one file; what shards hold in parts is whole ---
+for name in llama2/two llama3; do
+    source=tests/vectors/meta/$name
+    status "meta $name: there" 0 "$convert" "$source" -o "$DIR/meta.gguf" --force --quiet
+    rm -rf "$DIR/meta" "$DIR/meta-hf"
+    status "meta $name: and back" 0 "$convert" "$DIR/meta.gguf" -o "$DIR/meta"
+    equal "meta $name: no warning" 0 "$(grep -c warning: "$DIR/err")"
+    equal "meta $name: its files" "consolidated.safetensors params.json" "$(cd "$DIR/meta" && echo *)"
+    check "meta $name: params.json" cmp "$source/params.json" "$DIR/meta/params.json"
+    tensors "$DIR/meta" >"$DIR/back.txt"
+    tensors "$source" >"$DIR/source.txt"
+    check "meta $name: tensors" cmp "$DIR/source.txt" "$DIR/back.txt"
+    status "meta $name: read again" 0 "$convert" "$DIR/meta" -o "$DIR/again.gguf" --force --quiet --receipt none
+    status "meta $name: without the name and a receipt" 0 "$convert" "$source" -o "$DIR/plain.gguf" --force --quiet --receipt none
+    equal "meta $name: the same tensors in the GGUF" "$(tensors "$DIR/plain.gguf")" "$(tensors "$DIR/again.gguf")"
+    # without a full receipt the names of Hugging Face's folder, whose config.json params.json becomes
+    status "meta $name: rebuilt" 0 "$convert" "$DIR/plain.gguf" -o "$DIR/meta-hf" --quiet
+    equal "meta $name: rebuilt: its files" "config.json model.safetensors" "$(cd "$DIR/meta-hf" && echo *)"
+    status "meta $name: rebuilt: verified" 0 "$BIN/lathe-verify" "$source" "$DIR/meta-hf" --weights --quiet
+done
+mkdir "$DIR/with-tokenizer"
+cp tests/vectors/meta/llama2/two/* "$DIR/with-tokenizer"
+cp "$(find tests/vectors/tokenizers -name tokenizer.model | LC_ALL=C sort | head -n 1)" "$DIR/tokenizer.model"
+"$convert" "$DIR/with-tokenizer" -o "$DIR/meta.gguf" --force --quiet
+status "meta: with the tokenizer of the folder above" 0 "$convert" "$DIR/meta.gguf" -o "$DIR/meta-tokenizer" --quiet
+check "meta: tokenizer.model" cmp "$DIR/tokenizer.model" "$DIR/meta-tokenizer/tokenizer.model"
+
 # --- shards ---
 status "shards" 0 "$convert" "$gguf" -o "$DIR/shards" --split-max-size 400K --threads 1
 equal "shards: names" "config.json generation_config.json model-00001-of-00005.safetensors" "$(cd "$DIR/shards" && ls | head -n 3 | tr '\n' ' ' | sed 's/ $//')"

@@ -3,6 +3,7 @@
   * With a receipt, for every family and every variant of the other scripts: each tensor of the source has its name, type, shape and bytes again, and
     config.json and the tokenizer's files are the source's, byte for byte. The first variant of each family through transformers: logits bitwise equal.
   * Without one (--receipt none) transformers loads what was rebuilt, and computes the same bits; its tokenizer gives the same ids.
+  * Meta's folders come back under Meta's names, and without a receipt under Hugging Face's, with the tensors and logits of that folder.
   * What llama.cpp's own converter wrote goes back as well, with the same logits; a packaged SmolLM2 (Q4_1, by llama.cpp) gives the logits that
     transformers' own reader of GGUF gives. SmolLM2 as a folder comes back byte for byte, also in shards.
 """
@@ -21,6 +22,7 @@ from checks import *
 import glm_checkpoints
 import gpt_checkpoints
 import llama_checkpoints
+import meta_split
 import reference
 import smollm2
 
@@ -211,6 +213,34 @@ def pieces():
         check(f"SentencePiece, {whose}: token ids of the library", tokenizer_ids(rebuilt) == want)
 
 
+def meta():
+    """Meta's shards come back as one file of Meta's names, or, without a receipt, as the Hugging Face folder that the same model has."""
+    from safetensors.torch import load_file
+    # 144 is the multiple of 24 above 8/3 of the width, which is how Meta's code finds it
+    folder, ids = llama_checkpoints.make("hf", work("meta-hf"), {"hf": llama_checkpoints.v("llama", dtype="f16", hidden_size=48, num_attention_heads=4,
+                                                                                          num_key_value_heads=2, head_dim=12, intermediate_size=144, vocab_size=512)})
+    hf = load_file(os.path.join(folder, "model.safetensors"))
+    config = transformers.AutoConfig.from_pretrained(folder)
+    names = meta_split.meta_names(hf, config)
+    ref = logits_of(folder, ids[:40])
+    for n, dim in ((1, 0), (2, 1)):
+        shipped = work("meta", "x")[:-2]
+        shutil.rmtree(shipped, ignore_errors=True)
+        params = meta_split.params_of(config, 24, vocab_size=config.vocab_size)
+        meta_split.split(shipped, names, n, config.num_key_value_heads, dim, params)
+        gguf = convert(shipped, "meta.gguf")
+        again, codes = back(gguf, "again")
+        got = load_file(os.path.join(again, "consolidated.safetensors"))
+        different = [k for k in names if k not in got or not torch.equal(got[k], names[k]) or got[k].dtype != names[k].dtype]
+        check(f"Meta's folder, {n} shards: tensors", set(got) == set(names) and not different, " ".join(different[:3]))
+        check(f"Meta's folder, {n} shards: params.json", filecmp.cmp(os.path.join(shipped, "params.json"), os.path.join(again, "params.json"), False))
+        rebuilt, _ = back(gguf, "rebuilt", "--receipt", "none")
+        check_same_logits(f"Meta's folder, {n} shards, without a receipt: transformers", logits_of(rebuilt, ids[:40]), ref)
+        found = load_file(os.path.join(rebuilt, "model.safetensors"))
+        different = [k for k in hf if k not in found or not torch.equal(found[k], hf[k])]
+        check(f"Meta's folder, {n} shards, without a receipt: tensors as in the Hugging Face folder", set(found) == set(hf) and not different, " ".join(different[:3]))
+
+
 NO, REBUILT, WHOLLY = range(3)  # how far a variant goes through transformers
 WORTH = ("window", "tied", "biases", "untied", "unscaled", "both", "published")
 NOT_IN_TRANSFORMERS = ("longrope-su",)
@@ -222,6 +252,7 @@ def main():
     glm_line()
     guarded("llama.cpp's converter", peers)
     guarded("SentencePiece", pieces)
+    guarded("Meta's folder", meta)
     guarded("SmolLM2", real)
     guarded("packaged SmolLM2", packaged)
 
