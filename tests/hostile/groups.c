@@ -72,6 +72,7 @@ const struct hostile_group hostile_groups[] = {
     {"config", "config", "config.json", config_cases, &n_config_cases, edit_config},
     {"sentencepiece", "sentencepiece", "tokenizer.model", sentencepiece_cases, &n_sentencepiece_cases, NULL},
     {"tokenizer", "tokenizer-json", "tokenizer.json", tokenizer_cases, &n_tokenizer_cases, NULL},
+    {"tokenizer-config", "tokenizer-config", "tokenizer_config.json", tokenizer_config_cases, &n_tokenizer_config_cases, NULL},
     {"merges", "merges", "merges.txt", merges_cases, &n_merges_cases, NULL},
     {"vocab", "vocab", "vocab.json", vocab_cases, &n_vocab_cases, NULL},
     {"npy", "npy", "x.npy", npy_cases, &n_npy_cases, NULL},

@@ -68,8 +68,10 @@ static enum status use_container(struct container *c, struct error *err)
 static enum status run_container(const char *path, struct error *err)
 {
     struct container *c;
-    TRY(container_open(&c, path, err));
-    enum status st = use_container(c, err);
+    enum status st = container_open(&c, path, err);
+    PROMISE(st == STATUS_OK || (!c && strcmp(err->path, path) == 0));
+    TRY(st);
+    st = use_container(c, err);
     container_close(c);
     return st;
 }
@@ -107,6 +109,7 @@ static enum status run_tokenizer(const char *path, struct error *err)
     struct warnings warnings = {0};
     struct tokenizer *t;
     enum status st = tokenizer_load(&t, path, 0, &warnings, err);
+    PROMISE(st == STATUS_OK || !t);
     if (st == STATUS_OK) st = use_tokenizer(t, err);
     if (st == STATUS_OK) {
         struct gguf_writer w = {0};

@@ -1,9 +1,11 @@
-/* The table of malformed files (tests/hostile/hostile.h): one test for each, and each prefix of small good files. With --dump DIR [GROUP] the files are
+/* The table of malformed files (tests/hostile/hostile.h): one test for each, each prefix of small good files, and
+ * each of their bytes changed. With --dump DIR [GROUP] the files are
  * written instead: DIR/GROUP/CASE/FILE, with what lies beside it, and a line "GROUP CASE FILE STATUS WORD" in DIR/LIST. */
 #include "base/file.h"
 #include "tests/hostile/folder.h"
 #include "tests/hostile/hostile.h"
 #include "tests/hostile/meter.h"
+#include "tests/hostile/pack.h"
 #include "tests/hostile/readers.h"
 
 #include <setjmp.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -85,34 +88,35 @@ static void run_case(void **state)
 struct cut {
     const char *reader, *file; /* below the root; NULL: the good file of the folder */
     bool any;                  /* a prefix may be a legal file */
+    bool format;               /* each is refused with STATUS_FORMAT */
 };
 static const struct cut cuts[] = {
-    {"container", "tests/vectors/gguf/all_types.gguf", false},
-    {"container", "tests/vectors/gguf/metadata_only.gguf", false},
-    {"container", "tests/vectors/gguf/align64.gguf", false},
-    {"container", "tests/vectors/torch/tied.safetensors", false},
-    {"container", "tests/vectors/torch/dtypes.safetensors", false},
-    {"container", "tests/vectors/torch/little.pt", false},
-    {"container", "tests/vectors/torch/nested.pt", false},
-    {"container", "tests/vectors/torch/views_deflated.pt", false},
-    {"container", "tests/vectors/torch/legacy_nested.pt", false},
-    {"container", "tests/vectors/torch/legacy_views.pt", false},
-    {"container", "tests/vectors/torch/legacy_parts.pt", false},
-    {"container", "tests/vectors/families/llama-biases/model.safetensors", false},
-    {"container", "tests/data/tiny-llama/model.safetensors", false},
-    {"container", "tests/data/tiny-gpt2/pytorch_model.bin", false},
-    {"audit", "tests/vectors/torch/refused/sparse.pt", true},
-    {"audit", "tests/vectors/torch/legacy_nested.pt", true},
-    {"json", "tests/data/tiny-llama/config.json", false},
-    {"npy", "tests/vectors/npy/int32_2d.npy", false},
-    {"npy", "tests/vectors/npy/version2.npy", false},
-    {"index", NULL, false},
-    {"config", NULL, false},
-    {"sentencepiece", NULL, true},
-    {"tokenizer-json", NULL, false},
-    {"tokenizer-config", NULL, false},
-    {"merges", NULL, true},
-    {"vocab", NULL, false},
+    {"container", "tests/vectors/gguf/all_types.gguf", false, true},
+    {"container", "tests/vectors/gguf/metadata_only.gguf", false, true},
+    {"container", "tests/vectors/gguf/align64.gguf", false, true},
+    {"container", "tests/vectors/torch/tied.safetensors", false, false},
+    {"container", "tests/vectors/torch/dtypes.safetensors", false, false},
+    {"container", "tests/vectors/torch/little.pt", false, false},
+    {"container", "tests/vectors/torch/nested.pt", false, false},
+    {"container", "tests/vectors/torch/views_deflated.pt", false, false},
+    {"container", "tests/vectors/torch/legacy_nested.pt", false, false},
+    {"container", "tests/vectors/torch/legacy_views.pt", false, false},
+    {"container", "tests/vectors/torch/legacy_parts.pt", false, false},
+    {"container", "tests/vectors/families/llama-biases/model.safetensors", false, false},
+    {"container", "tests/data/tiny-llama/model.safetensors", false, false},
+    {"container", "tests/data/tiny-gpt2/pytorch_model.bin", false, false},
+    {"audit", "tests/vectors/torch/refused/sparse.pt", true, false},
+    {"audit", "tests/vectors/torch/legacy_nested.pt", true, false},
+    {"json", "tests/data/tiny-llama/config.json", false, false},
+    {"npy", "tests/vectors/npy/int32_2d.npy", false, false},
+    {"npy", "tests/vectors/npy/version2.npy", false, false},
+    {"index", NULL, false, false},
+    {"config", NULL, false, false},
+    {"sentencepiece", NULL, true, false},
+    {"tokenizer-json", NULL, false, false},
+    {"tokenizer-config", NULL, false, false},
+    {"merges", NULL, true, false},
+    {"vocab", NULL, false, false},
 };
 enum { N_CUTS = sizeof cuts / sizeof cuts[0], ALL_UP_TO = 4096, STRIDE = 61, FAR = 64 << 10, FAR_STRIDE = 65537 };
 
@@ -151,12 +155,80 @@ static void run_prefixes(void **state)
         meter_start();
         enum status st = r->run(put_file(r, "cut", good, n), &err);
         note(c->file ? c->file : c->reader, n, meter_stop());
-        if (st == STATUS_OK ? !c->any : st == STATUS_IO || st == STATUS_NOMEM || !err.text[0])
+        if (st == STATUS_OK ? !c->any : st == STATUS_IO || st == STATUS_NOMEM || !err.text[0] || (c->format && st != STATUS_FORMAT))
             fail_msg("%zu of %zu bytes: status %s: %s", n, whole, status_name(st), err.text);
         n_prefixes++;
     }
     if (r->run(put_file(r, "cut", good, whole), &err) != STATUS_OK) fail_msg("the whole file: %s", err.text);
     free(good);
+}
+
+/* --- changes --- */
+
+/* Good files of the table, of which each byte becomes something else, one at a time: whatever is accepted keeps the reader's promises (readers.c). */
+static const struct good {
+    const char *group, *name;
+} goods[] = {{"gguf", "a-little-of-everything"}, {"vocabulary", "good"}, {"safetensors", "good"}, {"zip", "good"},       {"torch-legacy", "good"}, {"json", "good"},
+             {"index", "good"},                  {"sentencepiece", "good"}, {"npy", "good"},      {"imatrix", "good"}, {"receipt", "good"},      {"receipt-gguf", "good"}};
+enum { N_SOUND = sizeof goods / sizeof goods[0] };
+static size_t n_changes;
+
+static const struct hostile_case *find_case(const struct good *g, const struct hostile_group **group)
+{
+    for (size_t k = 0; k < n_hostile_groups; k++)
+        for (size_t i = 0; i < *hostile_groups[k].n; i++) {
+            *group = &hostile_groups[k];
+            if (strcmp((*group)->name, g->group) == 0 && strcmp((*group)->cases[i].name, g->name) == 0) return &(*group)->cases[i];
+        }
+    fail_msg("no case %s/%s", g->group, g->name);
+    return NULL;
+}
+
+static void run_changes(void **state)
+{
+    static const unsigned char values[] = {0, 1, 0x7F, 0x80, 0xFF};
+    const struct hostile_group *group = NULL;
+    const struct hostile_case *item = find_case(*state, &group);
+    const struct reader *r = reader_find(group->reader);
+    struct buf b = {0};
+    size_t n_accepted = 0, n_runs = 0;
+    hostile_build(group, item, &b);
+    for (size_t i = 0; i < b.len; i++) {
+        char old = b.data[i];
+        for (size_t v = 0; v < sizeof values; v++, n_runs++) {
+            struct error err = {0};
+            b.data[i] = (char)values[v];
+            enum status st = r->run(put_file(r, group->file, b.data, b.len), &err);
+            n_accepted += st == STATUS_OK;
+            if (st != STATUS_OK && (st == STATUS_IO || st == STATUS_NOMEM || !err.text[0]))
+                fail_msg("byte %zu, %02x: status %s: %s", i, values[v], status_name(st), err.text);
+        }
+        b.data[i] = old;
+    }
+    struct error err = {0};
+    if (n_accepted == n_runs) fail_msg("all %zu accepted", n_runs);
+    if (r->run(put_file(r, group->file, b.data, b.len), &err) != STATUS_OK) fail_msg("unchanged: %s", err.text);
+    n_changes += n_runs;
+    buf_clear(&b);
+}
+
+/* What a file that is large, but holds nothing, announces is held against the limits. */
+static void run_sparse(void **state)
+{
+    (void)state;
+    const struct reader *r = reader_find("container");
+    struct error err = {0};
+    struct buf b = {0};
+    pack(&b, "'GGUF' 4:3 8:0 8:1 n('k') 4:8 8:2^31");
+    const char *path = put_file(r, "x.gguf", b.data, b.len);
+    assert_int_equal(truncate(path, INT64_C(3) << 30), 0);
+    meter_start();
+    assert_int_equal(r->run(path, &err), STATUS_RANGE);
+    struct meter m = meter_stop();
+    assert_non_null(strstr(err.text, "limit for metadata"));
+    assert_true(m.peak_bytes <= FLOOR_BYTES);
+    assert_int_equal(truncate(path, 0), 0);
+    buf_clear(&b);
 }
 
 /* --- the program --- */
@@ -167,7 +239,7 @@ static int print_counts(void **state)
     print_message("%zu cases: %zu accepted", seen.cases, seen.accepted);
     for (int s = 1; s < STATUS_COUNT; s++)
         if (seen.by_status[s]) print_message(", %zu %s", seen.by_status[s], status_name((enum status)s));
-    print_message("; %zu prefixes; at most %zu KB (%s), %zu ms (%s)\n", n_prefixes, seen.peak >> 10, seen.peak_of ? seen.peak_of : "-", seen.peak_ms,
+    print_message("; %zu prefixes, %zu changes; at most %zu KB (%s), %zu ms (%s)\n", n_prefixes, n_changes, seen.peak >> 10, seen.peak_of ? seen.peak_of : "-", seen.peak_ms,
                   seen.peak_ms_of ? seen.peak_ms_of : "-");
     return 0;
 }
@@ -224,7 +296,7 @@ int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "--dump") == 0) return dump(argv[2], argv[3]);
     if (argc == 2) cmocka_set_test_filter(argv[1]);
-    size_t n = 0, total = count_cases() + N_CUTS;
+    size_t n = 0, total = count_cases() + N_CUTS + N_SOUND + 1;
     struct CMUnitTest *tests = calloc(total, sizeof *tests);
     struct one *ones = calloc(total, sizeof *ones);
     if (!tests || !ones) return 99;
@@ -235,6 +307,9 @@ int main(int argc, char **argv)
         }
     for (size_t i = 0; i < N_CUTS; i++, n++)
         tests[n] = (struct CMUnitTest){test_name("prefixes", cuts[i].file ? cuts[i].file : cuts[i].reader), run_prefixes, NULL, NULL, (void *)(uintptr_t)&cuts[i]};
+    for (size_t i = 0; i < N_SOUND; i++, n++)
+        tests[n] = (struct CMUnitTest){test_name("changes", goods[i].group), run_changes, NULL, NULL, (void *)(uintptr_t)&goods[i]};
+    tests[n++] = (struct CMUnitTest){test_name("sparse", "string-2^31"), run_sparse, NULL, NULL, NULL};
     int bad = _cmocka_run_group_tests("hostile", tests, n, NULL, print_counts);
     for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tests[i].name);
     free(tests);

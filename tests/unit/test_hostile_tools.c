@@ -375,6 +375,17 @@ static void check_call(void **state)
     assert_true(n > 0);
 }
 
+/* Journals belong to an interrupted run: tests/cli/resume.sh */
+static void check_groups(void **state)
+{
+    (void)state;
+    for (size_t g = 0; g < n_hostile_groups; g++) {
+        bool called = strcmp(hostile_groups[g].name, "journal") == 0;
+        for (size_t i = 0; i < n_tool_calls; i++) called = called || strcmp(tool_calls[i].group, hostile_groups[g].name) == 0;
+        if (!called) fail_msg("no tool is given the files of '%s'", hostile_groups[g].name);
+    }
+}
+
 static char *call_name(const struct tool_call *call)
 {
     struct buf b = {0};
@@ -398,7 +409,7 @@ int main(int argc, char **argv)
     under_valgrind = preloaded && strstr(preloaded, "vgpreload");
     snprintf(scratch, sizeof scratch, "%s/lathe-tools-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(scratch)) return 99;
-    struct CMUnitTest *tests = calloc(n_tool_calls, sizeof *tests);
+    struct CMUnitTest *tests = calloc(n_tool_calls + 1, sizeof *tests);
     jobs = calloc(8192, sizeof *jobs);
     if (!tests || !jobs) return 99;
     size_t n = 0;
@@ -411,6 +422,7 @@ int main(int argc, char **argv)
         tests[n++] = (struct CMUnitTest){name, check_call, NULL, NULL, (void *)(uintptr_t)&tool_calls[i]};
         add_jobs(&tool_calls[i], share ? strtoul(share, NULL, 10) : SANITIZED ? 8 : 1);
     }
+    if (argc < 2) tests[n++] = (struct CMUnitTest){strdup("every group"), check_groups, NULL, NULL, NULL};
     int bad = _cmocka_run_group_tests("hostile_tools", tests, n, run_all, clean_up);
     for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tests[i].name);
     for (size_t i = 0; i < n_jobs; i++) free(jobs[i].wrong);
