@@ -1,10 +1,11 @@
-/* The table of malformed files (tests/hostile/hostile.h): one test for each, each prefix of small good files, and
- * each of their bytes changed. With --dump DIR [GROUP] the files are
+/* The table of malformed files (tests/hostile/hostile.h): one test for each, each prefix of small good files, damaged copies of these, and each byte of
+ * some changed. With --dump DIR [GROUP] the files are
  * written instead: DIR/GROUP/CASE/FILE, with what lies beside it, and a line "GROUP CASE FILE STATUS WORD" in DIR/LIST. */
 #include "base/file.h"
 #include "tests/hostile/folder.h"
 #include "tests/hostile/hostile.h"
 #include "tests/hostile/meter.h"
+#include "tests/hostile/mutate.h"
 #include "tests/hostile/pack.h"
 #include "tests/hostile/readers.h"
 
@@ -130,24 +131,27 @@ static size_t next_length(size_t n, size_t whole)
     return n + step < whole - 256 ? n + step : whole - 256;
 }
 
+/* The good file; free() it. */
+static char *load_good(const struct cut *c, size_t *n)
+{
+    char path[600];
+    struct buf b = {0};
+    struct error err;
+    if (!c->file) return folder_good(c->reader, n);
+    const char *root = getenv("LATHE_ROOT");
+    snprintf(path, sizeof path, "%s/%s", root ? root : ".", c->file);
+    assert_int_equal(file_read_all(&b, path, 1 << 26, &err), STATUS_OK);
+    *n = b.len;
+    return b.data;
+}
+
 static void run_prefixes(void **state)
 {
     const struct cut *c = *state;
     const struct reader *r = reader_find(c->reader);
-    char path[600];
-    size_t whole = 0;
-    char *good = NULL;
-    struct buf b = {0};
     struct error err;
-    if (c->file) {
-        const char *root = getenv("LATHE_ROOT");
-        snprintf(path, sizeof path, "%s/%s", root ? root : ".", c->file);
-        assert_int_equal(file_read_all(&b, path, 1 << 26, &err), STATUS_OK);
-        good = b.data;
-        whole = b.len;
-    } else {
-        good = folder_good(c->reader, &whole);
-    }
+    size_t whole;
+    char *good = load_good(c, &whole);
     /* a text may be whole before its last newline */
     while (whole > 0 && good[whole - 1] == '\n') whole--;
     for (size_t n = 0; n < whole; n = next_length(n, whole)) {
@@ -160,6 +164,42 @@ static void run_prefixes(void **state)
         n_prefixes++;
     }
     if (r->run(put_file(r, "cut", good, whole), &err) != STATUS_OK) fail_msg("the whole file: %s", err.text);
+    free(good);
+}
+
+/* --- mutants --- */
+
+static struct {
+    size_t run, accepted;
+} mutants;
+
+static size_t n_mutants(size_t n_bytes)
+{
+    return n_bytes < 64 << 10 ? 1500 : 150;
+}
+
+/* Whatever the verdict: one line, and time and memory that follow the bytes. */
+static void run_mutants(void **state)
+{
+    const struct cut *c = *state;
+    const struct reader *r = reader_find(c->reader);
+    size_t whole, n;
+    char *good = load_good(c, &whole), line[2048];
+    for (size_t i = 0; i < n_mutants(whole); i++) {
+        struct error err = {0};
+        char *bad = mutate(good, whole, i << 8 | (size_t)(c - cuts), &n);
+        meter_start();
+        enum status st = r->run(put_file(r, "mutant", bad, n), &err);
+        note(c->file ? c->file : c->reader, n, meter_stop());
+        free(bad);
+        error_format(&err, "test", line, sizeof line);
+        for (const char *ch = line; st != STATUS_OK && *ch; ch++) assert_true((unsigned char)*ch >= 0x20);
+        if (st == STATUS_OK)
+            mutants.accepted++;
+        else if (st == STATUS_IO || st == STATUS_NOMEM || !err.text[0])
+            fail_msg("mutant %zu: status %s: %s", i, status_name(st), err.text);
+        mutants.run++;
+    }
     free(good);
 }
 
@@ -239,7 +279,8 @@ static int print_counts(void **state)
     print_message("%zu cases: %zu accepted", seen.cases, seen.accepted);
     for (int s = 1; s < STATUS_COUNT; s++)
         if (seen.by_status[s]) print_message(", %zu %s", seen.by_status[s], status_name((enum status)s));
-    print_message("; %zu prefixes, %zu changes; at most %zu KB (%s), %zu ms (%s)\n", n_prefixes, n_changes, seen.peak >> 10, seen.peak_of ? seen.peak_of : "-", seen.peak_ms,
+    print_message("; %zu prefixes; %zu mutants, %zu accepted; %zu changes; at most %zu KB (%s), %zu ms (%s)\n", n_prefixes, mutants.run, mutants.accepted,
+                  n_changes, seen.peak >> 10, seen.peak_of ? seen.peak_of : "-", seen.peak_ms,
                   seen.peak_ms_of ? seen.peak_ms_of : "-");
     return 0;
 }
@@ -296,7 +337,7 @@ int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "--dump") == 0) return dump(argv[2], argv[3]);
     if (argc == 2) cmocka_set_test_filter(argv[1]);
-    size_t n = 0, total = count_cases() + N_CUTS + N_SOUND + 1;
+    size_t n = 0, total = count_cases() + 2 * N_CUTS + N_SOUND + 1;
     struct CMUnitTest *tests = calloc(total, sizeof *tests);
     struct one *ones = calloc(total, sizeof *ones);
     if (!tests || !ones) return 99;
@@ -307,6 +348,8 @@ int main(int argc, char **argv)
         }
     for (size_t i = 0; i < N_CUTS; i++, n++)
         tests[n] = (struct CMUnitTest){test_name("prefixes", cuts[i].file ? cuts[i].file : cuts[i].reader), run_prefixes, NULL, NULL, (void *)(uintptr_t)&cuts[i]};
+    for (size_t i = 0; i < N_CUTS; i++, n++)
+        tests[n] = (struct CMUnitTest){test_name("mutants", cuts[i].file ? cuts[i].file : cuts[i].reader), run_mutants, NULL, NULL, (void *)(uintptr_t)&cuts[i]};
     for (size_t i = 0; i < N_SOUND; i++, n++)
         tests[n] = (struct CMUnitTest){test_name("changes", goods[i].group), run_changes, NULL, NULL, (void *)(uintptr_t)&goods[i]};
     tests[n++] = (struct CMUnitTest){test_name("sparse", "string-2^31"), run_sparse, NULL, NULL, NULL};
