@@ -105,7 +105,9 @@ static enum status look_at_weights(struct call *c, struct outcome *o, struct err
 static enum status report(struct call *c, const struct outcome *o, const struct tolerance *tolerance, int *code, struct buf *out,
                           struct error *err)
 {
-    if (o->result.n_worst > 0) words_open(&c->words, c->tool->args, c->tool->n_args);
+    /* opening a tokenizer takes as long as comparing a hundred positions */
+    bool is_shown = c->tool->json || !c->tool->quiet || c->plot_out;
+    if (o->result.n_worst > 0 && is_shown) words_open(&c->words, c->tool->args, c->tool->n_args);
     const struct verify_report r = {
         .run = o->run,
         .path_a = c->tool->args[0],
