@@ -21,7 +21,7 @@ export LATHE_ROOT LATHE_CPU LATHE_HOSTILE_SHARE scratch
 "$bin/lathe-convert" "$models/gpt2-scales" -o "$scratch/gpt2.gguf" --receipt none --quiet || exit 2
 "$bin/lathe-convert" "$tiny" -o "$scratch/tiny.gguf" --type q8_0 --quiet || exit 2
 "$bin/lathe-convert" "$scratch/llama.gguf" -o "$scratch/part.gguf" --split-max-size 8K --quiet || exit 2
-printf '1 2 3 4 5 6 7 8' >"$scratch/ids"
+seq 1 20 >"$scratch/ids"
 
 # NAME COMMAND...; %s is the scratch folder
 jobs() {
@@ -48,7 +48,7 @@ back-quantized $bin/lathe-convert %s/tiny.gguf -o %s/back3 --split-max-size 100K
 quantize $bin/lathe-quantize %s/llama.gguf %s/q1.gguf q8_0 --damage
 quantize-k $bin/lathe-quantize %s/tiny.gguf %s/q2.gguf q4_k_m --allow-requantize --threads 2
 quantize-i $bin/lathe-quantize %s/tiny.gguf %s/q3.gguf iq4_nl --allow-requantize --kernels ref
-collect-imatrix $bin/lathe-quantize --collect-imatrix $models/llama-biases --tokens %s/ids --context 8 -o %s/imatrix.gguf
+collect-imatrix $bin/lathe-quantize --collect-imatrix $models/llama-biases --tokens %s/ids --context 16 -o %s/imatrix.gguf
 inspect $bin/lathe-inspect $models/llama-biases
 inspect-gguf $bin/lathe-inspect %s/tiny.gguf --metadata --tensors --config --json
 stats $bin/lathe-inspect %s/tiny.gguf --stats --hash

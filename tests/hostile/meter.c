@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static atomic_size_t now_bytes, peak_bytes;
@@ -25,6 +26,12 @@ struct meter meter_stop(void)
     int64_t ns = (int64_t)(t.tv_sec - start_time.tv_sec) * 1000000000 + (t.tv_nsec - start_time.tv_nsec);
     size_t peak = atomic_load(&peak_bytes);
     return (struct meter){peak > start_bytes ? peak - start_bytes : 0, (size_t)(ns / 1000000)};
+}
+
+bool meter_under_valgrind(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+    return preloaded && strstr(preloaded, "vgpreload");
 }
 
 #ifdef __has_feature

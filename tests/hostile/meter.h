@@ -2,6 +2,7 @@
 #ifndef LATHE_TEST_METER_H
 #define LATHE_TEST_METER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct meter {
@@ -9,5 +10,7 @@ struct meter {
 };
 void meter_start(void);
 struct meter meter_stop(void);
+/* Of which time and memory say nothing */
+bool meter_under_valgrind(void);
 
 #endif

@@ -2,6 +2,7 @@
  * behind, bounded time and memory. tests/hostile/tools.c says which tool gets which file. An argument runs the calls whose name matches it; with
  * LATHE_HOSTILE_SHARE=n every n-th case (the whole table needs a minute under sanitizers). */
 #include "tests/hostile/folder.h"
+#include "tests/hostile/meter.h"
 #include "tests/hostile/readers.h"
 #include "tests/hostile/spawn.h"
 #include "tests/hostile/tools.h"
@@ -51,7 +52,6 @@ static atomic_size_t next_job;
 static char scratch[64], bin[600], gguf[100], with_tokenizer[100];
 static struct buf sound;
 static struct arena paths;
-static bool under_valgrind; /* which has its own time and memory */
 
 /* What was seen; one worker writes its own */
 struct seen {
@@ -176,7 +176,7 @@ static const char *judge_folders(struct slot *s, const struct spawned *p, size_t
 
 static const char *judge_cost(const struct spawned *p, size_t n_bytes)
 {
-    if (under_valgrind) return NULL;
+    if (meter_under_valgrind()) return NULL;
     if (p->ms > LIMIT_MS) return "too slow";
     return !SANITIZED && p->peak_bytes > FLOOR_BYTES + TIMES_FILE * n_bytes ? "too much memory" : NULL;
 }
@@ -405,8 +405,6 @@ int main(int argc, char **argv)
     snprintf(bin, sizeof bin, "%s/../bin", tools);
     free(tools);
     setenv("LATHE_ROOT", ".", 1);
-    const char *preloaded = getenv("LD_PRELOAD");
-    under_valgrind = preloaded && strstr(preloaded, "vgpreload");
     snprintf(scratch, sizeof scratch, "%s/lathe-tools-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(scratch)) return 99;
     struct CMUnitTest *tests = calloc(n_tool_calls + 1, sizeof *tests);
