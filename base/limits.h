@@ -29,6 +29,7 @@ enum {
     /* folders */
     LIMIT_INDEX = 64 << 20,
     LIMIT_PARAMS = 1 << 20,
+    LIMIT_ADAPTER_CONFIG = 4 << 20,
     LIMIT_SHARDS = 99999,
     /* tokenizer files */
     LIMIT_TOKENIZER_SMALL = 32 << 20,   /* the JSON files beside a vocabulary */

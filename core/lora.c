@@ -1,12 +1,12 @@
 #include "core/lora_parts.h"
 
 #include "base/json.h"
+#include "base/limits.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_BYTES_MAX = 4 << 20 };
 static const char config_name[] = "adapter_config.json";
 
 bool lora_is_adapter(const char *path)
@@ -64,7 +64,7 @@ static enum status read_config(struct lora *l, struct error *err)
 {
     char *path = path_join(&l->mem, l->ckpt->dir, config_name);
     if (!path) return error_nomem(err, strlen(l->ckpt->dir));
-    TRY(json_load(&l->config, path, CONFIG_BYTES_MAX, err));
+    TRY(json_load(&l->config, path, LIMIT_ADAPTER_CONFIG, err));
     TRY(check_config(l, err));
     const struct jvalue *alpha = json_get(json_root(l->config), "lora_alpha");
     if (!alpha) return error_at(err, STATUS_NOTFOUND, path, NULL, "lora_alpha: expected a number, not found");

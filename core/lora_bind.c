@@ -70,6 +70,9 @@ static enum status bind_whole(struct lora *l, struct lora_whole *whole, const st
                         "the base model, family %s, has no tensor '%.100s' of its own%s", l->base->arch->family, whole->name,
                         tied_note(l));
     whole->weight = &l->base->weights[i];
+    if (whole->t->t->n_elements != whole->weight->t->t->n_elements)
+        return error_at(err, STATUS_MISMATCH, whole->t->container->file.path, whole->t->t->name, "is not of the shape that the base has: %lld elements, not %lld",
+                        (long long)whole->t->t->n_elements, (long long)whole->weight->t->t->n_elements);
     rule_step(whole->weight->rule, &l->base->hp, whole->weight->layer, &whole->step);
     whole->target = rule_name(&l->mem, whole->weight->rule->target, "", whole->weight->layer, 0);
     return whole->target ? STATUS_OK : error_nomem(err, 64);

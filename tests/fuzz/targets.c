@@ -34,6 +34,8 @@ const struct fuzz_target fuzz_targets[] = {
     {"receipt", "receipt", NULL, NULL, {NULL}},
     {"journal", "journal", fuzz_build_journal, NULL, {NULL}},
     {"receipt-gguf", "receipt-gguf", fuzz_build_receipt, NULL, {NULL}},
+    {"adapter-config", "adapter-config", NULL, NULL, {NULL}},
+    {"adapter-weights", "adapter-weights", fuzz_build_safetensors, NULL, {NULL}},
     {"tool-convert", NULL, NULL, fuzz_folder,
      {"convert %f -o %o/x.gguf" QUIET, "verify %f %o/x.gguf --weights --json" QUIET, "convert %o/x.gguf -o %o/back" QUIET, "verify %f %o/back --weights" QUIET}},
     {"tool-back", NULL, NULL, NULL, {"convert %f -o %o/back" QUIET, "convert %o/back -o %o/x.gguf" QUIET}},

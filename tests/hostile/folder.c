@@ -8,6 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A pair of rank 1 for the first query matrix of llama-biases, 24 x 24 */
+#define ADAPTER_CONFIG "'{`peft_type`: `LORA`, `lora_alpha`: 2, `r`: 1}'"
+#define ADAPTER_WEIGHTS                                                                                                                                        \
+    "n('{`base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`: {`dtype`: `F32`, `shape`: [1, 24], `data_offsets`: [0, 96]}, "                      \
+    "`base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight`: {`dtype`: `F32`, `shape`: [24, 1], `data_offsets`: [96, 192]}}') 192*x3e"
+
 /* What lies in the folder of a reader: a copy of a committed file, or bytes written as text (pack.h). The first is the reader's own file. */
 static const struct good {
     const char *reader, *name, *copy_of, *text;
@@ -19,6 +25,10 @@ static const struct good {
      "n('{\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"c\":{\"dtype\":\"F16\",\"shape\":[4],\"data_offsets\":[8,16]}}') 8:1 8:2"},
     {"config", "config.json", "tests/vectors/families/llama-biases/config.json", NULL},
     {"config", "model.safetensors", "tests/vectors/families/llama-biases/model.safetensors", NULL},
+    {"adapter-config", "adapter_config.json", NULL, ADAPTER_CONFIG},
+    {"adapter-config", "adapter_model.safetensors", NULL, ADAPTER_WEIGHTS},
+    {"adapter-weights", "adapter_model.safetensors", NULL, ADAPTER_WEIGHTS},
+    {"adapter-weights", "adapter_config.json", NULL, ADAPTER_CONFIG},
     {"sentencepiece", "tokenizer.model", NULL,
      "x0a w(x0a w('<unk>') x15 4:0 x1802) x0a w(x0a w('<s>') x15 4:0 x1803) x0a w(x0a w('</s>') x15 4:0 x1803) "
      "x0a w(x0a w('\\xe2\\x96\\x81') x15 4:0xc0a00000) x0a w(x0a w('a') x15 4:0xc0000000) "

@@ -79,6 +79,8 @@ const struct hostile_group hostile_groups[] = {
     {"imatrix", "imatrix", "x.dat", imatrix_cases, &n_imatrix_cases, NULL},
     {"receipt", "receipt", "x.txt", receipt_cases, &n_receipt_cases, NULL},
     {"receipt-gguf", "receipt-gguf", "x.gguf", receipt_gguf_cases, &n_receipt_gguf_cases, NULL},
+    {"adapter-config", "adapter-config", "adapter_config.json", adapter_config_cases, &n_adapter_config_cases, NULL},
+    {"adapter-weights", "adapter-weights", "adapter_model.safetensors", adapter_weights_cases, &n_adapter_weights_cases, NULL},
     {"journal", "journal", "x.txt", journal_cases, &n_journal_cases, NULL},
     {"picture", "picture", "x.txt", picture_cases, &n_picture_cases, NULL},
 };

@@ -50,6 +50,8 @@ HOSTILE_CASES(npy_cases)
 HOSTILE_CASES(imatrix_cases)
 HOSTILE_CASES(receipt_cases)
 HOSTILE_CASES(receipt_gguf_cases)
+HOSTILE_CASES(adapter_config_cases)
+HOSTILE_CASES(adapter_weights_cases)
 HOSTILE_CASES(picture_cases)
 HOSTILE_CASES(journal_cases)
 

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "core/imatrix.h"
 #include "core/journal.h"
+#include "core/lora.h"
 #include "core/model_plan.h"
 #include "core/rewrite.h"
 #include "core/tokens.h"
@@ -188,6 +189,49 @@ static enum status run_model(const char *path, struct error *err)
         model_close(m);
     }
     warnings_clear(&warnings);
+    return st;
+}
+
+/* An adapter for the model of the reader "config": bound, as a file, and merged */
+static enum status use_adapter(struct lora *l, struct model *base, struct error *err)
+{
+    struct plan file = {0}, merged = {0};
+    struct warnings warnings = {0};
+    struct error refused;
+    struct model_plan_options options = {.receipt = RECEIPT_NONE};
+    TRY(lora_bind(l, base, err));
+    enum status as_file = lora_plan(l, &file, &warnings, &refused); /* may be refused where a merge is not */
+    if (as_file == STATUS_OK) as_file = plan_layout(&file, &refused);
+    PROMISE(as_file == STATUS_OK || refused.text[0]);
+    enum status st = model_plan(&merged, base, &options, &warnings, err);
+    if (st == STATUS_OK) st = lora_merge(&l, 1, &merged, &warnings, err);
+    if (st == STATUS_OK) st = plan_layout(&merged, err);
+    for (size_t i = 0; i < merged.n_tensors && st == STATUS_OK; i++) {
+        struct lora_pair pair;
+        if (!merged.tensors[i].lora) continue;
+        PROMISE(lora_load_bytes(merged.tensors[i].lora) < READ_MAX);
+        st = lora_load(merged.tensors[i].lora, &pair, err);
+        if (st == STATUS_OK) lora_unload(&pair);
+    }
+    plan_clear(&file);
+    plan_clear(&merged);
+    warnings_clear(&warnings);
+    return st;
+}
+
+static enum status run_adapter(const char *path, struct error *err)
+{
+    static struct model *base; /* the same for all */
+    struct warnings warnings = {0};
+    struct lora *l;
+    char model[600];
+    const char *root = getenv("LATHE_ROOT");
+    snprintf(model, sizeof model, "%s/tests/vectors/families/llama-biases", root ? root : ".");
+    if (!base && model_open(&base, model, &(struct model_options){0}, &warnings, err) != STATUS_OK) PROMISE(!"a base");
+    warnings_clear(&warnings);
+    TRY(lora_open(&l, path, 1, err));
+    enum status st = use_adapter(l, base, err);
+    lora_close(l);
     return st;
 }
 
@@ -397,6 +441,8 @@ const struct reader readers[] = {
     {"receipt-gguf", run_receipt_gguf, false, NULL},
     {"index", run_checkpoint, true, "model.safetensors.index.json"},
     {"config", run_model, true, "config.json"},
+    {"adapter-config", run_adapter, true, "adapter_config.json"},
+    {"adapter-weights", run_adapter, true, "adapter_model.safetensors"},
     {"sentencepiece", run_tokenizer, true, "tokenizer.model"},
     {"tokenizer-json", run_tokenizer, true, "tokenizer.json"},
     {"merges", run_tokenizer, true, "merges.txt"},

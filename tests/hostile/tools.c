@@ -123,6 +123,10 @@ const struct tool_call tool_calls[] = {
     {"imatrix", {CONVERT, "%m", "-o", "%o/x.gguf", "--type", "q8_0", "--imatrix", "%f", QUIET}, NULL, NULL, CALL_REFUSED, NULL},
     {"receipt", {CONVERT, "%f", "-o", "%o/x", QUIET}, NULL, graft_list, 0, "expected lists"},
     {"receipt-gguf", {CONVERT, "%f", "-o", "%o/x", QUIET}, NULL, graft_keys, 0, NULL},
+    {"adapter-config", {CONVERT, "%m", "--merge-lora", "%d", "-o", "%o/x.gguf", QUIET}, NULL, NULL, 0, NULL},
+    {"adapter-config", {CONVERT, "%d", "--lora-base", "%g", "-o", "%o/x.gguf", QUIET}, NULL, NULL, CALL_REFUSED, NULL},
+    {"adapter-weights", {CONVERT, "%m", "--merge-lora", "%d", "-o", "%o/x.gguf", QUIET}, NULL, NULL, 0, NULL},
+    {"adapter-weights", {CONVERT, "%d", "--lora-base", "%g", "-o", "%o/x.gguf", QUIET}, NULL, NULL, CALL_REFUSED, NULL},
     {"picture", {INSPECT, "%f", "--heatmap", "t", "-o", "%o/x.png", QUIET}, NULL, tensor_of_shape, CALL_OWN_WORDS, NULL},
 };
 const size_t n_tool_calls = sizeof tool_calls / sizeof tool_calls[0];
