@@ -1,4 +1,5 @@
 #include "base/options.h"
+#include "base/file.h"
 #include "base/options_help.h"
 #include "base/suggest.h"
 
@@ -336,7 +337,9 @@ enum tool_parsed tool_parse(struct tool *t, int argc, char **argv, struct error 
     }
     t->json = asks_for_json(argc, argv);
     t->args = arena_array(&t->mem, (uint64_t)argc, sizeof *t->args);
-    if (!t->args) {
+    t->files = arena_alloc(&t->mem, sizeof *t->files);
+    if (t->files) t->files->n = 0;
+    if (!t->args || !t->files) {
         error_nomem(err, (size_t)argc * sizeof *t->args);
         return TOOL_MISUSE;
     }
@@ -357,7 +360,9 @@ enum tool_parsed tool_parse(struct tool *t, int argc, char **argv, struct error 
 
 void tool_clear(struct tool *t)
 {
+    for (size_t i = 0; t->files && i < t->files->n; i++) outfile_discard(t->files->items[i]);
     arena_clear(&t->mem);
     t->args = NULL;
+    t->files = NULL;
     t->n_args = 0;
 }

@@ -48,6 +48,8 @@ struct option_spec {
     const char *help;  /* one line; NULL: taken, but not listed */
     const char *group; /* heading in --help, or NULL: as the one before */
 };
+struct outfile;
+enum { TOOL_FILES_MAX = 4 };
 struct tool {
     const char *name, *usage, *summary;
     const char *examples;            /* lines shown first in help */
@@ -61,6 +63,10 @@ struct tool {
     int color;           /* 0 auto, 1 always, 2 never */
     const char *explain; /* --explain CODE: then no positional is wanted; NULL if absent */
     struct arena mem;
+    struct tool_files { /* see tool_keep; NULL before tool_parse */
+        struct outfile *items[TOOL_FILES_MAX];
+        size_t n;
+    } *files;
 };
 enum tool_parsed { TOOL_RUN, TOOL_DONE, TOOL_MISUSE };
 /* TOOL_DONE: help or version was printed to stdout, exit 0. TOOL_MISUSE: err is set (a typo comes with a
@@ -69,9 +75,12 @@ enum tool_parsed tool_parse(struct tool *t, int argc, char **argv, struct error 
 /* Prints the error line (or, with --json, a JSON document with status, file, tensor, text, hint on stdout as
  * well) and returns 2. */
 int tool_fail(const struct tool *t, const struct error *err);
-/* Writes the text to stdout and flushes. Returns `code`, or 2 with a message when stdout cannot take it (full
- * disk, closed pipe). */
+/* Writes the text to stdout and flushes, then gives the files that were kept their names. Returns `code`, or 2 with a message when stdout cannot take
+ * the text (full disk, closed pipe), or a file not its name: then there is none of them. */
 int tool_finish(const struct tool *t, const struct buf *text, int code);
+/* Takes a file whose bytes are written: it is committed by tool_finish, since a result that cannot be told leaves no file, and discarded by
+ * tool_clear. Takes it on failure, too. */
+enum status tool_keep(const struct tool *t, struct outfile *file, struct error *err);
 void tool_clear(struct tool *t);
 /* true when colours may be used on stdout: --color, NO_COLOR, TERM=dumb, isatty */
 bool tool_color(const struct tool *t);

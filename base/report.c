@@ -1,4 +1,5 @@
 /* The half of options.h that speaks to the user: results, errors, colours. */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/options.h"
 
@@ -44,6 +45,28 @@ int tool_fail(const struct tool *t, const struct error *err)
     return 2;
 }
 
+enum status tool_keep(const struct tool *t, struct outfile *file, struct error *err)
+{
+    if (t->files->n < TOOL_FILES_MAX) {
+        t->files->items[t->files->n++] = file;
+        return STATUS_OK;
+    }
+    outfile_discard(file);
+    return error_set(err, STATUS_RANGE, "more than %d files beside a report", TOOL_FILES_MAX);
+}
+
+/* The report has been printed: an error is one line more, and no second document. */
+static int commit_files(const struct tool *t)
+{
+    struct error err;
+    struct tool plain = *t;
+    if (!t->files || t->files->n == 0) return 0;
+    enum status st = outfiles_commit(t->files->items, t->files->n, &err);
+    t->files->n = 0;
+    plain.json = false;
+    return st == STATUS_OK ? 0 : tool_fail(&plain, &err);
+}
+
 int tool_finish(const struct tool *t, const struct buf *text, int code)
 {
     if (text->failed) {
@@ -52,7 +75,7 @@ int tool_finish(const struct tool *t, const struct buf *text, int code)
     }
     errno = 0;
     if ((text->len == 0 || fwrite(text->data, 1, text->len, stdout) == text->len) && fflush(stdout) == 0)
-        return code;
+        return commit_files(t) == 0 ? code : 2;
     fprintf(stderr, "%s: cannot write to standard output: %s\n", t->name, strerror(errno));
     return 2;
 }

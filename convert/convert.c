@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROPE_CONTEXT_NOT_GIVEN INT64_MIN
@@ -40,6 +41,8 @@ struct conversion {
     struct restore *restore;
     struct lora *lora; /* that is converted */
     struct adapters adapters; /* that are merged */
+    const struct checkpoint **others; /* what is read beside `ckpt` */
+    size_t n_others;
     struct model *base; /* of an adapter, or of the GGUF that one is merged into */
     const char *path; /* for emit_file: the output, or the folder of its parts */
     struct checkpoint *gguf;
@@ -254,14 +257,28 @@ static int tell(void *ctx)
     return code;
 }
 
+/* The base of an adapter, and adapters that are merged */
+static enum status list_others(struct conversion *c, struct error *err)
+{
+    void *mem;
+    TRY(mem_alloc(&mem, c->adapters.n + 1, sizeof *c->others, err));
+    c->others = mem;
+    if (c->base) c->others[c->n_others++] = c->base->ckpt;
+    for (size_t i = 0; i < c->adapters.n; i++) c->others[c->n_others++] = lora_checkpoint(c->adapters.items[i]);
+    return STATUS_OK;
+}
+
 static enum status convert(struct conversion *c, struct error *err)
 {
     const struct convert_options *o = c->opt;
     TRY(make_plan(c, err));
+    TRY(list_others(c, err));
     if (o->dry_run) return tell(c) == 0 ? STATUS_OK : error_set(err, STATUS_IO, "%s", "");
     struct emit_options emit = {
         .path = c->path,
         .source = c->ckpt,
+        .others = c->others,
+        .n_others = c->n_others,
         .warn = &c->warn,
         .force = o->force,
         .resume = o->resume,
@@ -343,6 +360,7 @@ int convert_main(int argc, char **argv)
     plan_clear(&c.plan);
     lora_close(c.lora);
     adapters_close(&c.adapters);
+    free(c.others);
     if (c.base) model_close(c.base);
     restore_free(c.restore);
     if (c.model) model_close(c.model);

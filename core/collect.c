@@ -1,4 +1,5 @@
 #include "core/collect.h"
+#include "core/sources.h"
 #include "formats/gguf.h"
 
 #include <math.h>
@@ -173,7 +174,8 @@ static enum status write_file(struct collection *c, struct collect_result *out, 
     for (size_t i = 0; i < out->n_entries && st == STATUS_OK; i++) st = write_entry(o, &w.tensors[2 * i], &c->entries[i], err);
     out->size_bytes = w.size_bytes;
     gguf_writer_clear(&w);
-    if (st == STATUS_OK) return outfile_commit(o, err);
+    if (st == STATUS_OK) st = sources_unchanged(c->m->ckpt, err);
+    if (st == STATUS_OK) return tool_keep(c->opt->tool, o, err);
     outfile_discard(o);
     return st;
 }

@@ -10,10 +10,12 @@
 #define LATHE_COLLECT_H
 
 #include "base/file.h"
+#include "base/options.h"
 #include "base/progress.h"
 #include "models/forward.h"
 
 struct collect_options {
+    const struct tool *tool; /* keeps the file (tool_keep) */
     const char *path;
     unsigned flags;      /* of the output file: enum outfile_flag */
     const char *dataset; /* name of the text or list of ids; its folder is left out */

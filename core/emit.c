@@ -22,12 +22,6 @@ enum status emit_check_free(const char *path, bool force, struct error *err)
     return error_hint(err, "--force replaces it");
 }
 
-static enum status check_sources(const struct checkpoint *c, struct error *err)
-{
-    for (size_t i = 0; i < c->n_files; i++) TRY(file_check_unchanged(&c->files[i]->file, err));
-    return STATUS_OK;
-}
-
 /* --- one file or several: places in the row of bytes --- */
 
 struct output {
@@ -68,13 +62,38 @@ static enum status write_headers(const struct output *o, struct error *err)
     return STATUS_OK;
 }
 
-static enum status forbid_sources(const struct output *o, const struct checkpoint *c, struct error *err)
+/* --- what it is read from --- */
+
+typedef enum status source_fn(const struct output *o, const struct file *f, struct error *err);
+
+static enum status each_file(const struct output *o, const struct checkpoint *c, source_fn *fn, struct error *err)
 {
-    size_t n = o->set ? o->plan->n_parts : 1;
-    for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; i < c->n_files; i++) TRY(outfile_forbid_source(o->files[k], &c->files[i]->file, err));
+    for (size_t i = 0; i < c->n_files; i++) TRY(fn(o, &c->files[i]->file, err));
     return STATUS_OK;
 }
+
+static enum status each_source(const struct output *o, const struct emit_options *opt, source_fn *fn, struct error *err)
+{
+    const struct imatrix *im = o->plan->imatrix;
+    TRY(each_file(o, opt->source, fn, err));
+    for (size_t i = 0; i < opt->n_others; i++) TRY(each_file(o, opt->others[i], fn, err));
+    return im ? fn(o, im->gguf ? &im->gguf->file : &im->file, err) : STATUS_OK;
+}
+
+static enum status forbid(const struct output *o, const struct file *f, struct error *err)
+{
+    size_t n = o->set ? o->plan->n_parts : 1;
+    for (size_t k = 0; k < n; k++) TRY(outfile_forbid_source(o->files[k], f, err));
+    return STATUS_OK;
+}
+
+static enum status unchanged(const struct output *o, const struct file *f, struct error *err)
+{
+    (void)o;
+    return file_check_unchanged(f, err);
+}
+
+/* --- making it --- */
 
 static enum status create_set(struct output *o, const struct emit_options *opt, unsigned flags, struct error *err)
 {
@@ -135,7 +154,7 @@ static enum status fill(struct plan *p, struct output *o, struct workers *worker
         .finite = opt->finite,
         .allow_overflow = opt->allow_overflow,
     };
-    TRY(forbid_sources(o, opt->source, err));
+    TRY(each_source(o, opt, forbid, err));
     if (opt->resume) {
         TRY(journal_begin(journal, opt->path, content_options(opt), p, opt->source, o->one, err));
         run.skip = journal->done;
@@ -153,7 +172,7 @@ static enum status fill(struct plan *p, struct output *o, struct workers *worker
     if (opt->hash) receipt_patch(p); /* a receipt that was carried over speaks of another source */
     plan_patch_damage(p);
     TRY(write_headers(o, err));
-    TRY(check_sources(opt->source, err));
+    TRY(each_source(o, opt, unchanged, err));
     if (!opt->check) return STATUS_OK;
     struct emit_written written = {workers, read_written, p, o->files};
     TRY(opt->check(opt->check_ctx, &written, err));

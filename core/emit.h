@@ -14,7 +14,9 @@ struct emit_written {
 };
 struct emit_options {
     const char *path;
-    const struct checkpoint *source;   /* its files are never replaced, and must not change meanwhile */
+    const struct checkpoint *source;   /* its files, the others', and the importance matrix are never replaced, and must not change meanwhile */
+    const struct checkpoint *const *others;
+    size_t n_others;
     struct warnings *warn;             /* casts are reported here */
     bool force;                        /* replace an existing file */
     bool resume;                       /* go on with what an interrupted run left in PATH.partial, and leave it behind when interrupted */

@@ -82,11 +82,14 @@ static enum status finish(struct imatrix *im, struct error *err)
 /* --- GGUF form --- */
 
 /* "x.weight" of "x.weight.in_sum2" */
-static const char *without_suffix(struct imatrix *im, const char *name, const char *suffix)
+/* *out: the name without it; NULL: it does not end so. */
+static enum status without_suffix(struct imatrix *im, const char **out, const char *name, const char *suffix, struct error *err)
 {
-    size_t n = strlen(name), m = strlen(suffix);
-    if (n <= m || strcmp(name + n - m, suffix) != 0) return NULL;
-    return arena_strndup(&im->mem, name, n - m);
+    size_t n = strlen(name), k = strlen(suffix);
+    *out = NULL;
+    if (n <= k || strcmp(name + n - k, suffix) != 0) return STATUS_OK;
+    *out = arena_strndup(&im->mem, name, n - k);
+    return *out ? STATUS_OK : error_nomem(err, n);
 }
 
 static enum status add_sums(struct imatrix *im, const struct tensor *sums, const char *name, struct error *err)
@@ -120,14 +123,17 @@ static enum status read_gguf(struct imatrix *im, struct error *err)
     im->entries = arena_array(&im->mem, c->n_tensors + 1, sizeof *im->entries);
     if (!im->entries) return error_nomem(err, c->n_tensors * sizeof *im->entries);
     for (size_t i = 0; i < c->n_tensors; i++) {
-        const char *name = without_suffix(im, c->tensors[i].name, ".in_sum2");
+        const char *name;
+        TRY(without_suffix(im, &name, c->tensors[i].name, ".in_sum2", err));
         if (name) {
             TRY(add_sums(im, &c->tensors[i], name, err));
             continue;
         }
-        name = without_suffix(im, c->tensors[i].name, ".counts");
-        char *sums_name = name ? arena_printf(&im->mem, "%s.in_sum2", name) : NULL;
-        if (sums_name && !container_find(c, sums_name)) return error_at(err, STATUS_FORMAT, im->path, name, "has counts and no sums");
+        TRY(without_suffix(im, &name, c->tensors[i].name, ".counts", err));
+        if (!name) continue;
+        char *sums_name = arena_printf(&im->mem, "%s.in_sum2", name);
+        if (!sums_name) return error_nomem(err, strlen(name));
+        if (!container_find(c, sums_name)) return error_at(err, STATUS_FORMAT, im->path, name, "has counts and no sums");
     }
     return STATUS_OK;
 }

@@ -230,7 +230,7 @@ static enum status encode_word(struct merge_model *m, const char *s, size_t n, s
             split_bytes(m, s, n);
         else
             split_characters(m, s, n);
-        if (m->parts.n > 0) TRY(merge_parts(m, out, err));
+        if (m->parts.n > 0 || m->parts.failed) TRY(merge_parts(m, out, err));
     }
     if (cached && !out->failed)
         word_cache_put(&m->cache, s, n, hash, out->ids ? out->ids + before_n : NULL, out->n - before_n);

@@ -126,7 +126,7 @@ static enum status compile(struct regex *re, const char *pattern, struct error *
         if (!re->code) {
             char reason[128];
             pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason);
-            st = error_set(err, STATUS_FORMAT, "pattern '%.200s': %s at byte %zu", pattern, reason, off);
+            st = code == PCRE2_ERROR_HEAP_FAILED ? error_nomem(err, text.len) : error_set(err, STATUS_FORMAT, "pattern '%.200s': %s at byte %zu", pattern, reason, off);
         }
     }
     buf_clear(&text);
@@ -172,6 +172,7 @@ enum status regex_next(struct regex *re, const char *text, size_t n, size_t from
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter takes its memory from the heap */
         rc = pcre2_match(re->code, (PCRE2_SPTR)text, n, from, options | PCRE2_NO_JIT, re->match, re->context);
     if (rc == PCRE2_ERROR_NOMATCH) return STATUS_OK;
+    if (rc == PCRE2_ERROR_NOMEMORY) return error_nomem(err, n);
     if (rc < 0) {
         char reason[128];
         pcre2_get_error_message(rc, (PCRE2_UCHAR *)reason, sizeof reason);

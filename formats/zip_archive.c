@@ -23,6 +23,14 @@ static enum status compare_readings(const struct zip_archive *z, struct error *e
                     "zip archive: its entries can be read in two ways");
 }
 
+/* Whether the archive is wrong, or the machine. An archive whose directory was read here is one: where libzip says that it is none, it had no memory. */
+static enum status status_of(const zip_error_t *e)
+{
+    int code = zip_error_code_zip(e);
+    if (code == ZIP_ER_MEMORY || code == ZIP_ER_NOZIP) return STATUS_NOMEM;
+    return zip_error_system_type(e) == ZIP_ET_SYS ? STATUS_IO : STATUS_FORMAT;
+}
+
 static enum status open_libzip(struct zip_archive *z, struct error *err)
 {
     zip_error_t ze;
@@ -40,7 +48,7 @@ static enum status open_libzip(struct zip_archive *z, struct error *err)
     if (source && !z->zip) zip_source_free(source);
     enum status st = STATUS_OK;
     if (!z->zip)
-        st = error_at(err, STATUS_FORMAT, z->file->path, NULL, "zip archive: %s", zip_error_strerror(&ze));
+        st = error_at(err, status_of(&ze), z->file->path, NULL, "zip archive: %s", zip_error_strerror(&ze));
     zip_error_fini(&ze);
     TRY(st);
     return compare_readings(z, err);
@@ -60,12 +68,17 @@ static enum status check_method(const struct zip_archive *z, const struct zip_en
                     (unsigned)e->method);
 }
 
+static enum status libzip_error(const struct zip_archive *z, const struct zip_entry *e, zip_error_t *ze, struct error *err)
+{
+    return error_at(err, status_of(ze), z->file->path, NULL, "record '%s': %s", e->name, zip_error_strerror(ze));
+}
+
 /* The whole record into dst (e->size_bytes) through libzip, which checks the CRC when it reaches the end. */
 static enum status unpack_into(const struct zip_archive *z, const struct zip_entry *e, unsigned char *dst,
                                struct error *err)
 {
     zip_file_t *f = zip_fopen_index(z->zip, (zip_uint64_t)(e - z->dir.entries), 0);
-    if (!f) return zip_record_error(z, e, err, zip_strerror(z->zip));
+    if (!f) return libzip_error(z, e, zip_get_error(z->zip), err);
     uint64_t done = 0;
     zip_int64_t got = 0;
     unsigned char beyond;
@@ -74,7 +87,7 @@ static enum status unpack_into(const struct zip_archive *z, const struct zip_ent
     enum status st = STATUS_OK;
     if (done == e->size_bytes) got = zip_fread(f, &beyond, 1);
     if (got < 0)
-        st = zip_record_error(z, e, err, zip_file_strerror(f));
+        st = libzip_error(z, e, zip_file_get_error(f), err);
     else if (done < e->size_bytes || got > 0)
         st = zip_record_error(z, e, err, "its unpacked size is not the announced one");
     zip_fclose(f);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "core/tokens.h"
 #include "formats/npy.h"
+#include "core/sources.h"
 #include "inspect/attention_draw.h"
 
 #include <stdio.h>
@@ -189,7 +190,7 @@ static void report_array(const struct show *s, struct buf *out)
 static enum status save(const void *ctx, enum output_format f, struct buf *line, struct error *err)
 {
     const struct show *s = ctx;
-    if (f != OUTPUT_NPY) return attention_save(&s->picture, s->o->output, f, line, err);
+    if (f != OUTPUT_NPY) return attention_save(&s->picture, s->tool, s->o->output, f, line, err);
     report_array(s, line);
     return STATUS_OK;
 }
@@ -245,7 +246,7 @@ static enum status capture(struct show *s, struct workers *w, struct error *err)
     if (st != STATUS_OK || !s->array) return st;
     struct outfile *array = s->array;
     s->array = NULL;
-    return outfile_commit(array, err);
+    return tool_keep(s->tool, array, err);
 }
 
 static enum status run(struct show *s, struct workers *w, struct buf *out, struct jwriter *json, struct error *err)
@@ -259,7 +260,9 @@ static enum status run(struct show *s, struct workers *w, struct buf *out, struc
     if (o->against) output_source_name(o->against, s->name_b, sizeof s->name_b);
     TRY(read_ids(s, err));
     TRY(capture(s, w, err));
-    return report(s, out, json, err);
+    TRY(report(s, out, json, err));
+    TRY(sources_check(s->tool, s->a->ckpt, err));
+    return s->b ? sources_check(s->tool, s->b->ckpt, err) : STATUS_OK;
 }
 
 enum status attention_show(const struct tool *t, const struct attention_options *o, struct workers *w,

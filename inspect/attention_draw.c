@@ -254,7 +254,7 @@ static enum status draw(struct canvas *c, const struct attention_picture *p, con
     return st;
 }
 
-enum status attention_save(const struct attention_picture *p, const char *path, enum output_format f,
+enum status attention_save(const struct attention_picture *p, const struct tool *t, const char *path, enum output_format f,
                            struct buf *line, struct error *err)
 {
     struct words w;
@@ -267,7 +267,7 @@ enum status attention_save(const struct attention_picture *p, const char *path, 
     const struct png_note notes[] = {{"Title", w.title},   {"Source", w.subtitle}, {"Software", software},
                                      {"Colours", colors},  {"Cells", where},       {"Mask", w.mask},
                                      {"Pooling", w.pooling[0] ? w.pooling : "one cell per token"}};
-    if (st == STATUS_OK) st = output_save(path, f, &c, notes, sizeof notes / sizeof *notes, err);
+    if (st == STATUS_OK) st = output_save(t, path, f, &c, notes, sizeof notes / sizeof *notes, err);
     if (st == STATUS_OK) {
         buf_printf(line, "%s: %s, %d x %d pixels\n", path, w.title, c.width, c.height);
         if (w.gap[0]) buf_printf(line, "%s\n", w.gap);

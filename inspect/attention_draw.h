@@ -22,7 +22,7 @@ enum status attention_scale(struct attention_picture *p, double quantile, struct
 /* Onto the terminal's text. */
 void attention_print(const struct attention_picture *p, const struct terminal *t, struct buf *out);
 /* Into a file; *line: what was drawn, for people. */
-enum status attention_save(const struct attention_picture *p, const char *path, enum output_format f,
+enum status attention_save(const struct attention_picture *p, const struct tool *t, const char *path, enum output_format f,
                            struct buf *line, struct error *err);
 /* "layer 3, head 5, query 7 '␣Paris', key 0 '<s>'" and the numbers */
 void attention_gap_text(char *dst, size_t size, const struct attention_gap *g, const struct token_labels *labels);

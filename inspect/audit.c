@@ -25,15 +25,16 @@ static void remark(struct audit *a, bool bad, const char *code, const char *fmt,
         if (bigger) a->remarks = bigger;
         if (bigger) a->cap_remarks = cap;
     }
-    a->n_bad += bad; /* counts even where there is no memory to say it */
+    a->n_bad += bad;
     const char *kept = arena_strndup(&a->mem, text, strlen(text));
-    if (kept && a->n_remarks < a->cap_remarks) a->remarks[a->n_remarks++] = (struct audit_remark){code, kept, bad};
+    a->unsaid = !kept || a->n_remarks == a->cap_remarks || a->unsaid;
+    if (!a->unsaid) a->remarks[a->n_remarks++] = (struct audit_remark){code, kept, bad};
 }
 
 /* Errors that are about the content are findings; those that kept the audit from looking are errors. */
 static enum status refused(struct audit *a, enum status st, const struct error *e)
 {
-    if (st == STATUS_IO || st == STATUS_NOMEM || st == STATUS_NOTFOUND) return st;
+    if (status_of_machine(st) || st == STATUS_NOTFOUND) return st;
     /* the archive and its pickle are opened by two readers: one reason is said once */
     if (a->n_remarks > 0 && strcmp(a->remarks[a->n_remarks - 1].text, e->text) == 0) return STATUS_OK;
     if (e->tensor[0])
@@ -58,11 +59,10 @@ static void judge_pickle(struct audit *a, const struct torch_audited *p)
     if (p->audit.problem) remark(a, true, "pickle-damaged", "%s %s", p->where, p->audit.problem);
 }
 
-static enum status look_into_pickles(struct audit *a, const struct file *f, enum torch_form form, bool trace)
+static enum status look_into_pickles(struct audit *a, const struct file *f, enum torch_form form, bool trace, struct error *err)
 {
-    struct error err;
-    enum status st = torch_audit_file(&a->pickles, f, form, trace, &err);
-    if (st != STATUS_OK) return refused(a, st, &err);
+    enum status st = torch_audit_file(&a->pickles, f, form, trace, err);
+    if (st != STATUS_OK) return refused(a, st, err);
     a->has_pickles = a->pickles.n > 0;
     for (size_t i = 0; i < a->pickles.n; i++) judge_pickle(a, &a->pickles.items[i]);
     return STATUS_OK;
@@ -182,7 +182,7 @@ static enum status look(struct audit *a, const struct file *f, bool trace, struc
     a->container = format ? format->name : NULL;
     a->size_bytes = f->size_bytes;
     if (zip || !format || strcmp(format->name, "torch-legacy") == 0)
-        TRY(look_into_pickles(a, f, zip ? TORCH_FORM_ZIP : TORCH_FORM_PLAIN, trace));
+        TRY(look_into_pickles(a, f, zip ? TORCH_FORM_ZIP : TORCH_FORM_PLAIN, trace, err));
     if (format) return look_into_container(a, err);
     if (a->has_pickles) {
         remark(a, true, "refused", "a bare pickle: no checkpoint");
@@ -201,6 +201,7 @@ enum status audit_file(struct audit *a, const char *path, bool trace, struct err
     TRY(file_open(&f, path, err));
     enum status st = look(a, &f, trace, err);
     file_close(&f);
+    if (st == STATUS_OK && a->unsaid) st = error_nomem(err, sizeof *a->remarks);
     if (st != STATUS_OK) audit_clear(a);
     return st;
 }

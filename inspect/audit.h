@@ -27,6 +27,7 @@ struct audit {
     uint64_t largest_bytes;
     struct audit_remark *remarks; /* in the order they were found */
     size_t n_remarks, cap_remarks, n_bad;
+    bool unsaid; /* memory ran out for a remark */
     struct arena mem;
 };
 /* trace: every opcode is kept. Errors: what cannot be read at all, and files that are neither a checkpoint nor a pickle. */

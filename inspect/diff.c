@@ -50,6 +50,7 @@ static void set_shape(struct diff_tensor *t, int n_dims, const int64_t *shape)
 static enum status list_planned(struct diff *d, struct diff_side *side, struct error *err)
 {
     const struct plan *p = &side->plan;
+    if (p->out.failed) return error_nomem(err, p->out.n_kvs * sizeof *p->out.kvs);
     side->tensors = arena_array(&d->mem, p->n_tensors, sizeof *side->tensors);
     if (!side->tensors) return error_nomem(err, p->n_tensors * sizeof *side->tensors);
     for (size_t i = 0; i < p->n_tensors; i++) {

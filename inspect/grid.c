@@ -246,7 +246,7 @@ static enum status save_canvas(const struct grid *g, enum output_format f, struc
     snprintf(software, sizeof software, "lathe-inspect %s", lathe_version);
     const struct png_note notes[] = {{"Title", g->title}, {"Source", g->subtitle}, {"Software", software}, {"Colours", colors},
                                      {"Cells", where},    {"Reduction", g->how},   {"Clip", g->clip}};
-    if (st == STATUS_OK) st = output_save(g->o->output, f, &c, notes, sizeof notes / sizeof *notes, err);
+    if (st == STATUS_OK) st = output_save(g->tool, g->o->output, f, &c, notes, sizeof notes / sizeof *notes, err);
     if (st == STATUS_OK)
         buf_printf(line, "%s: %s, %d x %d pixels, %s; %s\n", g->o->output, g->title, c.width, c.height, g->how, g->clip);
     canvas_clear(&c);
@@ -260,8 +260,7 @@ static enum status save_array(const struct grid *g, struct buf *line, struct err
     struct buf out = {0};
     enum status st = npy_header(&out, DTYPE_F64, 3, (const int64_t[]){g->n_layers, g->rows, g->cols}, err);
     buf_append(&out, g->cells, (size_t)(g->n_layers * g->rows * g->cols) * sizeof *g->cells);
-    if (st == STATUS_OK) st = buf_check(&out, err);
-    if (st == STATUS_OK) st = file_write_whole(g->o->output, OUTFILE_REPLACE, out.data, out.len, err);
+    if (st == STATUS_OK) st = output_write(g->tool, g->o->output, &out, err);
     buf_clear(&out);
     if (st == STATUS_OK)
         buf_printf(line, "%s: float64 (%" PRId64 " layers, %" PRId64 " rows, %" PRId64 " columns), %s\n", g->o->output,

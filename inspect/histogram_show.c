@@ -12,6 +12,7 @@
 enum { BINS = 255, TEXT_ROWS = 17, HEIGHT = 480, BAR_COLUMNS = 40, PIECE = 1 << 16 };
 
 struct show {
+    const struct tool *tool;
     const struct weight_options *o;
     struct weight_place place;
     struct histogram a, b; /* b: zeroed without a second form */
@@ -144,7 +145,7 @@ static enum status save(const void *ctx, enum output_format f, struct buf *line,
     snprintf(where, sizeof where, "x %.17g to %.17g, y (log) %.17g to %.17g, %d x %d pixels from %d,%d", panel.x.lo, panel.x.hi,
              panel.y.lo, panel.y.hi, panel.place.width, panel.place.height, panel.place.x, panel.place.y);
     const struct png_note notes[] = {{"Title", s->title}, {"Source", s->subtitle}, {"Software", software}, {"Bins", bins}, {"Axes", where}};
-    if (st == STATUS_OK) st = output_save(s->o->output, f, &c, notes, sizeof notes / sizeof *notes, err);
+    if (st == STATUS_OK) st = output_save(s->tool, s->o->output, f, &c, notes, sizeof notes / sizeof *notes, err);
     if (st == STATUS_OK) buf_printf(line, "%s: %s, %d x %d pixels\n", s->o->output, s->title, c.width, c.height);
     canvas_clear(&c);
     return st;
@@ -235,7 +236,7 @@ static enum status run(const struct tool *t, struct show *s, struct weight_sourc
 enum status histogram_show(const struct tool *t, struct weight_source *source, const struct weight_options *o, struct buf *out,
                            struct jwriter *json, struct error *err)
 {
-    struct show s = {.o = o};
+    struct show s = {.tool = t, .o = o};
     enum status st = run(t, &s, source, out, json, err);
     histogram_clear(&s.a);
     histogram_clear(&s.b);

@@ -1,6 +1,8 @@
 #include "inspect/html.h"
 
+#include "core/sources.h"
 #include "inspect/html_report.h"
+#include "inspect/output.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -123,28 +125,11 @@ static enum status gather(struct html_report *r, const struct tool *t, const str
     return st;
 }
 
-static enum status forbid_sources(const struct outfile *o, const struct subject *s, struct error *err)
+static enum status write_page(const struct html_report *r, const struct tool *t, const char *path, uint64_t *n_bytes, struct error *err)
 {
-    for (size_t i = 0; s->ckpt && i < s->ckpt->n_files; i++) TRY(outfile_forbid_source(o, &s->ckpt->files[i]->file, err));
-    return STATUS_OK;
-}
-
-static enum status write_page(const struct html_report *r, const char *path, uint64_t *n_bytes, struct error *err)
-{
-    struct outfile *o;
     struct buf page = {0};
     html_page(r, &page);
-    enum status st = buf_check(&page, err);
-    if (st == STATUS_OK) st = outfile_create(&o, path, OUTFILE_REPLACE, page.len, err);
-    if (st == STATUS_OK) {
-        st = forbid_sources(o, &r->s, err);
-        if (st == STATUS_OK && r->has_other) st = forbid_sources(o, &r->other, err);
-        if (st == STATUS_OK) st = outfile_write_at(o, 0, page.data, page.len, err);
-        if (st == STATUS_OK)
-            st = outfile_commit(o, err);
-        else
-            outfile_discard(o);
-    }
+    enum status st = output_write(t, path, &page, err);
     *n_bytes = page.len;
     buf_clear(&page);
     return st;
@@ -176,7 +161,9 @@ enum status html_report(const struct tool *t, const char *output, const struct p
     enum status st = p->against ? subject_open(&r.other, p->against, err) : STATUS_OK;
     r.has_other = p->against && st == STATUS_OK;
     if (st == STATUS_OK) st = gather(&r, t, p, w, err);
-    if (st == STATUS_OK) st = write_page(&r, output, &n, err);
+    if (st == STATUS_OK) st = write_page(&r, t, output, &n, err);
+    if (st == STATUS_OK) st = sources_check(t, r.s.ckpt, err);
+    if (st == STATUS_OK && r.has_other) st = sources_check(t, r.other.ckpt, err);
     if (st == STATUS_OK && json) {
         jw_begin_object(json, NULL);
         jw_string(json, "output", output);

@@ -17,14 +17,24 @@ enum status output_format_of(enum output_format *f, const char *path, struct err
     return error_set(err, STATUS_USAGE, "-o %s: expected a name that ends in .png, .svg or .npy", path);
 }
 
-enum status output_save(const char *path, enum output_format f, const struct canvas *c,
+enum status output_write(const struct tool *t, const char *path, const struct buf *bytes, struct error *err)
+{
+    struct outfile *o;
+    TRY(buf_check(bytes, err));
+    TRY(outfile_create(&o, path, OUTFILE_REPLACE, bytes->len, err));
+    enum status st = outfile_write_at(o, 0, bytes->data, bytes->len, err);
+    if (st == STATUS_OK) return tool_keep(t, o, err);
+    outfile_discard(o);
+    return st;
+}
+
+enum status output_save(const struct tool *t, const char *path, enum output_format f, const struct canvas *c,
                         const struct png_note *notes, int n_notes, struct error *err)
 {
-    struct buf svg = {0};
-    if (f == OUTPUT_PNG) return png_write(path, c, notes, n_notes, err);
-    enum status st = svg_encode(&svg, c, notes, n_notes, err);
-    if (st == STATUS_OK) st = file_write_whole(path, OUTFILE_REPLACE, svg.data, svg.len, err);
-    buf_clear(&svg);
+    struct buf bytes = {0};
+    enum status st = f == OUTPUT_PNG ? png_encode(&bytes, c, notes, n_notes, err) : svg_encode(&bytes, c, notes, n_notes, err);
+    if (st == STATUS_OK) st = output_write(t, path, &bytes, err);
+    buf_clear(&bytes);
     return st;
 }
 

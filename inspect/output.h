@@ -10,8 +10,10 @@
 enum output_format { OUTPUT_TERMINAL, OUTPUT_PNG, OUTPUT_SVG, OUTPUT_NPY };
 /* By the end of the name; no name: the terminal. STATUS_USAGE for any other. */
 enum status output_format_of(enum output_format *f, const char *path, struct error *err);
-/* Writes the canvas, which was drawn with texts_apart for SVG; an existing file is replaced. */
-enum status output_save(const char *path, enum output_format f, const struct canvas *c,
+/* Writes the bytes into a file, which the tool keeps (tool_keep); an existing one is replaced. */
+enum status output_write(const struct tool *t, const char *path, const struct buf *bytes, struct error *err);
+/* The same for the canvas, which was drawn with texts_apart for SVG. */
+enum status output_save(const struct tool *t, const char *path, enum output_format f, const struct canvas *c,
                         const struct png_note *notes, int n_notes, struct error *err);
 /* What a kind of picture can be told as */
 struct output_kind {

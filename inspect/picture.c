@@ -18,6 +18,7 @@ struct panel {
     char title[400], subtitle[200], clip[200], strips[160];
 };
 struct drawing {
+    const struct tool *tool;
     const struct weight_options *o;
     const struct weight_view *v;
     struct panel panels[PANELS_MAX];
@@ -170,7 +171,7 @@ static enum status save_canvas(const struct drawing *d, enum output_format f, st
         notes[n++] = (struct png_note){places[i], where[i]};
         notes[n++] = (struct png_note){colors[i], scale[i]};
     }
-    if (st == STATUS_OK) st = output_save(d->o->output, f, &c, notes, n, err);
+    if (st == STATUS_OK) st = output_save(d->tool, d->o->output, f, &c, notes, n, err);
     if (st == STATUS_OK)
         buf_printf(line, "%s: %s, %d x %d pixels, %s; %s\n", d->o->output, d->panels[0].title, c.width, c.height, d->how,
                    d->panels[0].clip);
@@ -189,8 +190,7 @@ static enum status save_array(const struct drawing *d, struct buf *line, struct 
     enum status st = npy_header(&out, DTYPE_F64, many ? 3 : 2, many ? shape : shape + 1, err);
     for (int i = 0; i < d->n_panels; i++)
         buf_append(&out, d->panels[i].cells->values, (size_t)(c->rows * c->cols) * sizeof(double));
-    if (st == STATUS_OK) st = buf_check(&out, err);
-    if (st == STATUS_OK) st = file_write_whole(d->o->output, OUTFILE_REPLACE, out.data, out.len, err);
+    if (st == STATUS_OK) st = output_write(d->tool, d->o->output, &out, err);
     buf_clear(&out);
     if (st == STATUS_OK)
         buf_printf(line, "%s: float64 (%s%" PRId64 " rows, %" PRId64 " columns), %s\n", d->o->output,
@@ -267,6 +267,7 @@ enum status picture_heatmap(const struct tool *t, struct weight_source *s, const
     TRY(weight_view_make(&v, s, o->name, o->reduction, s->b && f != OUTPUT_NPY ? SIDE_OF_THREE : SIDE_ALONE, err));
     struct drawing d;
     enum status st = make_drawing(&d, o, &v, err);
+    d.tool = t;
     if (st == STATUS_OK) st = output_put(t, &heatmap_output, &d, f, out, json, err);
     weight_view_clear(&v);
     return st;

@@ -1,5 +1,6 @@
 #include "inspect/pictures.h"
 
+#include "core/sources.h"
 #include "inspect/grid.h"
 #include "inspect/histogram_show.h"
 #include "inspect/picture.h"
@@ -81,6 +82,8 @@ static enum status weights(const struct tool *t, const struct picture_options *o
     enum status st = o->heatmap ? picture_heatmap(t, &s, &p, out, w, err)
                      : o->grid  ? grid_show(t, &s, &p, out, w, err)
                                 : histogram_show(t, &s, &p, out, w, err);
+    if (st == STATUS_OK) st = sources_check(t, s.subject.ckpt, err);
+    if (st == STATUS_OK && s.b) st = sources_check(t, s.b->ckpt, err);
     weight_source_close(&s);
     return st;
 }

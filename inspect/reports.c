@@ -1,5 +1,6 @@
 #include "inspect/reports.h"
 
+#include "core/sources.h"
 #include "inspect/listing.h"
 #include "inspect/summary.h"
 #include "inspect/table.h"
@@ -86,6 +87,7 @@ static enum status inspect_one(const struct tool *t, const struct report_options
     struct listing list = {o->stats, o->hash, o->all, workers, &progress};
     enum status st = t->json ? report_json(&s, o, &list, w, err) : report_text(&s, o, &list, out, err);
     progress_end(&progress);
+    if (st == STATUS_OK && (o->stats || o->hash)) st = sources_check(t, s.ckpt, err);
     subject_close(&s);
     return st;
 }

@@ -19,10 +19,11 @@ static double factor(const struct rope *r)
 }
 
 /* What cos and sin are multiplied by; 1 if it cannot be told. */
-static double attention_factor(const struct rope *r)
+static double attention_factor(const struct rope *r, struct buf *out)
 {
     struct error ignored;
     double a = 1, *f = malloc((size_t)r->dim * sizeof *f);
+    out->failed |= !f;
     if (!f || rope_frequencies(r, r->n_ctx > 0 ? r->n_ctx : 1, f, &a, &ignored) != STATUS_OK) a = 1;
     free(f);
     return a;
@@ -30,7 +31,7 @@ static double attention_factor(const struct rope *r)
 
 static void attention_words(const struct rope *r, struct buf *out)
 {
-    double a = attention_factor(r);
+    double a = attention_factor(r, out);
     if (a != 1) buf_printf(out, "; cos and sin times %.6g", a);
 }
 

@@ -34,31 +34,44 @@ static bool binding_changes(const struct checkpoint *c)
     return false;
 }
 
+/* That a checkpoint is no model is something to show; that memory or the disk failed is not. */
+static enum status excuse(enum status st, const struct error *why, struct error *err)
+{
+    if (!status_of_machine(st)) return STATUS_OK;
+    *err = *why;
+    return st;
+}
+
 /* The model owns the checkpoint that it is bound to, also when that fails: the lists need one whatever becomes of the model. */
 static enum status open_model(struct subject *s, const struct model_options *opt, struct error *err)
 {
     if (binding_changes(s->ckpt)) {
-        if (model_open(&s->model, s->path, opt, &s->warnings, &s->model_error) != STATUS_OK) s->model = NULL;
-        return STATUS_OK;
+        enum status st = model_open(&s->model, s->path, opt, &s->warnings, &s->model_error);
+        if (st != STATUS_OK) s->model = NULL;
+        return excuse(st, &s->model_error, err);
     }
     struct checkpoint *c = s->ckpt;
     s->ckpt = NULL;
-    if (model_bind(&s->model, c, opt, &s->warnings, &s->model_error) == STATUS_OK) {
+    enum status st = model_bind(&s->model, c, opt, &s->warnings, &s->model_error);
+    if (st == STATUS_OK) {
         s->ckpt = s->model->ckpt;
         return STATUS_OK;
     }
     s->model = NULL;
+    TRY(excuse(st, &s->model_error, err));
     return ckpt_open(&s->ckpt, s->path, err);
 }
 
 /* Of a checkpoint that says what it is, in words that are not known here: which. */
-static void explain_unknown(struct subject *s, const struct model_options *opt)
+static enum status explain_unknown(struct subject *s, const struct model_options *opt, struct error *err)
 {
     struct warnings unheard = {0};
     struct model *none = NULL;
-    if (s->config || ckpt_gguf(s->ckpt)) model_open(&none, s->path, opt, &unheard, &s->model_error);
+    enum status st = STATUS_OK;
+    if (s->config || ckpt_gguf(s->ckpt)) st = model_open(&none, s->path, opt, &unheard, &s->model_error);
     model_close(none);
     warnings_clear(&unheard);
+    return excuse(st, &s->model_error, err);
 }
 
 static enum status open_subject(struct subject *s, const char *path, const struct model_options *opt, struct error *err)
@@ -75,7 +88,8 @@ static enum status open_subject(struct subject *s, const char *path, const struc
     if (s->arch)
         TRY_OUT(open_model(s, opt, err));
     else
-        explain_unknown(s, opt);
+        TRY_OUT(explain_unknown(s, opt, err));
+    TRY_OUT(tokenizer_files_look(&s->tokenizer_files, s->ckpt, err));
     return STATUS_OK;
 out:
     subject_close(s);

@@ -5,11 +5,13 @@
 #ifndef LATHE_SUBJECT_H
 #define LATHE_SUBJECT_H
 
+#include "inspect/tokenizer_files.h"
 #include "models/model.h"
 
 struct subject {
     const char *path; /* as the user gave it */
     struct checkpoint *ckpt;  /* the model's, where that has the same tensors */
+    struct tokenizer_files tokenizer_files;
     struct json *config;      /* config.json beside a checkpoint that is no GGUF; NULL if there is none */
     const struct arch *arch;  /* NULL: no known family */
     const char *why;          /* how the family was recognised */

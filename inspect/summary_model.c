@@ -80,6 +80,7 @@ void summary_model_json(const struct model *m, struct jwriter *w)
     struct buf words = {0};
     rope_words(h, &words);
     jw_string(w, "words", words.data);
+    w->out->failed |= words.failed;
     buf_clear(&words);
     jw_end_object(w);
 }

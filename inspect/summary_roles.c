@@ -32,13 +32,15 @@ static const char *kind_name(int kind)
     return kind == SMALL ? "norms and biases" : kind == OTHER ? "other" : role_name((enum role)kind);
 }
 
-/* By kind; those without tensors are left out. 0 also where memory ran out: the line is missing then. */
-static size_t count_kinds(const struct subject *s, struct kind_use use[N_KINDS])
+/* By kind; those without tensors are left out. */
+static size_t count_kinds(const struct subject *s, struct kind_use use[N_KINDS], struct buf *out)
 {
     struct tensor_roles roles;
     struct error ignored;
     struct kind_use all[N_KINDS] = {0};
-    if (roles_init(&roles, s, &ignored) != STATUS_OK) return 0;
+    enum status st = roles_init(&roles, s, &ignored);
+    out->failed |= st == STATUS_NOMEM;
+    if (st != STATUS_OK) return 0;
     for (size_t i = 0; i < roles.n; i++) {
         const struct tensor *t = s->model->ckpt->tensors[i].t; /* packed integers are counted there */
         const struct tensor_role *r = &roles.items[i];
@@ -89,7 +91,7 @@ static void group_text(struct kind_use *use, size_t n, const struct kind_use *of
 void summary_roles_text(const struct subject *s, struct buf *out)
 {
     struct kind_use use[N_KINDS];
-    size_t n = count_kinds(s, use), groups = 0;
+    size_t n = count_kinds(s, use, out), groups = 0;
     if (n == 0) return;
     buf_puts(out, "  bits        ");
     for (;;) {
@@ -106,7 +108,7 @@ void summary_roles_text(const struct subject *s, struct buf *out)
 void summary_roles_json(const struct subject *s, struct jwriter *w)
 {
     struct kind_use use[N_KINDS];
-    size_t n = count_kinds(s, use);
+    size_t n = count_kinds(s, use, w->out);
     if (n == 0) return;
     jw_begin_array(w, "bits_by_role");
     for (size_t i = 0; i < n; i++) {

@@ -4,12 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TOKENIZER_CONFIG_MAX = 16 << 20 };
-
-static const char *const tokenizer_files[] = {
-    "tokenizer.json",        "tokenizer.model",         "vocab.json",        "merges.txt",
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
-
 struct tokenizer_view {
     const char *model, *pre;
     int64_t n_tokens, bos, eos; /* ids: -1 if not given */
@@ -33,62 +27,6 @@ static bool view_tokenizer(const struct subject *s, struct tokenizer_view *v)
     return true;
 }
 
-static bool has_file(const struct subject *s, const char *name)
-{
-    struct arena a = {0};
-    bool model = strcmp(name, "tokenizer.model") == 0;
-    const char *path = path_join(&a, model ? s->ckpt->tokenizer_dir : s->ckpt->dir, name);
-    bool there = path && file_exists(path);
-    arena_clear(&a);
-    return there;
-}
-
-/* What tokenizer_config.json says; the vocabulary itself is megabytes, which a look at headers does not read. */
-struct folder_view {
-    char class[80];         /* "": not given */
-    int64_t template_bytes; /* -1: none */
-};
-
-static int64_t template_bytes(const struct jvalue *v)
-{
-    const char *text = json_string(v);
-    if (text) return (int64_t)strlen(text);
-    int64_t n = -1; /* several, with names */
-    for (const struct jvalue *e = json_first(v); e; e = json_next(e)) {
-        text = json_string(json_get(e, "template"));
-        if (text) n = (n < 0 ? 0 : n) + (int64_t)strlen(text);
-    }
-    return n;
-}
-
-static int64_t file_bytes(const char *path)
-{
-    struct error ignored;
-    struct file f;
-    if (!path || !file_exists(path) || file_open(&f, path, &ignored) != STATUS_OK) return -1;
-    int64_t n = (int64_t)f.size_bytes;
-    file_close(&f);
-    return n;
-}
-
-static void view_folder(const struct subject *s, struct folder_view *v)
-{
-    struct arena a = {0};
-    struct error ignored;
-    struct json *doc = NULL;
-    *v = (struct folder_view){.template_bytes = -1};
-    const char *path = path_join(&a, s->ckpt->dir, "tokenizer_config.json");
-    if (path && file_exists(path) && json_load(&doc, path, TOKENIZER_CONFIG_MAX, &ignored) == STATUS_OK) {
-        const char *class = json_string(json_get(json_root(doc), "tokenizer_class"));
-        if (class) text_escape(class, v->class, sizeof v->class);
-        v->template_bytes = template_bytes(json_get(json_root(doc), "chat_template"));
-        json_free(doc);
-    }
-    int64_t of_file = file_bytes(path_join(&a, s->ckpt->dir, "chat_template.jinja"));
-    if (of_file >= 0) v->template_bytes = of_file;
-    arena_clear(&a);
-}
-
 static void template_text(int64_t n, struct buf *out)
 {
     if (n >= 0)
@@ -108,18 +46,16 @@ static void gguf_text(const struct tokenizer_view *v, struct buf *out)
     template_text(v->template_bytes, out);
 }
 
-static void folder_text(const struct subject *s, struct buf *out)
+static void folder_text(const struct tokenizer_files *t, struct buf *out)
 {
-    struct folder_view v;
     size_t n = 0;
-    view_folder(s, &v);
-    for (size_t i = 0; i < sizeof tokenizer_files / sizeof *tokenizer_files; i++)
-        if (has_file(s, tokenizer_files[i])) {
-            if (n == 0 && v.class[0]) buf_printf(out, "%s: ", v.class);
-            buf_printf(out, "%s%s", n++ ? ", " : "", tokenizer_files[i]);
+    for (int i = 0; i < TOKENIZER_FILES; i++)
+        if (t->there[i]) {
+            if (n == 0 && t->class[0]) buf_printf(out, "%s: ", t->class);
+            buf_printf(out, "%s%s", n++ ? ", " : "", tokenizer_file_names[i]);
         }
     if (n)
-        template_text(v.template_bytes, out);
+        template_text(t->template_bytes, out);
     else
         buf_puts(out, "none");
 }
@@ -133,7 +69,7 @@ void summary_tokenizer_text(const struct subject *s, struct buf *out)
     else if (ckpt_gguf(s->ckpt))
         buf_puts(out, "none");
     else
-        folder_text(s, out);
+        folder_text(&s->tokenizer_files, out);
     buf_puts(out, "\n");
 }
 
@@ -146,17 +82,9 @@ void summary_tokenizer_short(const struct subject *s, struct buf *out)
         buf_printf(out, "%s %" PRId64, text, v.n_tokens);
         return;
     }
-    size_t i = 0, n = sizeof tokenizer_files / sizeof *tokenizer_files;
-    while (i < n && (ckpt_gguf(s->ckpt) || !has_file(s, tokenizer_files[i]))) i++;
-    buf_puts(out, i < n ? tokenizer_files[i] : "none");
-}
-
-static void folder_json(const struct subject *s, struct jwriter *w)
-{
-    struct folder_view v;
-    view_folder(s, &v);
-    jw_string(w, "tokenizer_class", v.class[0] ? v.class : NULL);
-    if (v.template_bytes >= 0) jw_int(w, "chat_template_bytes", v.template_bytes);
+    int i = 0;
+    while (i < TOKENIZER_FILES && !s->tokenizer_files.there[i]) i++;
+    buf_puts(out, i < TOKENIZER_FILES ? tokenizer_file_names[i] : "none");
 }
 
 void summary_tokenizer_json(const struct subject *s, struct jwriter *w)
@@ -173,10 +101,12 @@ void summary_tokenizer_json(const struct subject *s, struct jwriter *w)
         jw_end_object(w);
         return;
     }
+    const struct tokenizer_files *t = &s->tokenizer_files;
     jw_begin_array(w, "tokenizer_files");
-    if (!ckpt_gguf(s->ckpt))
-        for (size_t i = 0; i < sizeof tokenizer_files / sizeof *tokenizer_files; i++)
-            if (has_file(s, tokenizer_files[i])) jw_string(w, NULL, tokenizer_files[i]);
+    for (int i = 0; i < TOKENIZER_FILES; i++)
+        if (t->there[i]) jw_string(w, NULL, tokenizer_file_names[i]);
     jw_end_array(w);
-    if (!ckpt_gguf(s->ckpt)) folder_json(s, w);
+    if (ckpt_gguf(s->ckpt)) return;
+    jw_string(w, "tokenizer_class", t->class[0] ? t->class : NULL);
+    if (t->template_bytes >= 0) jw_int(w, "chat_template_bytes", t->template_bytes);
 }

@@ -59,8 +59,10 @@ enum status table_add(struct table *t, const struct subject *s, struct error *er
     row[CONTEXT] = s->model ? arena_printf(&t->mem, "%" PRId64, s->model->hp.n_ctx) : "-";
     row[TOKENIZER] = arena_printf(&t->mem, "%s", tokenizer.len ? tokenizer.data : "-");
     row[WARNINGS] = arena_printf(&t->mem, "%zu", n_warnings(s));
+    bool failed = tokenizer.failed || types.failed;
     buf_clear(&tokenizer);
     buf_clear(&types);
+    if (failed) return error_nomem(err, sizeof size);
     for (int k = 0; k < TABLE_COLUMNS; k++)
         if (!row[k]) return error_nomem(err, 1);
     return STATUS_OK;

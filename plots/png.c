@@ -1,6 +1,5 @@
 #include "plots/png.h"
 
-#include "base/file.h"
 
 #include <png.h>
 #include <setjmp.h>
@@ -97,14 +96,4 @@ enum status png_encode(struct buf *out, const struct canvas *c, const struct png
     write_picture(png, info, c, notes, n_notes);
     png_destroy_write_struct(&png, &info);
     return buf_check(out, err);
-}
-
-enum status png_write(const char *path, const struct canvas *c, const struct png_note *notes, int n_notes,
-                      struct error *err)
-{
-    struct buf bytes = {0};
-    enum status st = png_encode(&bytes, c, notes, n_notes, err);
-    if (st == STATUS_OK) st = file_write_whole(path, OUTFILE_REPLACE, bytes.data, bytes.len, err);
-    buf_clear(&bytes);
-    return st;
 }

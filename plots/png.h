@@ -10,8 +10,5 @@ struct png_note {
 /* Encoded bytes appended to out. Deterministic for one libpng and zlib. */
 enum status png_encode(struct buf *out, const struct canvas *c, const struct png_note *notes, int n_notes,
                        struct error *err);
-/* png_encode into a file, which is replaced if it exists. */
-enum status png_write(const char *path, const struct canvas *c, const struct png_note *notes, int n_notes,
-                      struct error *err);
 
 #endif

@@ -76,6 +76,7 @@ static enum status collect(struct call *c, struct error *err)
     c->n_context = context_of(c);
     TRY(read_ids(c, err));
     struct collect_options options = {
+        .tool = c->tool,
         .path = c->o->output,
         .flags = c->o->force ? OUTFILE_REPLACE : OUTFILE_NEW,
         .dataset = c->o->tokens ? c->o->tokens : c->o->text,

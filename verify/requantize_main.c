@@ -1,6 +1,7 @@
 #include "verify/requantize_main.h"
 #include "core/plan_report.h"
 #include "core/requantize.h"
+#include "core/sources.h"
 #include "formats/gguf.h"
 
 #include <inttypes.h>
@@ -48,7 +49,8 @@ static enum status compare(struct run *r, struct error *err)
     progress_begin(&r->progress, tool->progress, tool->quiet, "deriving", source_bytes(r));
     enum status st = requantize_compare(r->source, r->source_gguf, r->quantized, &options, &r->result, err);
     progress_end(&r->progress);
-    return st;
+    if (st == STATUS_OK) st = sources_check(tool, r->source ? r->source->ckpt : r->source_gguf, err);
+    return st == STATUS_OK ? sources_check(tool, r->quantized, err) : st;
 }
 
 /* --- report --- */

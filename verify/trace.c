@@ -43,15 +43,15 @@ static void judge_columns(struct tap_distance *d, const double *diff, const doub
     if (!isfinite(d->rel)) d->rel = (double)INFINITY;
 }
 
-void tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows,
-                 int64_t cols)
+enum status tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows,
+                        int64_t cols, struct error *err)
 {
     double *sums = calloc((size_t)cols, 2 * sizeof *sums);
-    *d = (struct tap_distance){.rel = (double)INFINITY, .worst = (double)INFINITY};
-    if (!sums) return; /* as far apart as can be: said, not passed over */
+    if (!sums) return error_nomem(err, (size_t)cols * 2 * sizeof *sums);
     column_sums(sums, sums + cols, p, a, b, rows, cols);
     judge_columns(d, sums, sums + cols, cols);
     free(sums);
+    return STATUS_OK;
 }
 
 /* --- a run --- */
@@ -130,7 +130,7 @@ static enum status judge(void *ctx, const char *tap, int64_t layer, struct act *
     if (!want || out->found) return STATUS_OK; /* only one side has it: its effect shows at the next one */
     struct tap_distance d = {.rel = (double)INFINITY, .worst = (double)INFINITY};
     bool same_shape = want->rows == a->rows && want->cols == a->cols;
-    if (same_shape) tap_compare(&d, r->t->precision, want->data, a->data, a->rows, a->cols);
+    if (same_shape) TRY(tap_compare(&d, r->t->precision, want->data, a->data, a->rows, a->cols, err));
     struct trace_limit limit;
     bool within;
     TRY(trace_limit_of(&limit, r->t, tap, layer, &d, &within, err));

@@ -49,7 +49,7 @@ int64_t trace_far_position(const struct model *a, const struct model *b);
 enum status trace_run(const struct trace *t, struct trace_result *out, struct error *err);
 
 /* For hypotheses: (rows, cols) in precision p. NaN anywhere gives an infinite distance. */
-void tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows,
-                 int64_t cols);
+enum status tap_compare(struct tap_distance *d, enum precision p, const void *a, const void *b, int64_t rows,
+                 int64_t cols, struct error *err);
 
 #endif

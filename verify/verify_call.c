@@ -1,6 +1,7 @@
 #include "verify/verify_call.h"
 
 #include "core/plan_report.h"
+#include "core/sources.h"
 #include "verify/verify_output.h"
 #include "verify/verify_plot.h"
 #include "verify/weights_plot.h"
@@ -60,13 +61,13 @@ static enum status run_trace(const struct call *c, const struct verify_run *run,
 }
 
 /* What was made for a file that was claimed before the run; frees the bytes. */
-static enum status write_file(struct outfile **claimed, enum status made, struct buf *bytes, struct error *err)
+static enum status write_file(const struct tool *t, struct outfile **claimed, enum status made, struct buf *bytes, struct error *err)
 {
     enum status st = made;
     if (st == STATUS_OK) {
         struct outfile *out = *claimed;
         *claimed = NULL;
-        st = verify_output_write(out, bytes, err);
+        st = verify_output_write(t, out, bytes, err);
     }
     buf_clear(bytes);
     return st;
@@ -76,17 +77,23 @@ static enum status write_file(struct outfile **claimed, enum status made, struct
 static enum status write_files(struct call *c, const struct verify_report *r, struct error *err)
 {
     struct buf bytes = {0};
-    if (c->plot_out) TRY(write_file(&c->plot_out, verify_plot_png(r, &bytes, err), &bytes, err));
+    if (c->plot_out) TRY(write_file(c->tool, &c->plot_out, verify_plot_png(r, &bytes, err), &bytes, err));
     if (!c->points_out) return STATUS_OK;
     verify_points_csv(r, &bytes);
-    return write_file(&c->points_out, STATUS_OK, &bytes, err);
+    return write_file(c->tool, &c->points_out, STATUS_OK, &bytes, err);
 }
 
-static enum status commit_logits(struct call *c, struct error *err)
+static enum status keep_logits(struct call *c, struct error *err)
 {
     struct outfile *out = c->logits_out;
     c->logits_out = NULL;
-    return outfile_commit(out, err);
+    return tool_keep(c->tool, out, err);
+}
+
+static enum status check_sources(const struct call *c, struct error *err)
+{
+    TRY(sources_check(c->tool, c->a->ckpt, err));
+    return c->b ? sources_check(c->tool, c->b->ckpt, err) : STATUS_OK;
 }
 
 /* Where weights were rounded, logits of an honest copy are far enough off to hide a damaged row. Two files that cannot be laid side by side are
@@ -133,7 +140,7 @@ static enum status report(struct call *c, const struct outcome *o, const struct 
     };
     *code = r.agree ? 0 : 1;
     TRY(write_files(c, &r, err));
-    if (c->logits_out) TRY(commit_logits(c, err));
+    if (c->logits_out) TRY(keep_logits(c, err));
     if (c->tool->json)
         verify_report_json(&r, out);
     else if (!c->tool->quiet)
@@ -180,7 +187,7 @@ static void report_weights(const struct call *c, const struct weights_report *r,
 static enum status draw_weights(struct call *c, const struct weights_report *r, struct error *err)
 {
     struct buf bytes = {0};
-    return write_file(&c->plot_out, weights_plot_png(r, c->tool->args[0], c->tool->args[1], &bytes, err), &bytes, err);
+    return write_file(c->tool, &c->plot_out, weights_plot_png(r, c->tool->args[0], c->tool->args[1], &bytes, err), &bytes, err);
 }
 
 static enum status verify_weights(struct call *c, int *code, struct buf *out, struct error *err)
@@ -244,7 +251,10 @@ enum status call_run(struct call *c, int *code, struct buf *out, struct error *e
     int64_t start_ns = clock_ns(), n_context;
     TRY(call_open(c, &n_context, err));
     if (c->o->plot) TRY(verify_output_open(&c->plot_out, c->o->plot, 0, c->a, c->b, err));
-    if (c->o->weights) return verify_weights(c, code, out, err);
+    if (c->o->weights) {
+        TRY(verify_weights(c, code, out, err));
+        return check_sources(c, err);
+    }
     if (c->o->points) TRY(verify_output_open(&c->points_out, c->o->points, 0, c->a, c->b, err));
     const struct verify_run run = run_of(c, n_context);
     struct outcome o = {.run = &run};
@@ -252,6 +262,7 @@ enum status call_run(struct call *c, int *code, struct buf *out, struct error *e
     enum status st = run_all(c, &o, &tolerance, err);
     o.seconds = (double)(clock_ns() - start_ns) * 1e-9;
     if (st == STATUS_OK) st = report(c, &o, &tolerance, code, out, err);
+    if (st == STATUS_OK) st = check_sources(c, err);
     weights_clear(&o.weights);
     return st;
 }

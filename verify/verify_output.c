@@ -20,11 +20,11 @@ enum status verify_output_open(struct outfile **out, const char *path, uint64_t 
     return st;
 }
 
-enum status verify_output_write(struct outfile *o, const struct buf *bytes, struct error *err)
+enum status verify_output_write(const struct tool *t, struct outfile *o, const struct buf *bytes, struct error *err)
 {
     enum status st = buf_check(bytes, err);
     if (st == STATUS_OK) st = outfile_write_at(o, 0, bytes->data, bytes->len, err);
-    if (st == STATUS_OK) return outfile_commit(o, err);
+    if (st == STATUS_OK) return tool_keep(t, o, err);
     outfile_discard(o);
     return st;
 }

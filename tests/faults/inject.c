@@ -104,6 +104,13 @@ static bool is_turn(long n, const struct fault_order *o)
     return o->repeat == FAULT_AND_ON || (o->repeat == FAULT_EVERY_SECOND && (n - o->at) % 2 == 0);
 }
 
+/* For a debugger to stop at */
+__attribute__((noinline)) void fault_strikes(void);
+void fault_strikes(void)
+{
+    __asm__ volatile("");
+}
+
 /* 0: the call goes on; else an errno, SHORT or END */
 static int strike(enum fault_class c)
 {
@@ -112,6 +119,7 @@ static int strike(enum fault_class c)
     if ((o->kind == FAULT_CUT || o->kind == FAULT_CHANGE) && !victim_open) return 0;
     if (!is_turn(atomic_fetch_add(&page->count, 1) + 1, o)) return 0;
     int code = errno;
+    fault_strikes();
     atomic_store(&page->struck, true);
     if (o->kind >= FAULT_SIGNAL) syscall(SYS_kill, getpid(), o->kind - FAULT_SIGNAL);
     if (o->kind <= FAULT_CUT) change_victim(o->kind);

@@ -9,6 +9,8 @@ enum scenario_trait {
     PARTS = 2,    /* several files get their names one after the other: a killed run may leave some of them, whole */
     RESUMES = 4,  /* OUT.partial and its journal stay when it does not get through */
     DRAWS = 8,    /* a picture whose letters are boxes, because the system's font could not be read, is one */
+    TIMES = 16,   /* standard output tells how long it took */
+    LISTS = 32,   /* of several files some may be refused, a line for each */
 };
 struct scenario {
     const char *name;

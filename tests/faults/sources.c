@@ -72,7 +72,6 @@ const char *const *command_expand(struct arena *mem, const char *const *words, c
         argv[n] = n == 0 ? arena_printf(mem, "%s/%s", p->bin, words[0]) : expand(mem, words[n], p);
         threads = threads || strcmp(words[n], "--threads") == 0;
     }
-    argv[n++] = "--quiet";
     if (!threads) argv[n++] = "--threads", argv[n++] = "1";
     return argv;
 }

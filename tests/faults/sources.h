@@ -11,7 +11,7 @@ struct places {
     const char *out;     /* %o: where the outputs go */
 };
 enum { ARGS_MAX = 20 };
-/* An argument vector in *mem with the places put in, `--quiet --threads 1` behind it unless it names a number of threads itself. */
+/* An argument vector in *mem with the places put in, and `--threads 1` behind it unless it names a number of threads itself. */
 const char *const *command_expand(struct arena *mem, const char *const *words, const struct places *p);
 
 /* Makes them in the existing folder p->sources; inject: the shared object. Fails the test if one cannot be made. */

@@ -496,7 +496,9 @@ static void smallest_picture_of_attention(void **state)
             assert_non_null(strstr(line.data, "\u4f60\u597d 0 @@\n"));
             buf_clear(&line);
             const char *path = temp_path(svg ? "x.svg" : "x.png");
-            must(attention_save(&picture, path, svg ? OUTPUT_SVG : OUTPUT_PNG, &line, &err));
+            struct tool_files files = {0};
+            must(attention_save(&picture, &(struct tool){.files = &files}, path, svg ? OUTPUT_SVG : OUTPUT_PNG, &line, &err));
+            must(outfiles_commit(files.items, files.n, &err));
             buf_clear(&line);
             attention_view_clear(&v);
         }
