@@ -15,7 +15,7 @@
  *     const struct matmul *mm = matmul_active();
  *     mm->f32(panel, rows, ld, n_rows, k, acc, 32, false);      acc (n_rows, 32) = rows (n_rows, k) · panel (k, 32)
  *
- * Rows whose distance is a multiple of 2 KiB share few sets of the first cache: such operands are best copied to other distances.
+ * Rows whose distance is a multiple of 4 KiB share one set of the first cache: such operands are best copied to other distances.
  *
  * Own loops and no BLAS: the distribution's single-threaded OpenBLAS (0.3.21) hands the same work buffer to
  * two threads that call it at once and returns wrong numbers; its threaded one starts threads in every program that is
