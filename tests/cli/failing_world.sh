@@ -3,6 +3,8 @@
 . tests/cli/lib.sh
 convert=$BIN/lathe-convert
 quantize=$BIN/lathe-quantize
+inspect=$BIN/lathe-inspect
+verify=$BIN/lathe-verify
 src=tests/vectors/families/llama-biases
 status "a source" 0 "$convert" "$src" -o "$DIR/a.gguf" --quiet
 sum=$(sha256sum <"$DIR/a.gguf")
@@ -27,15 +29,47 @@ refused "by hard link" "source" "$quantize" "$DIR/a.gguf" "$DIR/o/hard.gguf" q8_
 refused "by symbolic link" "source" "$quantize" "$DIR/a.gguf" "$DIR/o/soft.gguf" q8_0 --force --quiet
 refused "source by symbolic link" "source" "$quantize" "$DIR/o/soft.gguf" "$DIR/a.gguf" q8_0 --force --quiet
 refused "by another way through the folders" "source" "$convert" "$DIR/a.gguf" -o "$DIR/o/../a.gguf" --force --quiet
-rm "$DIR/o/hard.gguf" "$DIR/o/soft.gguf"
+seq 1 30 >"$DIR/ids"
+status "an importance matrix" 0 "$quantize" --collect-imatrix "$DIR/a.gguf" --tokens "$DIR/ids" --context 16 -o "$DIR/im.gguf" --quiet
+cp "$DIR/im.gguf" "$DIR/o/im.gguf"
+refused "output is the importance matrix" "source" "$quantize" "$DIR/a.gguf" "$DIR/o/im.gguf" q8_0 --imatrix "$DIR/o/im.gguf" --force --quiet
+check "... which is whole" cmp "$DIR/im.gguf" "$DIR/o/im.gguf"
+for name in x.png x.svg x.npy; do
+    ln "$DIR/a.gguf" "$DIR/o/$name"
+    refused "a picture is the source: $name" "source" "$inspect" "$DIR/a.gguf" --heatmap output_norm.weight -o "$DIR/o/$name"
+    rm "$DIR/o/$name"
+    ln -s "$DIR/a.gguf" "$DIR/o/$name"
+    refused "a picture is the source by symbolic link: $name" "source" "$inspect" "$DIR/a.gguf" --heatmap output_norm.weight -o "$DIR/o/$name"
+    rm "$DIR/o/$name"
+done
+refused "a page is the source" "source" "$inspect" "$DIR/a.gguf" --html "$DIR/a.gguf"
+refused "logits are the source" "source" "$verify" "$src" "$DIR/a.gguf" --tokens "$src/tokens.txt" --save-logits "$DIR/a.gguf"
+refused "an importance matrix is the source" "source" "$quantize" --collect-imatrix "$DIR/a.gguf" --tokens "$DIR/ids" --context 16 -o "$DIR/a.gguf" --force
+rm "$DIR/o/im.gguf" "$DIR/o/hard.gguf" "$DIR/o/soft.gguf"
 
 # Standard output that takes nothing: whoever asked gets an answer, or 2
 refused "a full standard output" "space" sh -c "$BIN/lathe-inspect '$DIR/a.gguf' --tensors >/dev/full"
-refused "the same with an output beside it" "space" sh -c "$convert '$DIR/a.gguf' -o '$DIR/o/x.gguf' --json >/dev/full"
-equal "which is not there then" "" "$(ls -A "$DIR/o")"
-# A reader that has gone: PIPE's number, or 2 where the signal is ignored
-sh -c "$BIN/lathe-inspect '$DIR/a.gguf' --metadata --tensors --json; echo \$? >'$DIR/code'" 2>/dev/null | true
-case $(cat "$DIR/code") in 0 | 2 | 141) ok "a closed pipe" ;; *) fail "a closed pipe" "$(cat "$DIR/code")" ;; esac
+# untold NAME COMMAND...: what cannot be told leaves no file: 2 for a full device and where PIPE is ignored, else PIPE's number
+untold() {
+    untold_name=$1
+    shift
+    refused "$untold_name, a full standard output" "space" sh -c '"$@" >/dev/full' - "$@"
+    equal "$untold_name, a full standard output: no file" "" "$(ls -A "$DIR/o")"
+    sh -c 'sleep 0.05; "$@"; echo $? >"$0"' "$DIR/code" "$@" 2>/dev/null | :
+    equal "$untold_name, a closed pipe" 141 "$(cat "$DIR/code")"
+    sh -c 'trap "" PIPE; sleep 0.05; "$@"; echo $? >"$0"' "$DIR/code" "$@" 2>"$DIR/err" | :
+    equal "$untold_name, a closed pipe that is ignored" 2 "$(cat "$DIR/code")"
+    contains "$untold_name, a closed pipe that is ignored: says why" "$DIR/err" "standard output"
+    equal "$untold_name, a closed pipe: no file" "" "$(ls -A "$DIR/o")"
+}
+untold convert "$convert" "$DIR/a.gguf" -o "$DIR/o/x.gguf"
+untold "parts" "$convert" "$DIR/a.gguf" -o "$DIR/o/x.gguf" --split-max-size 8K --json
+untold "a folder" "$convert" "$DIR/a.gguf" -o "$DIR/o/x"
+untold quantize "$quantize" "$DIR/a.gguf" "$DIR/o/x.gguf" q8_0 --json
+untold "an importance matrix" "$quantize" --collect-imatrix "$DIR/a.gguf" --tokens "$DIR/ids" --context 16 -o "$DIR/o/x.gguf"
+untold "a picture" "$inspect" "$DIR/a.gguf" --heatmap output_norm.weight -o "$DIR/o/x.svg"
+untold "a page" "$inspect" "$DIR/a.gguf" --html "$DIR/o/x.html" --json
+untold "logits" "$verify" "$src" "$DIR/a.gguf" --tokens "$src/tokens.txt" --save-logits "$DIR/o/x.npy" --points "$DIR/o/x.csv"
 
 # A name that another kind of thing has
 mkdir "$DIR/o/folder.gguf"
@@ -60,6 +94,18 @@ case $code1$code2 in 02 | 20) ok "two runs: one is refused" ;; *) fail "two runs
 equal "two runs: alone" x.gguf "$(ls -A "$DIR/o")"
 equal "two runs: whole" "$sum" "$(sha256sum <"$DIR/o/x.gguf")"
 rm "$DIR/o/x.gguf"
+
+# Parts that were being replaced when the run was killed: every mixture of old and new ones is refused, and the next run puts it right
+mkdir "$DIR/old" "$DIR/new"
+status "old parts" 0 "$convert" "$DIR/a.gguf" -o "$DIR/old/x.gguf" --split-max-size 8K --receipt none --quiet
+status "new parts" 0 "$convert" "$DIR/a.gguf" -o "$DIR/new/x.gguf" --split-max-size 8K --quiet
+last=$(ls "$DIR/new" | tail -n 1)
+for renamed in "$last" "$(ls "$DIR/new" | tail -n 2)"; do
+    cp "$DIR"/old/* "$DIR/o"
+    for part in $renamed; do cp "$DIR/new/$part" "$DIR/o"; done
+    status "a mixture of parts" 2 "$inspect" "$DIR/o/$(ls "$DIR/o" | head -n 1)"
+    rm -f "$DIR"/o/*
+done
 
 # What killed runs leave: other processes' names go, those of living ones and of other outputs stay
 : >"$DIR/o/.x.gguf.partial.4194303999-0"
@@ -131,6 +177,23 @@ END
     unshare -rm sh -c "mount -t tmpfs -o size=1m none '$DIR/o' && mount -o remount,ro '$DIR/o' && '$convert' '$src' -o '$DIR/o/x.gguf' --quiet" 2>"$DIR/err"
     equal "a read-only disk" 2 $?
     contains "a read-only disk: says why" "$DIR/err" "ead-only"
+    # read_only NAME ARGUMENTS...: the tool of that name there
+    read_only() {
+        read_only_name=$1
+        shift
+        unshare -rm sh -c 'mount -t tmpfs -o size=1m none "$0" && mount -o remount,ro "$0" && "$@"' "$DIR/o" "$BIN/lathe-$read_only_name" "$@" >/dev/null 2>"$DIR/err"
+        equal "a read-only disk, $read_only_name: $1 $2" 2 $?
+        contains "a read-only disk, $read_only_name: says why" "$DIR/err" "ead-only"
+    }
+    read_only convert "$DIR/a.gguf" -o "$DIR/o/x"
+    read_only convert "$DIR/a.gguf" -o "$DIR/o/x.gguf" --split-max-size 8K
+    read_only quantize "$DIR/a.gguf" "$DIR/o/x.gguf" q8_0
+    read_only quantize "$DIR/a.gguf" "$DIR/o/x.gguf" q8_0 --resume
+    read_only quantize --collect-imatrix "$DIR/a.gguf" --tokens "$DIR/ids" --context 16 -o "$DIR/o/x.gguf"
+    read_only inspect "$DIR/a.gguf" --heatmap output_norm.weight -o "$DIR/o/x.png"
+    read_only inspect "$DIR/a.gguf" --html "$DIR/o/x.html"
+    read_only verify "$src" "$DIR/a.gguf" --tokens "$src/tokens.txt" --save-logits "$DIR/o/x.npy"
+    read_only verify "$src" "$DIR/a.gguf" --tokens "$src/tokens.txt" --plot "$DIR/o/x.png"
 else
     ok "no mounts here: small disks are left out"
 fi

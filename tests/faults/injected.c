@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -20,10 +21,12 @@ static int memory_file(const char *name, unsigned flags)
     return fd;
 }
 
-/* In the child. The descriptors of the page and of the tool's ends of the pipes survive the exec. */
+/* In the child. A signal that this process ignores (INT, of a shell's job in the background) would be ignored by the tool. The descriptors of the page and of the tool's ends of the pipes survive the exec. */
 static void become_tool(const struct injected *t, const char *inject, int page, int orders, int answers)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     char fds[64];
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], SIG_DFL);
     snprintf(fds, sizeof fds, "%d %d %d", page, orders, answers);
     setenv(FAULT_SERVE, fds, 1);
     setenv("LD_PRELOAD", inject, 1);
