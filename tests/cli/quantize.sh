@@ -21,6 +21,10 @@ for set in ref portable; do
 done
 status "kernels that are none" 2 "$quantize" "$in" "$DIR/x.gguf" Q4_0 --kernels sse9
 contains "those there are" "$DIR/err" "kernels 'sse9': expected one of auto, ref, portable"
+status "LATHE_CPU hides instruction sets" 2 env LATHE_CPU=baseline "$quantize" "$in" "$DIR/x.gguf" Q4_0 --kernels avx2
+equal "LATHE_CPU hides instruction sets: those there are" "lathe-quantize: kernels 'avx2': expected one of auto, ref, portable" "$(cat "$DIR/err")"
+status "LATHE_CPU as a word that is none" 0 env LATHE_CPU=fast "$quantize" "$in" "$DIR/set.gguf" Q4_K_M --force
+check "LATHE_CPU as a word that is none: same bytes" cmp "$DIR/set.gguf" "$DIR/q4_k_m.gguf"
 status "lower case" 0 "$quantize" "$in" "$DIR/lower.gguf" q4_0
 check "is the same recipe" cmp "$DIR/lower.gguf" "$DIR/tiny-llama-Q4_0.gguf"
 contains "summary tells from and to" "$DIR/out" "lower.gguf: 20 tensors, 3.5 MiB to "

@@ -227,10 +227,11 @@ static enum status run_adapter(const char *path, struct error *err)
     char model[600];
     const char *root = getenv("LATHE_ROOT");
     snprintf(model, sizeof model, "%s/tests/vectors/families/llama-biases", root ? root : ".");
-    if (!base && model_open(&base, model, &(struct model_options){0}, &warnings, err) != STATUS_OK) PROMISE(!"a base");
+    enum status st = base ? STATUS_OK : model_open(&base, model, &(struct model_options){0}, &warnings, err);
+    PROMISE(st == STATUS_OK);
     warnings_clear(&warnings);
     TRY(lora_open(&l, path, 1, err));
-    enum status st = use_adapter(l, base, err);
+    st = use_adapter(l, base, err);
     lora_close(l);
     return st;
 }

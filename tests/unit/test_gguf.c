@@ -99,7 +99,7 @@ static void pad(struct buf *b, size_t align)
 
 static struct container *accepted_at(struct buf *b, int line)
 {
-    struct container *c;
+    struct container *c = NULL;
     if (file_write_whole(path, OUTFILE_REPLACE, b->data, b->len, &err) != STATUS_OK || container_open(&c, path, &err) != STATUS_OK)
         fail_msg("line %d: %s", line, err.text);
     buf_clear(b);

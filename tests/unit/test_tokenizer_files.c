@@ -407,8 +407,7 @@ static void unsupported_models(void **state)
         "{}",
         "[]",
         "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}}}",
-        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": "
-        "{\"type\": \"Whitespace\"}}",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Whitespace\"}}",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         put("tokenizer.json", cases[i]);
