@@ -21,7 +21,8 @@ static int memory_file(const char *name, unsigned flags)
     return fd;
 }
 
-/* In the child. A signal that this process ignores (INT, of a shell's job in the background) would be ignored by the tool. The descriptors of the page and of the tool's ends of the pipes survive the exec. */
+/* In the child. A signal that this process ignores (INT, of a shell's job in the background) would be ignored by the tool, too. The descriptors of the
+ * page and of the tool's ends of the pipes survive the exec. */
 static void become_tool(const struct injected *t, const char *inject, int page, int orders, int answers)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};

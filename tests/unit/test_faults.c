@@ -81,7 +81,7 @@ static const struct fault faults[] = {
 };
 enum { N_FAULTS = sizeof faults / sizeof faults[0], SHOWN = 3, TICK_NS = 12000000 }; /* SHOWN: of what is wrong, for each fault */
 
-static char tools[600], inject[600], sources[64] = "/tmp/lathe-faults-XXXXXX", out[80];
+static char tools[600], inject[600], sources[200], out[220];
 static struct places places = {tools, sources, out};
 static bool all;
 static size_t counts[N_FAULTS][N_ENDINGS], n_wrong, n_wrong_here;
@@ -225,6 +225,9 @@ static void run_scenario(void **state)
 static int make_sources(void **state)
 {
     (void)state;
+    const char *base = getenv("TMPDIR"); /* in memory, where there is such a place: other programs flush what is on disks */
+    if (!base) base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(sources, sizeof sources, "%s/lathe-faults-XXXXXX", base);
     if (!mkdtemp(sources)) return -1;
     snprintf(out, sizeof out, "%s/o", sources);
     if (mkdir(out, 0700) != 0) return -1;
@@ -238,7 +241,8 @@ static void print_counts(void)
     size_t sum[N_ENDINGS] = {0};
     for (size_t i = 0; i < N_FAULTS; i++) {
         const size_t *c = counts[i];
-        if (all) print_message("count\t%s %s\t%zu\t%zu\t%zu\t%zu\n", faults[i].class_name, faults[i].kind_name, c[SURVIVED], c[GAVE_UP], c[WAS_STOPPED], c[DIED]);
+        const struct fault *f = &faults[i];
+        if (all) print_message("count\t%s %s\t%zu\t%zu\t%zu\t%zu\n", f->class_name, f->kind_name, c[SURVIVED], c[GAVE_UP], c[WAS_STOPPED], c[DIED]);
         for (int k = 0; k < N_ENDINGS; k++) sum[k] += c[k];
     }
     print_message("%zu points: %zu got through with the same bytes, %zu refused, %zu stopped, %zu killed\n",
