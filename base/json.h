@@ -81,5 +81,7 @@ void jw_bool(struct jwriter *w, const char *key, bool value);
 void jw_null(struct jwriter *w, const char *key);
 /* JSON text as it is: of json_print, say */
 void jw_raw(struct jwriter *w, const char *key, const char *text);
+/* The same from a buffer: null where it is empty; one that failed makes the output fail. */
+void jw_raw_buf(struct jwriter *w, const char *key, const struct buf *text);
 
 #endif

@@ -173,3 +173,9 @@ void jw_raw(struct jwriter *w, const char *key, const char *text)
     begin_value(w, key);
     buf_puts(w->out, text);
 }
+
+void jw_raw_buf(struct jwriter *w, const char *key, const struct buf *text)
+{
+    w->out->failed |= text->failed;
+    jw_raw(w, key, text->data ? text->data : "null");
+}

@@ -24,7 +24,7 @@ static enum status without_quantization(const char *text, size_t n, struct buf *
         for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) keep = keep && strcmp(json_key(v), gone[i]) != 0;
         value.len = 0;
         if (keep) json_print(v, &value);
-        if (keep) jw_raw(&w, json_key(v), value.data ? value.data : "null");
+        if (keep) jw_raw_buf(&w, json_key(v), &value);
     }
     jw_end_object(&w);
     buf_puts(out, "\n");

@@ -163,6 +163,7 @@ static void put_charsmap(struct writer *x)
     jw_begin_object(&x->w, NULL);
     jw_string(&x->w, "type", "Precompiled");
     jw_string(&x->w, "precompiled_charsmap", text.data);
+    x->w.out->failed |= text.failed;
     jw_end_object(&x->w);
     buf_clear(&text);
 }
@@ -333,7 +334,7 @@ static void put_model_head(struct writer *x)
         for (const struct jvalue *v = json_first(root); v; v = json_next(v)) {
             value.len = 0;
             json_print(v, &value);
-            jw_raw(&x->w, json_key(v), value.data ? value.data : "null");
+            jw_raw_buf(&x->w, json_key(v), &value);
         }
         buf_clear(&value);
         return;

@@ -256,7 +256,7 @@ static void put_window(const struct meta *m, struct jwriter *w)
     const struct jvalue *v = find(m, "sliding_window");
     struct buf text = {0};
     if (v) json_print(v, &text);
-    jw_raw(w, "sliding_window", v && text.data ? text.data : "null");
+    jw_raw_buf(w, "sliding_window", &text);
     buf_clear(&text);
 }
 
@@ -281,7 +281,7 @@ static enum status put_all(const struct meta *m, struct jwriter *w)
         if (*k) continue;
         struct buf text = {0};
         json_print(v, &text);
-        jw_raw(w, json_key(v), text.data ? text.data : "null");
+        jw_raw_buf(w, json_key(v), &text);
         buf_clear(&text);
     }
     jw_end_object(w);
