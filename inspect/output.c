@@ -51,6 +51,7 @@ enum status output_put(const struct tool *t, const struct output_kind *k, const 
         st = k->print(ctx, &terminal, out, err);
     } else if (st == STATUS_OK && !t->quiet) {
         buf_append(out, line.data, line.len);
+        out->failed |= line.failed;
     }
     buf_clear(&line);
     return st;

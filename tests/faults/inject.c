@@ -34,7 +34,7 @@ static atomic_bool victim_open; /* it was opened at least */
 /* --- whose call it is --- */
 
 /* Libraries that crash by themselves when memory runs out: their allocations are neither counted nor failed. */
-static const char *const fragile[] = {"libfontconfig", "libexpat"};
+static const char *const fragile[] = {"libfontconfig", "libexpat", "libfreetype"};
 enum { N_FRAGILE = sizeof fragile / sizeof fragile[0], FRAMES = 32 };
 static struct {
     uintptr_t from, to;
