@@ -136,7 +136,7 @@ static bool fails(enum fault_class c)
     return true;
 }
 
-static bool fails_alloc(const void *caller)
+__attribute__((unused)) static bool fails_alloc(const void *caller)
 {
     return running && page->order.class == FAULT_ALLOC && !in_fragile_hands(caller) && fails(FAULT_ALLOC);
 }
