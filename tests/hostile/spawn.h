@@ -15,7 +15,7 @@
 struct spawned {
     int code; /* exit status; a signal is 1000 + its number */
     char *text;
-    size_t ms, peak_bytes; /* at least what this process had when it was started */
+    size_t ms, peak_bytes; /* 0 where it is not above what this process, from which it inherits its peak, has had lately */
 };
 /* argv[0] is the path; log: a file that it may overwrite */
 void spawn(struct spawned *s, char *const *argv, char *const *environment, const char *log);

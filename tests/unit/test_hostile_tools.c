@@ -206,25 +206,6 @@ static void note(struct seen *a, const char *name, const struct spawned *p)
     }
 }
 
-/* A process begins with the peak of the one that starts it: what is not above this one's, which builds bombs of 70 MB, says nothing. */
-static void forget_peak(void)
-{
-    FILE *f = fopen("/proc/self/clear_refs", "w");
-    if (!f) return;
-    fputs("5", f);
-    fclose(f);
-}
-
-static size_t own_peak(void)
-{
-    char line[200];
-    size_t kb = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && kb == 0 && fgets(line, sizeof line, f)) sscanf(line, "VmHWM: %zu", &kb);
-    if (f) fclose(f);
-    return kb << 10;
-}
-
 static void run_job(struct slot *s, struct job *j)
 {
     char *argv[TOOL_WORDS + 1] = {NULL}, **names;
@@ -235,9 +216,7 @@ static void run_job(struct slot *s, struct job *j)
     size_t n_before = list(s, s->in, &names);
     argv[0] = arena_printf(&s->mem, "%s/%s", bin, j->call->words[0]);
     for (int i = 1; i < TOOL_WORDS && j->call->words[i]; i++) argv[i] = expand(s, j->call->words[i], file);
-    forget_peak();
     spawn(&p, argv, s->environment, s->log);
-    if (p.peak_bytes <= own_peak()) p.peak_bytes = 0;
     const char *wrong = judge(s, j, &p, n_bytes, n_before);
     if (wrong) {
         struct buf b = {0};
