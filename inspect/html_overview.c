@@ -36,9 +36,8 @@ void html_put_overview(const struct html_report *r, struct buf *out)
 {
     struct buf lines = {0};
     summary_lines(&r->s, &lines);
-    if (lines.failed) out->failed = true;
-    for (const char *at = lines.data; at && *at;) {
-        const char *end = strchr(at, '\n');
+    if (lines.failed) out->failed = true; /* and the last line may have no end */
+    for (const char *at = lines.data, *end; at && (end = strchr(at, '\n'));) {
         if (end - at > TEXT_FROM) put_line(at, (size_t)(end - at), out);
         at = end + 1;
     }
