@@ -22,6 +22,8 @@ enum {
     LIMIT_PICKLE = 32 << 20,
     LIMIT_PICKLES_ALL = 128 << 20, /* unpacked, of one archive that is audited */
     LIMIT_PICKLE_STACK = 1 << 20, /* Python's pickler empties the stack after 1000 items of a list or dict; only a tuple may put more on it */
+    LIMIT_PICKLE_MEMO = 1 << 22,
+    LIMIT_PICKLE_NAMES = 1 << 14, /* that an audit lists */
     LIMIT_PICKLE_GLOBAL = 256,
     LIMIT_PICKLE_KEY = 64,
     LIMIT_TORCH_DEPTH = 64,
@@ -43,6 +45,8 @@ enum {
     LIMIT_MODEL_CODE = 4 << 20, /* a model's Python files, which are searched for words */
     /* others */
     LIMIT_NPY_HEADER = 65535,
+    LIMIT_TEXT = 256 << 20,          /* a text, or a file of ids */
+    LIMIT_CONFIG_EDITED = 16 << 20, /* a config.json that the way back changes; a larger one is written as it came */
     LIMIT_IMATRIX_NAME = 4096,
     LIMIT_RECEIPT_UNPACK_FREE = 16 << 20, /* beyond it LIMIT_UNPACK_RATIO holds, too */
     LIMIT_RECEIPT_LIST = 64 << 20,

@@ -3,12 +3,11 @@
 #include "core/parts.h"
 
 #include "base/json.h"
+#include "base/limits.h"
 #include "formats/tok_write.h"
 #include "models/config_write.h"
 
 #include <string.h>
-
-enum { CONFIG_BYTES_MAX = 16 << 20 };
 
 /* Weights that come back as products are not quantized any more. */
 static enum status without_quantization(const char *text, size_t n, struct buf *out, struct error *err)
@@ -37,7 +36,7 @@ static enum status without_quantization(const char *text, size_t n, struct buf *
 static enum status add_file(struct restore *r, const char *name, const struct buf *content, struct error *err)
 {
     struct buf edited = {0};
-    bool edit = r->n_products > 0 && strcmp(name, "config.json") == 0 && content->len <= CONFIG_BYTES_MAX;
+    bool edit = r->n_products > 0 && strcmp(name, "config.json") == 0 && content->len <= LIMIT_CONFIG_EDITED;
     if (!edit) return parts_add_file(r->plan, name, content->data ? content->data : "", content->len, err);
     enum status st = without_quantization(content->data, content->len, &edited, err);
     if (st == STATUS_OK) st = parts_add_file(r->plan, name, edited.data, edited.len, err);

@@ -1,6 +1,7 @@
 #include "core/tokens.h"
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "formats/encoder.h"
 #include "formats/npy.h"
 
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MAX = 256 << 20 };
 
 void tokens_clear(struct tokens *t)
 {
@@ -107,7 +107,7 @@ static enum status take_array(struct tokens *t, const struct npy *a, const char 
 static enum status read_array(struct tokens *t, const char *path, int64_t n_vocab, struct error *err)
 {
     struct npy a;
-    TRY(npy_read(&a, path, FILE_MAX, err));
+    TRY(npy_read(&a, path, LIMIT_TEXT, err));
     enum status st = take_array(t, &a, path, n_vocab, err);
     npy_clear(&a);
     return st;
@@ -123,7 +123,7 @@ enum status tokens_read(struct tokens *t, const char *path, int64_t n_vocab, str
 {
     struct buf text = {0};
     *t = (struct tokens){0};
-    enum status st = file_read_all(&text, path, FILE_MAX, err);
+    enum status st = file_read_all(&text, path, LIMIT_TEXT, err);
     if (st == STATUS_OK && text.len > 0)
         st = is_array(&text) ? read_array(t, path, n_vocab, err) : parse_text(t, &text, path, n_vocab, err);
     if (st == STATUS_OK && t->n == 0)
@@ -167,7 +167,7 @@ enum status tokens_encode(struct tokens *t, const struct tokens_text *text, int6
     struct id_list ids = {0};
     enum status st;
     *t = (struct tokens){0};
-    TRY_OUT(text->file ? file_read_all(&file, text->file, FILE_MAX, err) : STATUS_OK);
+    TRY_OUT(text->file ? file_read_all(&file, text->file, LIMIT_TEXT, err) : STATUS_OK);
     TRY_OUT(open_any(&coder, text, err));
     const char *s = text->file ? (file.data ? file.data : "") : text->prompt;
     TRY_OUT(encoder_encode(coder.encoder, s, text->file ? file.len : strlen(s), 0, &ids, err));

@@ -1,5 +1,6 @@
 #include "formats/pickle_audit.h"
 
+#include "base/limits.h"
 #include "formats/pickle_machine.h"
 #include "formats/pickle_opcodes.h"
 
@@ -8,10 +9,7 @@
 #include <string.h>
 
 enum {
-    STACK_MAX = 1 << 20,
-    MEMO_MAX = 1 << 22,
     FAR_MAX = 1 << 14, /* memo slots whose numbers are no count */
-    NAMES_MAX = 1 << 14,
     SLOT_BYTES = 24,
 };
 
@@ -77,8 +75,8 @@ static void stop(struct walk *w, const char *fmt, ...)
 static enum status push(struct walk *w, struct value v)
 {
     void *stack = w->stack;
-    if (w->n_stack == STACK_MAX) {
-        stop(w, "more than %d values on the stack", STACK_MAX);
+    if (w->n_stack == LIMIT_PICKLE_STACK) {
+        stop(w, "more than %d values on the stack", LIMIT_PICKLE_STACK);
         return STATUS_OK;
     }
     TRY(grow(w, &stack, w->n_stack, &w->cap_stack, sizeof *w->stack));
@@ -149,8 +147,8 @@ static enum status put(struct walk *w, uint64_t slot)
         w->far[at] = top(w);
         return STATUS_OK;
     }
-    if (w->n_memo == MEMO_MAX) {
-        stop(w, "more than %d values in the memo", MEMO_MAX);
+    if (w->n_memo == LIMIT_PICKLE_MEMO) {
+        stop(w, "more than %d values in the memo", LIMIT_PICKLE_MEMO);
         return STATUS_OK;
     }
     if (slot >= w->cap_memo && slot > 2 * (uint64_t)w->n_memo + 1024) return put_far(w, slot);
@@ -219,8 +217,8 @@ static enum status refer(struct walk *w, const struct pickle_text *module, const
         w->a->names[at].count++;
         return STATUS_OK;
     }
-    if (w->a->n_names == NAMES_MAX) {
-        stop(w, "more than %d names", NAMES_MAX);
+    if (w->a->n_names == LIMIT_PICKLE_NAMES) {
+        stop(w, "more than %d names", LIMIT_PICKLE_NAMES);
         return STATUS_OK;
     }
     if (!why && pickle_find_global(module->s, module->n, name->s, name->n, &n.what))

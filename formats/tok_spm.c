@@ -12,6 +12,7 @@
  * here: no recursion.
  */
 #include "base/cursor.h"
+#include "base/limits.h"
 #include "base/file.h"
 #include "formats/tok_blocks.h"
 
@@ -19,7 +20,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { SPM_BYTES_MAX = 512 << 20 };
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 enum { MODEL_UNIGRAM = 1, MODEL_BPE = 2, MODEL_WORD = 3, MODEL_CHAR = 4 };
 
@@ -357,7 +357,7 @@ static enum status read_file(struct tok_build *b, const char *path, const struct
 enum status tok_read_spm(struct tok_build *b, const char *path, bool *usable, struct error *err)
 {
     struct buf file = {0};
-    TRY(file_read_all(&file, path, SPM_BYTES_MAX, err));
+    TRY(file_read_all(&file, path, LIMIT_TOKENIZER_VOCAB, err));
     enum status st = read_file(b, path, &file, usable, err);
     buf_clear(&file);
     return st;
