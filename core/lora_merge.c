@@ -20,6 +20,14 @@ struct merge {
     struct strmap *replaced; /* by adapters so far: target → number */
 };
 
+/* Of a block type; an unquantized tensor has none. */
+static enum status measure_damage(struct plan *p, struct plan_tensor *t, struct error *err)
+{
+    if (dtype_info(t->to)->block_len == 1 || t->damage) return STATUS_OK;
+    t->damage = arena_alloc(&p->mem, sizeof *t->damage);
+    return t->damage ? STATUS_OK : error_nomem(err, sizeof *t->damage);
+}
+
 static enum status attach(const struct merge *m, struct plan *p, struct plan_tensor *t, const struct lora_module *module, struct error *err)
 {
     struct plan_lora *own = arena_alloc(&p->mem, sizeof *own), **end = &t->lora;
@@ -36,9 +44,7 @@ static enum status attach(const struct merge *m, struct plan *p, struct plan_ten
     while (*end) end = &(*end)->next;
     *end = own;
     if (t->why) t->why = "merged with the adapter";
-    if (dtype_info(t->to)->block_len == 1 || t->damage) return STATUS_OK;
-    t->damage = arena_alloc(&p->mem, sizeof *t->damage);
-    return t->damage ? STATUS_OK : error_nomem(err, sizeof *t->damage);
+    return measure_damage(p, t, err);
 }
 
 /* The adapter's tensor in place of the base's, as if the source had held it. */
@@ -60,9 +66,7 @@ static enum status replace(struct plan *p, struct plan_tensor *t, const struct l
     t->spec = spec;
     t->decoded = false;
     t->why = "the adapter's own";
-    if (dtype_info(t->to)->block_len == 1 || t->damage) return STATUS_OK;
-    t->damage = arena_alloc(&p->mem, sizeof *t->damage);
-    return t->damage ? STATUS_OK : error_nomem(err, sizeof *t->damage);
+    return measure_damage(p, t, err);
 }
 
 static struct plan_tensor *find_target(struct plan *p, const char *name)

@@ -97,7 +97,8 @@ static unsigned vector_digits(const struct iq_group *g, int k, float id)
     return digits;
 }
 
-unsigned iq_point(const struct iq_kernel *kernel, const struct iq_group *g, int k, unsigned digits, float scale, bool *off)
+/* The point for the digits of vector k at a scale: these, or a neighbour, which makes *off true. */
+static unsigned point_for(const struct iq_kernel *kernel, const struct iq_group *g, int k, unsigned digits, float scale, bool *off)
 {
     const struct codebook *c = g->c;
     int at = c->n_coords * k;
@@ -127,7 +128,7 @@ static void candidates_ref(const struct iq_search *t, const struct iq_group *g, 
         unsigned off = 0;
         for (int k = 0; k < g->n_vectors; k++) {
             bool moved;
-            out->points[k][c] = points[k] = (uint16_t)iq_point(&iq_kernel_ref, g, k, vector_digits(g, k, id), 1 / id, &moved);
+            out->points[k][c] = points[k] = (uint16_t)point_for(&iq_kernel_ref, g, k, vector_digits(g, k, id), 1 / id, &moved);
             off |= (unsigned)moved << k;
         }
         out->off[c] = (uint8_t)off;
@@ -170,7 +171,7 @@ static void refit(const struct iq_kernel *kernel, const struct iq_search *t, con
     for (int k = 0; k < g->n_vectors; k++) {
         bool moved;
         if (!t->refit_all && !(best->off >> k & 1)) continue;
-        best->points[k] = (uint16_t)iq_point(kernel, g, k, vector_digits(g, k, 1 / best->scale), best->scale, &moved);
+        best->points[k] = (uint16_t)point_for(kernel, g, k, vector_digits(g, k, 1 / best->scale), best->scale, &moved);
     }
     struct iq_fit f = fit_points(g, best->points);
     if (f.s2 > 0) best->scale = f.sx / f.s2;

@@ -88,7 +88,4 @@ struct iq_kernel {
 };
 extern const struct iq_kernel iq_kernel_ref, iq_kernel_avx2, iq_kernel_avx512;
 
-/* The point for the digits of vector k at a scale: these, or a neighbour, which makes *off true. */
-unsigned iq_point(const struct iq_kernel *kernel, const struct iq_group *g, int k, unsigned digits, float scale, bool *off);
-
 #endif

@@ -146,12 +146,7 @@ static void apply_split(struct group *g, struct iq1_split *best, int n_kinds)
     }
 }
 
-/* Sums that make a scale: x ~ scale * level. */
-struct fit {
-    float sx, s2;
-};
-
-static void add_point(struct fit *f, const struct codebook *c, int point, const float *x, const float *w, const float *level,
+static void add_point(struct iq_fit *f, const struct codebook *c, int point, const float *x, const float *w, const float *level,
                       float factor)
 {
     for (int i = 0; i < 8; i++) {
@@ -174,7 +169,7 @@ static float choose_points(const struct iq1_kernel *kernel, const struct group *
         points[k] = (uint16_t)c->map[u];
     }
     if (!moved) return scale;
-    struct fit f = {0};
+    struct iq_fit f = {0};
     for (int k = 0; k < g->n / 8; k++) add_point(&f, c, points[k], g->x + 8 * k, g->w + 8 * k, levels[k], 1);
     return f.sx > 0 && f.s2 > 0 ? f.sx / f.s2 : scale;
 }
@@ -267,7 +262,7 @@ static void search_iq1_m(const struct iq1_kernel *kernel, const float *x, const 
 static float fit_iq1_m(const float *x, const float *weights, float sigma2, const struct iq1_m_result *r, const unsigned l[16], float d)
 {
     const struct codebook *c = codebook_ready(CODEBOOK_IQ1);
-    struct fit f = {0};
+    struct iq_fit f = {0};
     for (int s = 0; s < 16; s++) {
         struct group g = {.n = 16};
         weigh(&g, x + 16 * s, weights ? weights + 16 * s : NULL, sigma2);

@@ -1,5 +1,7 @@
 #include "tests/hostile/meter.h"
 
+#include "tests/unit/sanitized.h"
+
 #include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
@@ -34,15 +36,7 @@ bool meter_under_valgrind(void)
     return preloaded && strstr(preloaded, "vgpreload");
 }
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define OWN_MALLOC
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define OWN_MALLOC
-#endif
-#ifndef OWN_MALLOC
+#if !SANITIZED
 /* glibc's own, under our names */
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "tests/faults/judge.h"
 #include "tests/faults/snapshot.h"
+#include "tests/unit/sanitized.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -21,18 +22,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#if defined __SANITIZE_ADDRESS__
-enum { SANITIZED = 1 };
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-#else
-enum { SANITIZED = 0 };
-#endif
 
 #define SIGNAL(name) "SIG" #name, FAULT_ANY, FAULT_SIGNAL + SIG##name
 static const struct fault faults[] = {

@@ -6,6 +6,7 @@
 #include "tests/hostile/readers.h"
 #include "tests/hostile/spawn.h"
 #include "tests/hostile/tools.h"
+#include "tests/unit/sanitized.h"
 
 #include "base/file.h"
 #include "formats/container.h"
@@ -22,18 +23,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#if defined __SANITIZE_ADDRESS__
-enum { SANITIZED = 1 };
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-#else
-enum { SANITIZED = 0 };
-#endif
 
 /* What a tool may take, beside a multiple of the bytes of its file, and for how long. Generous: a machine may be busy. */
 enum { FLOOR_BYTES = 40 << 20, TIMES_FILE = 96, LIMIT_MS = SANITIZED ? 30000 : 8000, N_WORKERS = 2, MAX_FILES = 8 };
